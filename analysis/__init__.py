@@ -1,0 +1,1 @@
+"""Questions asked of the results store; nothing here trains or tracks."""

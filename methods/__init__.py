@@ -1,0 +1,1 @@
+"""One runnable file per system; the file system is the registry."""

@@ -1,0 +1,1 @@
+"""The laboratory's machinery: data -> noise -> encoders -> training -> results."""

@@ -1,0 +1,54 @@
+"""Where things lie, and writing them so that a reader never meets half a file."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pipeline
+
+
+def project_root() -> Path:
+    """The folder that holds params.yaml: `LNL_ROOT` if set, else the one this package lies in."""
+    given = os.environ.get("LNL_ROOT")
+    return Path(given).resolve() if given else Path(pipeline.__file__).resolve().parent.parent
+
+
+def data_folder(dataset: str) -> Path:
+    """Folder of a prepared data set."""
+    return project_root() / "data" / dataset
+
+
+def labels_folder(dataset: str, noise: str) -> Path:
+    """Folder of one label table of a data set."""
+    return project_root() / "labels" / dataset / noise
+
+
+def results_folder() -> Path:
+    """Folder of views, reports and checkpoints."""
+    return project_root() / "results"
+
+
+def store_folder() -> Path:
+    """Folder of the results store: `LNL_STORE` if set, else results/store of the project."""
+    given = os.environ.get("LNL_STORE")
+    return Path(given).resolve() if given else results_folder() / "store"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the name, on failure it goes.
+
+    The rename is atomic on one file system, so a process killed at any moment leaves either the
+    old file or the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
