@@ -15,6 +15,11 @@ def project_root() -> Path:
     return Path(given).resolve() if given else Path(pipeline.__file__).resolve().parent.parent
 
 
+def methods_folder() -> Path:
+    """The folder of method scripts that belongs to this code."""
+    return Path(pipeline.__file__).resolve().parent.parent / "methods"
+
+
 def data_folder(dataset: str) -> Path:
     """Folder of a prepared data set."""
     return project_root() / "data" / dataset

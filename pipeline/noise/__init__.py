@@ -1,0 +1,1 @@
+"""Noisy labels as versioned artefacts: generators, label tables with their cards, imports."""

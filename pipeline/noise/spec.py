@@ -1,0 +1,215 @@
+"""What params.yaml says about a label table: one frozen model per kind of noise.
+
+Rates are nominal: what they mean for the share of wrong labels differs between conventions and is
+written at each kind. K is the number of classes, T[i, j] = P(noisy = j | clean = i).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, Field, field_validator
+
+from pipeline.config import STRICT, validated
+from pipeline.errors import LabError, suggest
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+Stream = Literal["pcg64", "legacy"]
+"""pcg64: NumPy's current generator, vectorised. legacy: the stream of the published files."""
+MapName = Literal["cifar10", "superclass_next", "next_class", "block5"]
+Variant = Literal["xia2020", "dal", "rrr", "cifarn"]
+
+
+class _Spec(BaseModel):
+    model_config = STRICT
+
+
+class _Drawn(_Spec):
+    rate: Rate
+    """Nominal rate; 0 flips nothing, whatever the convention."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of this table; the random streams of training runs are never used."""
+    rng: Stream = "pcg64"
+    """Random stream: today's, or that of the published files."""
+
+
+class Clean(_Spec):
+    """No noise: the noisy labels equal the given ones."""
+
+    kind: Literal["clean"] = "clean"
+    rate: Literal[0] = 0
+
+
+class Symmetric(_Drawn):
+    """Flip with probability `rate`, uniformly to the other classes: realised rate = rate."""
+
+    kind: Literal["symmetric"] = "symmetric"
+
+
+class SymmetricInclusive(_Drawn):
+    """Replace with probability `rate` by any class, the own included: realised rate (K-1)/K."""
+
+    kind: Literal["symmetric-inclusive"] = "symmetric-inclusive"
+
+
+class Pair(_Drawn):
+    """Flip with probability `rate` to the next class, i -> (i + 1) mod K: realised rate = rate."""
+
+    kind: Literal["pair"] = "pair"
+
+
+class Asymmetric(_Drawn):
+    """Flip with probability `rate` along a map; classes that the map does not name keep theirs."""
+
+    kind: Literal["asymmetric"] = "asymmetric"
+    map: MapName | dict[int, int]
+    """A named map or your own {clean class: noisy class}."""
+
+
+class Matrix(_Spec):
+    """Draw from a given transition matrix."""
+
+    kind: Literal["matrix"] = "matrix"
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of this table."""
+    rng: Stream = "pcg64"
+    """Random stream: today's, or that of the published files."""
+    matrix: tuple[tuple[Rate, ...], ...] = Field(min_length=2)
+    """[K][K], rows sum to one."""
+
+    @field_validator("matrix")
+    @classmethod
+    def _stochastic(cls, rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        for i, row in enumerate(rows):
+            if len(row) != len(rows):
+                raise ValueError(
+                    f"row {i} has {len(row)} entries; a {len(rows)}-row matrix needs {len(rows)}"
+                )
+            if not math.isclose(math.fsum(row), 1.0, abs_tol=1e-6):
+                raise ValueError(f"row {i} sums to {math.fsum(row):.6g}; every row must sum to 1")
+        return rows
+
+
+class Instance(_Drawn):
+    """Flip with a rate of the sample's own around `rate`; the target follows from its pixels."""
+
+    kind: Literal["instance"] = "instance"
+    variant: Variant = "xia2020"
+    features: str | None = None
+    """A .npy file [N, D] to project instead of the pixels; relative to the project."""
+
+
+class Dependent(_Spec):
+    """Flip exactly floor(rate N) samples, those that a trained network finds most confusable."""
+
+    kind: Literal["dependent"] = "dependent"
+    rate: Rate
+    posterior: str
+    """A .npy file [N, K]: softmax outputs averaged over the epochs of training on clean labels."""
+
+
+class Pmd(_Drawn):
+    """Move samples from the first to the second class of a posterior, by its margin."""
+
+    kind: Literal["pmd"] = "pmd"
+    type: Literal["I", "II", "III"]
+    posterior: str
+    """A .npy file [n, K]: softmax outputs for the first n training images."""
+    factor: float | None = Field(None, gt=0)
+    """Divisor of the keep probability; None calibrates it so that the expected rate is `rate`."""
+
+
+class OpenSet(_Drawn):
+    """Replace floor(rate N) images by training images of another data set; labels stay."""
+
+    kind: Literal["openset"] = "openset"
+    source: str
+    """Name of the data set that the images come from."""
+
+
+class File(_Spec):
+    """Import published labels: .npy, .csv, .parquet, or .pt (read without running its pickle)."""
+
+    kind: Literal["file"] = "file"
+    path: str
+    """The file, relative to the project."""
+    column: str | None = None
+    """Column or key, where the file holds several."""
+    convention: str | None = None
+    """What the publishers say it is; checked against the labels where it can be."""
+    rate: Rate | None = None
+    """Nominal rate, if one is known."""
+
+
+ClassConditional = Annotated[
+    Symmetric | SymmetricInclusive | Pair | Asymmetric | Matrix, Field(discriminator="kind")
+]
+"""Kinds whose flips depend on the class alone."""
+
+
+class Hybrid(_Spec):
+    """Class-conditional noise on top of labels that are noisy already."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    base: Annotated[
+        Pmd | Dependent | Instance | File | ClassConditional, Field(discriminator="kind")
+    ]
+    """The noise applied first."""
+    then: ClassConditional
+    """The noise applied to its labels (not to the clean ones)."""
+
+
+NoiseSpec = Annotated[
+    Clean
+    | Symmetric
+    | SymmetricInclusive
+    | Pair
+    | Asymmetric
+    | Matrix
+    | Instance
+    | Dependent
+    | Pmd
+    | OpenSet
+    | File
+    | Hybrid,
+    Field(discriminator="kind"),
+]
+
+_KINDS: dict[str, type[BaseModel]] = {
+    model.model_fields["kind"].default: model
+    for model in (
+        Clean,
+        Symmetric,
+        SymmetricInclusive,
+        Pair,
+        Asymmetric,
+        Matrix,
+        Instance,
+        Dependent,
+        Pmd,
+        OpenSet,
+        File,
+        Hybrid,
+    )
+}
+
+
+def parse(values: Mapping[str, Any], where: str) -> NoiseSpec:
+    """The checked model of one entry of the `noise` block.
+
+    Args:
+        values: the entry as read from params.yaml.
+        where: what it belongs to, for the error.
+
+    Returns:
+        One of the models of `NoiseSpec`.
+
+    Raises:
+        LabError: for an unknown kind, an unknown key or a value out of range.
+    """
+    kind = values.get("kind")
+    if kind not in _KINDS:
+        raise LabError(f"{where}: kind = {kind!r}", suggest(str(kind), _KINDS))
+    return cast("NoiseSpec", validated(_KINDS[kind], dict(values), where))

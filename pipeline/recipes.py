@@ -1,0 +1,94 @@
+"""Published settings as data: methods/recipes/METHOD.yaml, and the choice of rows for a cell."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from pipeline.config import STRICT, read_yaml, validated
+from pipeline.errors import LabError, suggest
+from pipeline.files import methods_folder
+
+Status = Literal["published", "unchecked", "own", "extrapolated"]
+
+
+class Row(BaseModel):
+    """Settings that hold wherever all conditions do."""
+
+    model_config = STRICT
+
+    where: dict[str, Any] = {}
+    """Conditions on the cell: field name -> value or list of values."""
+    set: dict[str, Any]
+    """Settings of the row."""
+    status: Literal["published", "unchecked", "own"]
+    """published: read in the authors' code or paper; unchecked: common belief; own: found here."""
+    source: str
+    """Where the numbers come from."""
+
+
+class Recipe(BaseModel):
+    """A named list of rows and the cells for which it was made."""
+
+    model_config = STRICT
+
+    cells: tuple[dict[str, Any], ...] = Field(min_length=1)
+    """Conditions, one of which holds in every cell the source reports; others are extrapolated."""
+    rows: tuple[Row, ...]
+    """Applied in order: a later row overrides an earlier one."""
+
+
+class Choice(NamedTuple):
+    """What a recipe says about one cell."""
+
+    settings: dict[str, Any]
+    status: Status
+
+
+def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
+    """Settings of `recipe` for a cell, and how far they can be trusted.
+
+    Args:
+        method: file name of the method without ending.
+        recipe: name of a recipe in its file.
+        cell: what conditions may ask about: the method's settings plus noise_kind and rate.
+
+    Returns:
+        The merged settings of all matching rows, and the weakest status among them
+        (`extrapolated` if the recipe was not made for the cell).
+
+    Raises:
+        LabError: for an unknown recipe.
+    """
+    recipes = _recipes_of(method)
+    if recipe not in recipes:
+        raise LabError(f"unknown recipe {recipe!r} of {method}", suggest(recipe, recipes))
+    chosen = recipes[recipe]
+    rows = [row for row in chosen.rows if _holds(row.where, cell)]
+    merged = {name: value for row in rows for name, value in row.set.items()}
+    return Choice(merged, _status(chosen, rows, cell))
+
+
+@lru_cache
+def _recipes_of(method: str) -> dict[str, Recipe]:
+    path = methods_folder() / "recipes" / f"{method}.yaml"
+    return {
+        name: validated(Recipe, content, f"{path.name}: {name}")
+        for name, content in read_yaml(path).items()
+    }
+
+
+def _status(recipe: Recipe, rows: list[Row], cell: dict[str, Any]) -> Status:
+    if not any(_holds(condition, cell) for condition in recipe.cells):
+        return "extrapolated"
+    found = {row.status for row in rows}
+    return "unchecked" if "unchecked" in found else "own" if "own" in found else "published"
+
+
+def _holds(conditions: dict[str, Any], cell: dict[str, Any]) -> bool:
+    return all(
+        cell.get(name) in (wanted if isinstance(wanted, list) else [wanted])
+        for name, wanted in conditions.items()
+    )

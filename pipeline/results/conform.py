@@ -1,0 +1,77 @@
+"""Making a frame fit a table of the store exactly, or saying which column does not."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from pipeline.errors import LabError, suggest
+from pipeline.results.schema import TABLES, Column, Table
+
+
+def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Give a frame the columns, order and types of a table.
+
+    Integers may become wider or narrower where every value fits, and real numbers of any width are
+    accepted for real columns; NaN and infinity become null.
+
+    Args:
+        frame: rows of one run.
+        table: table they are meant for.
+
+    Returns:
+        The rows with exactly the columns of the table; nullable ones left out are null.
+
+    Raises:
+        LabError: for a column that is unknown, missing, of another kind, null where it may not be,
+            or outside [0, 1] though it is a fraction.
+    """
+    columns = TABLES[table]
+    for name in frame.columns:
+        if name not in columns:
+            raise LabError(f"unknown column {name!r} for table {table}", suggest(name, columns))
+    return pl.DataFrame(
+        [
+            _fit(frame[name], column, table)
+            if name in frame.columns
+            else _absent(name, column, table, frame.height)
+            for name, column in columns.items()
+        ]
+    )
+
+
+def _absent(name: str, column: Column, table: Table, height: int) -> pl.Series:
+    if not column.nullable:
+        raise LabError(f"no column {name!r} for table {table}", f"{column.dtype}: {column.meaning}")
+    return pl.Series(name, [None] * height, dtype=column.dtype)
+
+
+def _fit(values: pl.Series, column: Column, table: Table) -> pl.Series:
+    """Cast one column without losing anything, and check it against its description."""
+    wanted = f"{column.dtype}: {column.meaning}"
+    if not _castable(values.dtype, column.dtype):
+        raise LabError(f"column {values.name!r} of table {table} is {values.dtype}", wanted)
+    try:
+        fitted = values.cast(column.dtype)
+    except pl.exceptions.InvalidOperationError as error:
+        raise LabError(f"column {values.name!r} of table {table}: {error}", wanted) from error
+    if fitted.dtype.is_float():
+        fitted = fitted.set(~fitted.is_finite(), None)
+    if not column.nullable and fitted.null_count():
+        raise LabError(f"column {values.name!r} of table {table} has missing values", wanted)
+    if column.fraction and not fitted.drop_nulls().is_between(0, 1).all():
+        raise LabError(
+            f"column {values.name!r} of table {table} holds {fitted.min()!r} to {fitted.max()!r}",
+            "fractions in [0, 1]",
+        )
+    return fitted
+
+
+def _castable(given: pl.DataType, wanted: pl.DataType) -> bool:
+    """Whether a cast between two types keeps the meaning of the values."""
+    if isinstance(given, (pl.List, pl.Array)) and isinstance(wanted, pl.List):
+        return _castable(given.inner, wanted.inner)  # type: ignore[arg-type]  # always instances
+    return (
+        given in (wanted, pl.Null)
+        or (given.is_integer() and wanted.is_numeric())
+        or (given.is_float() and wanted.is_float())
+    )

@@ -1,0 +1,66 @@
+"""Pictures of one run: its curves and its confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+_CURVES = {
+    "test_accuracy": "test accuracy",
+    "train_accuracy": "agreement with the given labels",
+    "memorised": "memorised",
+    "corrected": "corrected",
+    "val_noisy_accuracy": "validation accuracy (given labels)",
+}
+
+
+def curves(title: str, epochs: Sequence[dict[str, Any]]) -> Figure:
+    """Accuracies and memorisation over the epochs of one run.
+
+    Args:
+        title: above the picture.
+        epochs: rows of the epochs table; columns without values are left out.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for column, label in _CURVES.items():
+        points = [(row["epoch"], row[column]) for row in epochs if row.get(column) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label)
+    axes.set(title=title, xlabel="epoch", ylabel="fraction", ylim=(0, 1))
+    axes.legend(fontsize="small")
+    return figure
+
+
+def confusion_matrix(title: str, counts: Sequence[int], class_names: Sequence[str]) -> Figure:
+    """Confusion on the test images as shares of each true class.
+
+    Args:
+        title: above the picture.
+        counts: K*K counts row by row, row = true class.
+        class_names: names of the K classes.
+
+    Returns:
+        The figure; cells carry numbers up to 20 classes.
+    """
+    n = len(class_names)
+    matrix = np.asarray(counts, dtype=float).reshape(n, n)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    figure.colorbar(axes.imshow(shares, vmin=0, vmax=1, cmap="Blues"), label="share of true class")
+    axes.set(title=title, xlabel="predicted", ylabel="true")
+    if n <= 20:
+        axes.set_xticks(range(n), class_names, rotation=90, fontsize="small")
+        axes.set_yticks(range(n), class_names, fontsize="small")
+        for (i, j), share in np.ndenumerate(shares):
+            if share >= 0.005:
+                colour = "white" if share > 0.5 else "black"
+                axes.text(j, i, f"{share:.2f}", ha="center", va="center", fontsize=6, color=colour)
+    return figure

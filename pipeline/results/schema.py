@@ -1,0 +1,169 @@
+"""The three tables of the results store: every column, its type and its meaning.
+
+Rates and accuracies are fractions in [0, 1]; times are seconds; epochs count from 0. A column added
+later must be nullable, so that files written before stay readable: they show null there.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import polars as pl
+
+Status = Literal["running", "done", "failed", "diverged"]
+"""running: started, not ended (or killed); failed: ended by an error; diverged: loss not finite."""
+
+STATUSES: tuple[str, ...] = get_args(Status)
+FINISHED: tuple[str, ...] = tuple(status for status in STATUSES if status != "running")
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    dtype: pl.DataType
+    """Type in the file."""
+    meaning: str
+    """What the column holds, its unit or formula; shown in the documentation."""
+    nullable: bool = False
+    """Whether the value may be missing; a row may leave such a column out."""
+    fraction: bool = False
+    """Whether values outside [0, 1] are refused."""
+    cost: bool = False
+    """Whether it tells how the run was carried out; such a column is no part of a view."""
+
+
+_TEXT, _TEXTS = pl.String(), pl.List(pl.String())
+_COUNT, _LABEL, _SMALL = pl.Int64(), pl.Int32(), pl.Int16()
+_REAL, _STATISTIC, _FLAG = pl.Float64(), pl.Float32(), pl.Boolean()
+_TIME = pl.Datetime("us", "UTC")
+
+RUN_COLUMNS: dict[str, Column] = {
+    "key": Column(_TEXT, "`r` and 16 hex digits over everything that can change the numbers"),
+    "group": Column(_TEXT, "digest of the same without the seed: runs to average over"),
+    "method": Column(_TEXT, "name of the method script"),
+    "variant": Column(_TEXT, "what the method script was asked to be, such as the loss", True),
+    "version": Column(_COUNT, "VERSION of the method"),
+    "dataset": Column(_TEXT, "name of the data set"),
+    "noise": Column(_TEXT, "name of the label table"),
+    "noise_kind": Column(_TEXT, "kind of label noise: symmetric, pair, instance, ..."),
+    "nominal_rate": Column(_REAL, "noise rate that was asked for", True, fraction=True),
+    "realised_rate": Column(
+        _REAL, "share of training labels that differ from the clean ones", True, fraction=True
+    ),
+    "seed": Column(_COUNT, "root seed of the run"),
+    "recipe": Column(_TEXT, "named set of settings the run started from", True),
+    "recipe_status": Column(_TEXT, "published, unchecked, own or extrapolated", True),
+    "backbone": Column(_TEXT, "name of the network"),
+    "epochs": Column(_COUNT, "number of epochs asked for"),
+    "batch_size": Column(_COUNT, "global batch size over all processes"),
+    "lr": Column(_REAL, "learning rate at the start"),
+    "weight_decay": Column(_REAL, "weight decay"),
+    "precision": Column(_TEXT, "arithmetic of the forward pass: fp32, bf16 or fp16"),
+    "determinism": Column(_TEXT, "what happens to operations without a deterministic form"),
+    "settings": Column(_TEXT, "all settings, fully resolved, as JSON"),
+    "data_digest": Column(_TEXT, "digest of the images and their order"),
+    "labels_digest": Column(_TEXT, "digest of the label table"),
+    "encoder_digest": Column(_TEXT, "digest of the frozen encoder's embeddings", True),
+    "noise_card": Column(_TEXT, "how the label table was made, as JSON", True),
+    "knows": Column(_TEXTS, "knowledge the method declares beyond images and given labels"),
+    "class_names": Column(_TEXTS, "names of the classes, in label order"),
+    "status": Column(_TEXT, "running, done, failed or diverged"),
+    "status_detail": Column(_TEXT, "why the run failed or diverged", True),
+    "n_train": Column(_COUNT, "training samples"),
+    "n_val": Column(_COUNT, "validation samples"),
+    "n_test": Column(_COUNT, "test samples"),
+    "confusion": Column(
+        pl.List(pl.Int64()),
+        "test counts of the last epoch, K*K row by row: true class, then predicted class",
+        True,
+    ),
+    "seconds": Column(_REAL, "wall time of the run", True, cost=True),
+    "seconds_tracking": Column(_REAL, "part of it spent in store and tracker", True, cost=True),
+    "peak_memory_bytes": Column(_COUNT, "largest memory in use on a device", True, cost=True),
+    "started_at": Column(_TIME, "time of the first start", True, cost=True),
+    "finished_at": Column(_TIME, "time of the end", True, cost=True),
+    "host": Column(_TEXT, "name of the machine", True, cost=True),
+    "n_processes": Column(_COUNT, "number of processes", True, cost=True),
+    "device": Column(_TEXT, "training device", True, cost=True),
+    "git_commit": Column(_TEXT, "commit of the code", True, cost=True),
+    "git_dirty": Column(_FLAG, "whether tracked files differed from the commit", True, cost=True),
+    "image_digest": Column(_TEXT, "digest of the container image", True, cost=True),
+    "command": Column(_TEXT, "command line", True, cost=True),
+    "python_version": Column(_TEXT, "version of Python", True, cost=True),
+    "torch_version": Column(_TEXT, "version of torch", True, cost=True),
+    "resumed": Column(_COUNT, "how often the run was continued from a checkpoint", True, cost=True),
+}
+"""One row per run. All that identifies it, how it ended, what it cost."""
+
+EPOCH_COLUMNS: dict[str, Column] = {
+    "key": Column(_TEXT, "key of the run"),
+    "epoch": Column(_COUNT, "number of the epoch, from 0"),
+    "lr": Column(_REAL, "learning rate at the start of the epoch", True),
+    "train_loss": Column(_REAL, "mean training loss; null where it was not finite", True),
+    "train_accuracy": Column(
+        _REAL, "accuracy on the training pass against the given labels", True, fraction=True
+    ),
+    "test_loss": Column(_REAL, "mean cross-entropy on the test split", True),
+    "test_accuracy": Column(_REAL, "accuracy on the test split", True, fraction=True),
+    "test_top5": Column(_REAL, "top-5 accuracy on the test split", True, fraction=True),
+    "val_noisy_accuracy": Column(
+        _REAL, "accuracy on the validation split against its given labels", True, fraction=True
+    ),
+    "val_clean_accuracy": Column(
+        _REAL, "accuracy on the validation split against its clean labels", True, fraction=True
+    ),
+    "memorised": Column(
+        _REAL,
+        "share of mislabelled training samples predicted as their wrong given label",
+        True,
+        fraction=True,
+    ),
+    "corrected": Column(
+        _REAL,
+        "share of mislabelled training samples predicted as their true class",
+        True,
+        fraction=True,
+    ),
+    "clean_fitted": Column(
+        _REAL, "share of correctly labelled training samples predicted right", True, fraction=True
+    ),
+    "scalars": Column(_TEXT, "named scalars of the method, as JSON", True),
+    "seconds": Column(_REAL, "wall time of the epoch", True, cost=True),
+}
+"""One row per run and epoch."""
+
+SAMPLE_COLUMNS: dict[str, Column] = {
+    "key": Column(_TEXT, "key of the run"),
+    "index": Column(_LABEL, "position in the training split of the data set"),
+    "y_noisy": Column(_LABEL, "given label"),
+    "y_clean": Column(_LABEL, "true class, where known", True),
+    "prediction": Column(_LABEL, "predicted class in the last training pass", True),
+    "mean_loss": Column(_STATISTIC, "cross-entropy of the given label, mean over the epochs", True),
+    "last_loss": Column(_STATISTIC, "the same in the last epoch", True),
+    "mean_margin": Column(
+        _STATISTIC, "logit of the given label less the largest other one, mean over epochs", True
+    ),
+    "forgetting": Column(_SMALL, "how often the given label went from fitted to not fitted", True),
+    "first_fitted": Column(_SMALL, "first epoch that predicted the given label; -1 never", True),
+    "corrected_label": Column(_LABEL, "label the method itself settled on, if it does", True),
+}
+"""One row per run and training sample: statistics of the training dynamics."""
+
+Table = Literal["runs", "epochs", "samples"]
+"""Name of a table, and of its folder in the store."""
+
+TABLES: dict[Table, dict[str, Column]] = {
+    "runs": RUN_COLUMNS,
+    "epochs": EPOCH_COLUMNS,
+    "samples": SAMPLE_COLUMNS,
+}
+
+
+def dtypes(columns: dict[str, Column]) -> dict[str, pl.DataType]:
+    """The polars schema of a table: column name -> type, in the order of the file."""
+    return {name: column.dtype for name, column in columns.items()}
+
+
+RUNS = dtypes(RUN_COLUMNS)
+EPOCHS = dtypes(EPOCH_COLUMNS)
+SAMPLES = dtypes(SAMPLE_COLUMNS)

@@ -1,0 +1,229 @@
+"""The results store: one immutable Parquet file per run and table, read as one table each.
+
+    STORE/runs/KEY.parquet  STORE/epochs/KEY.parquet  STORE/samples/KEY.parquet
+    STORE/compacted/runs.parquet  epochs.parquet  samples.parquet     (see `compaction`)
+
+A file belongs to one key, so writers of different runs never meet. The row in `runs` is written
+last: a run whose process died before has left no finished row, and its other files stay unseen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from pipeline.errors import LabError
+from pipeline.files import store_folder
+from pipeline.results import parquet
+from pipeline.results.conform import conform
+from pipeline.results.schema import STATUSES, TABLES, Table, dtypes
+
+ENDING = ".parquet"
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_ATTEMPTS = 5
+"""How often a read starts afresh because a compaction took files away under it."""
+
+
+class Store:
+    """A folder of finished and running runs.
+
+    Args:
+        folder: where it lies; None for the project's (`pipeline.files.store_folder`). It is made by
+            the first write.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or store_folder()
+
+    def write_run(self, row: Mapping[str, object]) -> None:
+        """Write or replace the row of one run, as before its first step or when it failed.
+
+        Args:
+            row: values of the `runs` columns; nullable ones may be left out.
+
+        Raises:
+            LabError: for a column that is unknown, missing or of the wrong kind, for an unknown
+                status, and where the store cannot be written.
+        """
+        self._write("runs", *_run_frame(row))
+
+    def write_finished(
+        self, run_row: Mapping[str, object], epochs: pl.DataFrame, samples: pl.DataFrame
+    ) -> None:
+        """Write everything about a run that has ended; it counts once its row has its name.
+
+        Args:
+            run_row: values of the `runs` columns, with a status other than running.
+            epochs: one row per epoch, in order; columns of `schema.EPOCHS`.
+            samples: one row per training sample; columns of `schema.SAMPLES`. May be empty.
+
+        Raises:
+            LabError: as `write_run`; also for rows of another key, epochs out of order and
+                samples that occur twice.
+        """
+        key, run = _run_frame(run_row)
+        if run["status"].item() == "running":
+            raise LabError("a finished run with status 'running'", "done, failed or diverged")
+        epoch_rows, sample_rows = conform(epochs, "epochs"), conform(samples, "samples")
+        for table, rows in (("epochs", epoch_rows), ("samples", sample_rows)):
+            if not (rows["key"] == key).all():
+                raise LabError(f"rows of another key in the {table} of {key}", "one key a file")
+        if not (epoch_rows["epoch"].diff().drop_nulls() > 0).all():
+            raise LabError(f"the epochs of {key} are out of order", "each epoch once, rising")
+        if sample_rows["index"].is_duplicated().any():
+            raise LabError(f"a sample of {key} occurs twice", "each index once")
+        # The runs row last: its appearance is what makes the other two visible.
+        self._write("samples", key, sample_rows)
+        self._write("epochs", key, epoch_rows)
+        self._write("runs", key, run)
+
+    def status(self, key: str) -> str | None:
+        """Status of a run, None if the store does not know it."""
+        return self.statuses([key]).get(key)
+
+    def statuses(self, keys: Iterable[str]) -> dict[str, str]:
+        """Status of each of `keys` that the store knows."""
+        found = self.runs(list(keys)).select("key", "status").collect()
+        return dict(found.iter_rows())
+
+    def run(self, key: str) -> dict[str, Any] | None:
+        """The row of one run by column name, None if the store does not know it."""
+        return next(self.runs([key]).collect().iter_rows(named=True), None)
+
+    def runs(self, keys: Collection[str] | None = None) -> pl.LazyFrame:
+        """All runs, or those of `keys`; columns of `schema.RUNS`, in no particular order.
+
+        The files are looked for when the frame is collected, which raises LabError naming a file
+        that cannot be read.
+        """
+        return self._lazy("runs", keys)
+
+    def epochs(self, keys: Collection[str] | None = None) -> pl.LazyFrame:
+        """Epochs of all finished runs, or those of `keys`; columns of `schema.EPOCHS`."""
+        return self._lazy("epochs", keys)
+
+    def samples(self, keys: Collection[str] | None = None) -> pl.LazyFrame:
+        """Samples of all finished runs, or those of `keys`; columns of `schema.SAMPLES`."""
+        return self._lazy("samples", keys)
+
+    def path(self, table: Table, key: str) -> Path:
+        """File of one run in one table."""
+        if not _KEY.fullmatch(key):
+            raise LabError(f"key {key!r}", "letters, digits, - and _")
+        return self.folder / table / f"{key}{ENDING}"
+
+    def compacted_path(self, table: Table) -> Path:
+        """File that holds the merged runs of one table, once there has been a compaction."""
+        return self.folder / "compacted" / f"{table}{ENDING}"
+
+    def files(self, table: Table, keys: Collection[str] | None = None) -> dict[str, Path]:
+        """Files of single runs that exist in one table, by key in rising order."""
+        if keys is not None:
+            paths = {key: self.path(table, key) for key in sorted(set(keys))}
+            return {key: path for key, path in paths.items() if path.exists()}
+        try:
+            names = sorted(os.listdir(self.folder / table))
+        except FileNotFoundError:
+            return {}
+        # Names with a leading dot are files still being written.
+        finished = [name for name in names if name.endswith(ENDING) and not name.startswith(".")]
+        return {name.removesuffix(ENDING): self.folder / table / name for name in finished}
+
+    def check_files(self, keys: Collection[str] | None = None) -> None:
+        """Read every file of all runs, or of `keys`, in full.
+
+        Raises:
+            LabError: naming the first file that is truncated or corrupt, and the way out.
+        """
+        for table, columns in TABLES.items():
+            merged = self.compacted_path(table)
+            candidates = {merged: f"rm -r {merged.parent}"} if merged.exists() else {}
+            for key, path in self.files(table, keys).items():
+                candidates[path] = f"rm {self.folder}/*/{key}{ENDING}"
+            for path, remedy in candidates.items():
+                if not parquet.is_readable(path, dtypes(columns)):
+                    raise LabError(
+                        f"{path} is truncated or corrupt",
+                        "a file as the store wrote it",
+                        f"{remedy}; what it held is then computed again",
+                    )
+
+    def _write(self, table: Table, key: str, rows: pl.DataFrame) -> None:
+        parquet.write(rows, self.path(table, key))
+
+    def _lazy(self, table: Table, keys: Collection[str] | None) -> pl.LazyFrame:
+        schema = dtypes(TABLES[table])
+
+        def read(
+            columns: list[str] | None,
+            predicate: pl.Expr | None,
+            n_rows: int | None,
+            batch_size: int | None,
+        ) -> Iterator[pl.DataFrame]:
+            del batch_size  # the rows come as one batch: a snapshot of the store
+            yield self._snapshot(table, keys, columns, predicate, n_rows)
+
+        return register_io_source(read, schema=schema)
+
+    def _snapshot(
+        self,
+        table: Table,
+        keys: Collection[str] | None,
+        columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+    ) -> pl.DataFrame:
+        """Read the table as it is now; names the culprit if a file cannot be read."""
+        for _ in range(_ATTEMPTS):
+            rows = self._union(table, keys)
+            if predicate is not None:
+                rows = rows.filter(predicate)
+            if columns is not None:
+                rows = rows.select(columns)
+            if n_rows is not None:
+                rows = rows.head(n_rows)
+            try:
+                return rows.collect()
+            except FileNotFoundError:
+                continue  # moved into the compacted file since it was listed
+            except pl.exceptions.PolarsError as error:
+                self.check_files(keys)
+                raise LabError(f"cannot read the {table} of {self.folder}: {error}", "") from error
+        raise LabError(
+            f"files of {self.folder} keep disappearing", "one compaction at a time", "try again"
+        )
+
+    def _union(self, table: Table, keys: Collection[str] | None) -> pl.LazyFrame:
+        """Files of single runs, and compacted runs that have none; unfinished runs left out."""
+        schema = dtypes(TABLES[table])
+        single, compacted = self.files(table, keys), self.compacted_path(table)
+        rows = parquet.scan(list(single.values()), schema)
+        if compacted.exists():
+            merged = parquet.scan([compacted], schema)
+            if keys is not None:
+                merged = merged.filter(pl.col("key").is_in(list(keys)))
+            if single:
+                merged = merged.filter(~pl.col("key").is_in(list(single)))
+            rows = pl.concat([rows, merged])
+        if table == "runs":
+            return rows
+        finished = self._union("runs", keys).filter(pl.col("status") != "running")
+        return rows.join(finished.select("key"), on="key", how="semi")
+
+
+def _run_frame(row: Mapping[str, object]) -> tuple[str, pl.DataFrame]:
+    """Key and one-row frame of a run."""
+    try:
+        frame = pl.DataFrame({name: [value] for name, value in row.items()})
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise LabError(f"a value of a runs row: {error}", "one kind of value a column") from error
+    run = conform(frame, "runs")
+    if run["status"].item() not in STATUSES:
+        raise LabError(f"status {run['status'].item()!r}", ", ".join(STATUSES))
+    return run["key"].item(), run

@@ -1,0 +1,115 @@
+"""Views: the runs of one grid as a sorted, deterministic file, and reading results from either.
+
+A view holds one row per run with its epochs inside. It carries no clock, host or cost, so making it
+again from the same results gives the same bytes, whoever computed them and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from pipeline.errors import LabError
+from pipeline.results import parquet
+from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
+from pipeline.results.store import Store
+
+_RUNS = {name: column.dtype for name, column in RUN_COLUMNS.items() if not column.cost}
+_EPOCHS = {
+    name: column.dtype
+    for name, column in EPOCH_COLUMNS.items()
+    if not column.cost and name != "key"
+}
+VIEW: dict[str, pl.DataType] = {
+    **_RUNS,
+    "curve": pl.List(pl.Struct(_EPOCHS)),
+}
+"""Columns of a view: those of `runs` without cost, and the epochs of the run in order."""
+
+_ORDER = ("dataset", "noise", "method", "variant", "seed", "key")
+
+
+class Results(NamedTuple):
+    """Runs and their epochs, whatever they were read from."""
+
+    runs: pl.LazyFrame
+    """Columns of `schema.RUNS`, those of cost only when read from the store."""
+    epochs: pl.LazyFrame
+    """Columns of `schema.EPOCHS`, likewise."""
+
+
+def write_view(keys: Iterable[str], path: Path, store: Store | None = None) -> None:
+    """Write the view of one grid, sorted by what its cells are called.
+
+    Args:
+        keys: the runs of its cells; a run that fills several cells appears once.
+        path: Parquet file to write.
+        store: store that holds the runs, the project's unless given.
+
+    Raises:
+        LabError: if a run is not in the store or has not ended, and where `path` cannot be written.
+    """
+    wanted, source = set(keys), store or Store()
+    runs = source.runs(wanted).filter(pl.col("status") != "running").collect()
+    missing = sorted(wanted - set(runs["key"]))
+    if missing:
+        raise LabError(
+            f"{len(missing)} of {len(wanted)} runs have no result, such as {missing[0]}",
+            "a grid of which every run has ended",
+            "run the grid again: it computes what is missing",
+        )
+    curves = (
+        source.epochs(wanted)
+        .sort("key", "epoch")
+        .group_by("key")
+        .agg(curve=pl.struct(_EPOCHS.keys()))
+        .collect()
+    )
+    view = runs.join(curves, on="key", how="left").with_columns(pl.col("curve").fill_null([]))
+    parquet.write(view.sort(_ORDER).select(VIEW.keys()), path)
+
+
+def read_views(paths: Sequence[Path]) -> Results:
+    """Read one or several views as one; a run in more than one of them counts once.
+
+    Args:
+        paths: files made by `write_view`.
+
+    Returns:
+        Their runs and epochs.
+
+    Raises:
+        LabError: naming a file that is missing or no view.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise LabError(f"no view at {path}", "a file made by the runs stage", "dvc repro runs")
+        if not parquet.is_readable(path, VIEW):
+            raise LabError(
+                f"{path} is no view, or is corrupt",
+                "a file made by the runs stage",
+                f"rm {path}, then dvc repro runs",
+            )
+    rows = parquet.scan(paths, VIEW).unique("key", keep="first", maintain_order=True)
+    epochs = (
+        rows.select("key", "curve")
+        .explode("curve")
+        .filter(pl.col("curve").is_not_null())
+        .unnest("curve")
+    )
+    return Results(rows.drop("curve"), epochs)
+
+
+def results(views: Sequence[Path] = (), store: Store | None = None) -> Results:
+    """Results of the given views, or of the store if there are none.
+
+    Raises:
+        LabError: naming a view that is missing or no view.
+    """
+    if views:
+        return read_views(views)
+    chosen = store or Store()
+    return Results(chosen.runs(), chosen.epochs())

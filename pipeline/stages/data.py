@@ -1,0 +1,36 @@
+"""DVC stage `data`: prepare one data set.
+
+    python -m pipeline.stages.data digits
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from pipeline.config import read_params
+from pipeline.data import dataset as datasets
+from pipeline.errors import program
+from pipeline.training.inputs import data_spec
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Prepare a data set."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Name of the data set."""
+    root: str | None = None
+    """Folder or archive with a copy of the files, where they cannot be downloaded."""
+
+
+@program
+def main() -> None:
+    """Prepare the data set and print what it is."""
+    flags = tyro.cli(Flags, description=__doc__)
+    card = datasets.prepare(flags.name, data_spec(flags.name, read_params(), flags.root))
+    print(f"{card.name}: {card.n_train} + {card.n_test} images, digest {card.digest}")
+
+
+if __name__ == "__main__":
+    main()

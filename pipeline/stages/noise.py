@@ -1,0 +1,40 @@
+"""DVC stage `noise`: make one label table of a data set.
+
+    python -m pipeline.stages.noise digits symmetric-40
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from pipeline.config import read_params
+from pipeline.errors import program
+from pipeline.noise import table as tables
+from pipeline.training.inputs import make_labels, prepare_data
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Make a label table."""
+
+    dataset: Annotated[str, tyro.conf.Positional]
+    """Name of the data set."""
+    noise: Annotated[str, tyro.conf.Positional]
+    """Name of the table in the noise block of params.yaml."""
+
+
+@program
+def main() -> None:
+    """Make the table and print what was realised."""
+    flags = tyro.cli(Flags, description=__doc__)
+    params = read_params()
+    prepare_data(flags.dataset, params)
+    make_labels(flags.dataset, flags.noise, params)
+    card = tables.load(flags.dataset, flags.noise).card
+    rate = "unknown" if card.realised_rate is None else f"{card.realised_rate:.4f}"
+    print(f"{flags.dataset} {flags.noise}: {card.n} labels, realised rate {rate}")
+
+
+if __name__ == "__main__":
+    main()

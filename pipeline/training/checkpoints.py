@@ -1,0 +1,74 @@
+"""A run's state on disk: one file, replaced atomically, tied to its key, read without executing code."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from pipeline.errors import LabError
+from pipeline.files import replacing, store_folder
+from pipeline.training.loop import Progress, Session
+
+
+def checkpoint_path(key: str) -> Path:
+    """Where the checkpoint of a run lies while the run is unfinished."""
+    return store_folder() / "checkpoints" / f"{key}.pt"
+
+
+def save_checkpoint(session: Session, key: str) -> None:
+    """Write the state of a session; all processes take part, the main one writes."""
+    dynamics = session.dynamics.state()
+    if session.devices.is_main:
+        state = {
+            "key": key,
+            "progress": asdict(session.progress),
+            "method": session.method.state_dict(),
+            "optimizer": session.optimizer.state_dict(),
+            "scaler": session.devices.scaler_state(),
+            "dynamics": dynamics,
+        }
+        with replacing(checkpoint_path(key)) as temporary:
+            torch.save(state, temporary)
+    session.devices.wait()
+
+
+def resume(session: Session, key: str) -> bool:
+    """Restore a session from its checkpoint, if there is one.
+
+    Args:
+        session: freshly built.
+        key: of the run; a checkpoint of another run is refused.
+
+    Returns:
+        Whether there was a checkpoint.
+
+    Raises:
+        LabError: when the file is damaged or belongs to another run.
+    """
+    path = checkpoint_path(key)
+    if not path.exists():
+        return False
+    try:
+        state = torch.load(path, map_location=session.devices.device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as failure:
+        raise LabError(
+            f"checkpoint {path} is damaged ({type(failure).__name__})",
+            "a complete checkpoint",
+            f"rm {path}: the run then starts from its beginning",
+        ) from failure
+    if state["key"] != key:
+        raise LabError(f"checkpoint {path} belongs to run {state['key']}", f"run {key}", f"rm {path}")
+    session.progress = Progress(**state["progress"])
+    session.method.load_state_dict(state["method"])
+    session.optimizer.load_state_dict(state["optimizer"])
+    session.devices.load_scaler_state(state["scaler"])
+    session.dynamics.load_state(state["dynamics"])
+    return True
+
+
+def discard(key: str) -> None:
+    """Remove the checkpoint of a finished run."""
+    checkpoint_path(key).unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""A run's identity and its row in the runs table."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from pipeline.config import Params, key_facts
+from pipeline.data.dataset import DataCard
+from pipeline.identity import digest, run_key
+from pipeline.noise.card import NoiseCard
+from pipeline.training.method import Method
+from pipeline.training.settings import Resolved, noise_spec
+
+
+class Identity(NamedTuple):
+    """What a run is."""
+
+    key: str
+    """Over everything that can change its numbers."""
+    group: str
+    """The same without the seed: the runs to average over."""
+
+
+class Cards(NamedTuple):
+    """Descriptions of a run's inputs, read without opening images."""
+
+    data: DataCard
+    noise: NoiseCard
+
+
+def identify(method: type[Method], resolved: Resolved, cards: Cards) -> Identity:
+    """The identity of a run."""
+    facts = {
+        "method": method.name(),
+        "version": method.VERSION,
+        "settings": key_facts(resolved.settings),
+        "data": cards.data.digest,
+        "labels": cards.noise.labels_digest,
+    }
+    without_seed = {name: v for name, v in facts["settings"].items() if name != "seed"}
+    return Identity(run_key(facts), digest(facts | {"settings": without_seed}))
+
+
+def describe(
+    method: type[Method], resolved: Resolved, cards: Cards, params: Params
+) -> dict[str, Any]:
+    """The columns of the runs table that are known before a run starts.
+
+    Args:
+        method: of the run.
+        resolved: its settings.
+        cards: of its inputs.
+        params: names the label noise.
+
+    Returns:
+        Column name -> value; counts, status and costs are for the runner to add.
+    """
+    settings, status = resolved
+    identity = identify(method, resolved, cards)
+    spec = noise_spec(settings.noise, params)
+    same_name = ("dataset", "noise", "seed", "recipe", "backbone", "epochs", "batch_size", "lr",
+                 "weight_decay", "precision", "determinism")  # fmt: skip
+    return {
+        "key": identity.key,
+        "group": identity.group,
+        "method": method.name(),
+        "variant": method.variant(settings),
+        "version": method.VERSION,
+        **{name: getattr(settings, name) for name in same_name},
+        "noise_kind": spec.kind,
+        "nominal_rate": cards.noise.nominal_rate,
+        "realised_rate": cards.noise.realised_rate,
+        "recipe_status": status,
+        "settings": json.dumps(settings.model_dump(mode="json"), sort_keys=True),
+        "data_digest": cards.data.digest,
+        "labels_digest": cards.noise.labels_digest,
+        "encoder_digest": None,
+        "noise_card": cards.noise.to_json(),
+        "knows": sorted(method.knows),
+        "class_names": list(cards.data.class_names),
+    }

@@ -1,0 +1,84 @@
+"""Accuracy, loss and confusion on labelled images, shared out over the processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.data.views import ImageSource
+from pipeline.training.devices import Devices
+from pipeline.training.method import Method
+
+_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results on one set of images.
+
+    Args:
+        loss: mean of -ln p of the label, p clamped to at least 1e-12.
+        accuracy: fraction in [0, 1].
+        top5: fraction whose label is among the five largest; None below ten classes.
+        confusion: int64 [K, K] on the CPU, row = label, column = prediction.
+    """
+
+    loss: float
+    accuracy: float
+    top5: float | None
+    confusion: Tensor
+
+
+@torch.no_grad()
+def predictions(method: Method, images: ImageSource, index: Tensor) -> Tensor:
+    """Class probabilities [B, K] of the images at `index`, in order."""
+    method.eval()
+    parts = [method.predict(images.plain(part)).float() for part in index.split(_BATCH)]
+    method.train()
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def evaluate(
+    method: Method, images: ImageSource, index: Tensor, labels: Tensor, devices: Devices
+) -> Evaluation:
+    """Evaluate on all images at `index`.
+
+    Args:
+        method: its `predict` is used.
+        images: where the images come from.
+        index: int64 [N], positions in `images`.
+        labels: int64 [N], on the device.
+        devices: each process evaluates its share; the result is the same on all.
+
+    Returns:
+        The evaluation over all N images.
+    """
+    method.eval()
+    share = torch.arange(devices.rank, len(index), devices.n_processes, device=index.device)
+    sums: Tensor | None = None
+    confusion = torch.zeros(0, dtype=torch.int64, device=index.device)
+    for part in share.split(_BATCH):
+        p = method.predict(images.plain(index[part])).float()
+        y, n_classes = labels[part], p.shape[1]
+        if sums is None:
+            sums = torch.zeros(2, dtype=torch.float64, device=p.device)
+            confusion = confusion.new_zeros(n_classes * n_classes)
+        loss = -p.gather(1, y[:, None]).clamp(min=1e-12).log().sum()
+        in_top5 = (p.topk(min(5, n_classes)).indices == y[:, None]).any(dim=1).sum()
+        sums += torch.stack([loss, in_top5]).double()
+        confusion += (y * n_classes + p.argmax(dim=1)).bincount(minlength=n_classes**2)
+    method.train()
+    if sums is None:
+        raise ValueError(f"{len(index)} images for {devices.n_processes} processes to evaluate")
+    total, counts = devices.sum(sums).tolist(), devices.sum(confusion)
+    n_classes = round(len(counts) ** 0.5)
+    matrix = counts.view(n_classes, n_classes).cpu()
+    return Evaluation(
+        loss=total[0] / len(index),
+        accuracy=float(matrix.trace()) / len(index),
+        top5=total[1] / len(index) if n_classes >= 10 else None,
+        confusion=matrix,
+    )
