@@ -39,6 +39,7 @@ def compare(
     results: Results,
     protocol: Name = "last",
     metric: str = "test_accuracy",
+    *,
     dataset: str | None = None,
     noise: Sequence[str] = (),
     by: Sequence[str] = (),
@@ -65,10 +66,9 @@ def compare(
         if column not in RUN_COLUMNS:
             raise LabError(f"column {column!r}", suggest(column, RUN_COLUMNS))
     runs = _matching(results, dataset, noise, by)
-    finished = runs.lazy().filter(pl.col("status") == "done").select("key")
-    epochs = results.epochs.join(finished, on="key", how="semi")
-    values = choose(epochs, PROTOCOLS[protocol], metric).select("key", "value").collect()
-    status, value = pl.col("status"), pl.col("value")
+    values = choose(results.epochs, PROTOCOLS[protocol], metric).select("key", "value").collect()
+    status = pl.col("status")
+    value = pl.when(status == "done").then(pl.col("value"))
     cells = (
         runs.join(row_labels(runs, by), on="group")
         .join(values, on="key", how="left")

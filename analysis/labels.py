@@ -50,10 +50,12 @@ def row_labels(runs: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
 
 def _family_labels(name: str, rows: list[dict[str, Any]], place: Sequence[str]) -> dict[str, str]:
     """Labels of the groups of one name, by group."""
-    facts = {row["group"]: _facts(row) for row in rows}
     places = defaultdict(list)
     for row in rows:
         places[tuple(row[column] for column in place)].append(row["group"])
+    if len(places) == len(rows):
+        return {row["group"]: name for row in rows}
+    facts = {row["group"]: _facts(row) for row in rows}
     differing = sorted(
         {fact for met in places.values() for fact in _differing([facts[group] for group in met])}
     )

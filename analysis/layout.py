@@ -86,13 +86,13 @@ def caption(comparison: Comparison) -> str:
     rule = PROTOCOLS[comparison.protocol]
     sentences = [
         f"{datasets}: {metric}{unit}; protocol {comparison.protocol}: {rule.meaning}",
-        "mean ± sample standard deviation over seeds (number of runs)",
+        "Mean ± sample standard deviation over seeds (number of runs)",
     ]
     if cells["diverged"].sum():
-        sentences.append("diverged runs are counted, not averaged")
+        sentences.append("Diverged runs are counted, not averaged")
     if unrecorded := cells["unrecorded"].sum():
         missing = metric if rule.criterion == "epoch" else rule.criterion
-        sentences.append(f"{unrecorded} finished runs left out: they recorded no {missing}")
+        sentences.append(f"Finished runs left out because they recorded no {missing}: {unrecorded}")
     knowing = cells.select("label", pl.col("knows").list.join(", ")).filter(pl.col("knows") != "")
     for label, knows in knowing.unique().sort("label").iter_rows():
         sentences.append(f"{KNOWING} {label} knows: {knows}")

@@ -111,12 +111,14 @@ def csv(comparison: Comparison) -> str:
 
 def show(layout: Layout) -> None:
     """Print the table on the terminal, best values bold."""
-    table = Table(caption=layout.caption, caption_justify="left")
+    table = Table()
     for title in layout.header:
         table.add_column(title)
     for row in layout.rows:
         table.add_row(*(Text(c.text, style="bold" if c.best else "") for c in row))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(Text(layout.caption))
 
 
 @program
@@ -127,9 +129,9 @@ def main() -> None:
         results(flags.view, Store(flags.store)),
         flags.protocol,
         flags.metric,
-        flags.dataset,
-        flags.noise,
-        flags.by,
+        dataset=flags.dataset,
+        noise=flags.noise,
+        by=flags.by,
     )
     if flags.format == "csv":
         sys.stdout.write(csv(comparison))

@@ -1,4 +1,4 @@
-"""Tiny image files, Parquet files and CIFAR archives for the tests of pipeline/data, and an attack."""
+"""Tiny image files, Parquet files, CIFAR archives and a hostile pickle for the tests of data."""
 
 import io
 import pickle

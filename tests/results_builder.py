@@ -1,9 +1,9 @@
-"""Synthetic runs for tests of the results store and the analysis: small, seeded, fully known."""
+"""Synthetic runs for tests of the results store and the analysis: small and fully known."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -11,21 +11,28 @@ import polars as pl
 from pipeline.identity import digest, run_key
 from pipeline.results.store import Store
 
-N_CLASSES = 3
+TRANSITION = [[0.6, 0.3, 0.1], [0.2, 0.6, 0.2], [0.1, 0.3, 0.6]]
 
 
 def run_row(
-    method: str = "ce", noise: str = "sym", seed: int = 0, status: str = "done", **given: Any
+    variant: str = "ce",
+    noise: str = "sym",
+    seed: int = 0,
+    *,
+    dataset: str = "digits",
+    settings: Mapping[str, object] | None = None,
+    **columns: Any,
 ) -> dict[str, Any]:
-    """A complete row of `runs`; `settings` is a mapping here, key and group follow from it."""
-    settings = {"lr": 0.1, **given.pop("settings", {})}
-    group = {"method": method, "noise": noise, "settings": settings}
+    """A complete row of `runs`; key and group follow from the named arguments."""
+    resolved = {"loss": variant, "lr": 0.1, **(settings or {})}
+    group = {"dataset": dataset, "noise": noise, "settings": resolved}
     row: dict[str, Any] = {
         "key": run_key({**group, "seed": seed}),
         "group": digest(group),
-        "method": method,
+        "method": "robust_loss",
+        "variant": variant,
         "version": 1,
-        "dataset": "digits",
+        "dataset": dataset,
         "noise": noise,
         "noise_kind": "symmetric",
         "nominal_rate": 0.4,
@@ -34,19 +41,17 @@ def run_row(
         "backbone": "small-cnn",
         "epochs": 3,
         "batch_size": 64,
-        "lr": settings["lr"],
+        "lr": resolved["lr"],
         "weight_decay": 1e-4,
         "precision": "fp32",
         "determinism": "error",
-        "settings": json.dumps({**settings, "seed": seed}),
-        "data_digest": "d" * 16,
-        "labels_digest": digest(noise),
-        "noise_card": json.dumps(
-            {"transition": [[0.6, 0.3, 0.1], [0.2, 0.6, 0.2], [0.1, 0.3, 0.6]]}
-        ),
+        "settings": json.dumps({**resolved, "seed": seed}),
+        "data_digest": digest(dataset),
+        "labels_digest": digest([dataset, noise]),
+        "noise_card": json.dumps({"transition": TRANSITION}),
         "knows": [],
         "class_names": ["zero", "one", "two"],
-        "status": status,
+        "status": "done",
         "n_train": 4,
         "n_val": 0,
         "n_test": 6,
@@ -54,18 +59,17 @@ def run_row(
         "host": "somewhere",
         "seconds": 1.5,
     }
-    return {**row, **given}
+    return {**row, **columns}
 
 
 def epoch_rows(key: str, test_accuracy: Sequence[float | None], **columns: Any) -> pl.DataFrame:
-    """Epochs with the given test accuracies; other columns by name."""
+    """Epochs with the given test accuracies; further columns by name."""
     n = len(test_accuracy)
     return pl.DataFrame(
         {
-            "key": [key] * n,
+            "key": pl.Series([key] * n, dtype=pl.String),
             "epoch": range(n),
             "test_accuracy": pl.Series(test_accuracy, dtype=pl.Float64),
-            "memorised": [0.1 * epoch / max(n, 1) for epoch in range(n)],
             **columns,
         }
     )
@@ -79,11 +83,14 @@ def sample_rows(key: str, n: int = 4) -> pl.DataFrame:
 
 
 def add_run(
-    store: Store, test_accuracy: Sequence[float | None] = (0.5, 0.7, 0.6), **given: Any
+    store: Store,
+    test_accuracy: Sequence[float | None] = (0.5, 0.7, 0.6),
+    *,
+    curves: Mapping[str, Sequence[float | None]] | None = None,
+    **row: Any,
 ) -> str:
-    """Write a finished run and return its key; `columns` are further columns of its epochs."""
-    columns = given.pop("columns", {})
-    row = run_row(**given)
-    key: str = row["key"]
-    store.write_finished(row, epoch_rows(key, test_accuracy, **columns), sample_rows(key))
+    """Write a finished run and return its key; `curves` are further columns of its epochs."""
+    run = run_row(**row)
+    key: str = run["key"]
+    store.write_finished(run, epoch_rows(key, test_accuracy, **(curves or {})), sample_rows(key))
     return key

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -177,6 +179,12 @@ def test_labels_out_of_range_and_absent_classes_are_refused() -> None:
 
 
 # Loading
+
+
+def test_loading_does_not_pay_for_the_readers() -> None:
+    code = "import sys, pipeline.data.dataset; print(*sys.modules)"
+    words = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "sklearn", "pyarrow", "PIL"} & set(words.stdout.split())
 
 
 def test_absent_data_set_says_what_to_type(card: DataCard) -> None:

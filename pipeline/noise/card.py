@@ -121,9 +121,9 @@ def realised(counts: Labels) -> Realised:
     shares: Floats = counts / np.maximum(sizes, 1)[:, None]
     kept = np.diag(counts)
     return Realised(
-        rate=float(1.0 - kept.sum() / sizes.sum()),
+        rate=int((sizes - kept).sum()) / int(sizes.sum()),
         per_class=tuple(
-            round(1.0 - int(k) / int(n), _DECIMALS) if n else None
+            round((int(n) - int(k)) / int(n), _DECIMALS) if n else None
             for k, n in zip(kept, sizes, strict=True)
         ),
         transition=tuple(map(tuple, shares.round(_DECIMALS).tolist())),

@@ -70,7 +70,7 @@ def generate(spec: kinds.NoiseSpec, dataset: Dataset) -> Drawn:
 
 
 @generate.register
-def _clean(spec: kinds.Clean, dataset: Dataset) -> Drawn:
+def _clean(_spec: kinds.Clean, dataset: Dataset) -> Drawn:
     known = dataset.card.labels == "clean"
     return Drawn(
         np.array(dataset.train_labels),

@@ -90,7 +90,7 @@ def keep_rates(m: Margins, factor: float) -> Floats:
     Returns:
         float [n], in the precision of the posterior.
     """
-    return np.minimum(m.keep / factor, 1.0)
+    return np.asarray(np.minimum(m.keep / factor, 1.0))
 
 
 def expected_rate(clean: Labels, m: Margins, factor: float) -> float:

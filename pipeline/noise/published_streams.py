@@ -28,7 +28,7 @@ def instance_legacy(
     if rate == 0:
         return clean.copy()
     if projector.variant == VARIANTS["dal"]:
-        return dal(clean, projector, n_classes, rate, seed, n_classes)
+        return dal(clean, projector, n_classes, rate, seed=seed, previous_classes=n_classes)
     source = np.random.RandomState(seed)
     if projector.variant.shared:
         q = _rates_by_rejection(rate, len(clean), source)
@@ -42,6 +42,7 @@ def dal(
     projector: Projector,
     n_classes: int,
     rate: float,
+    *,
     seed: int = DAL_SEED,
     previous_classes: int = 10,
 ) -> Labels:

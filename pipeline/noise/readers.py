@@ -1,5 +1,7 @@
 """Reading published label files: .npy, .csv, .parquet and .pt, never running what a pickle says."""
 
+import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +107,6 @@ def _vectors(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
 
 def _read_pt(path: Path) -> dict[str, Any]:
     # torch is slow to import and only this format needs it.
-    import pickle
-
     import torch
     from numpy._core import multiarray
 
@@ -118,7 +118,12 @@ def _read_pt(path: Path) -> dict[str, Any]:
         for code in ("int64", "int32", "int16", "uint8", "int8", "float64", "float32")
     ]
     try:
-        with torch.serialization.safe_globals([*rebuild, np.ndarray, np.dtype, *kinds]):
+        with (
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals([*rebuild, np.ndarray, np.dtype, *kinds]),
+        ):
+            # torch warns about unusual pickles before it refuses them; the refusal says it all.
+            warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise LabError(

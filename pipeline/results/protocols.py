@@ -23,7 +23,7 @@ class Protocol(NamedTuple):
     criterion: str
     """Column whose largest value chooses the epoch; `epoch` for the last one."""
     window: int = 1
-    """Number of epochs, up to the chosen one, over which the metric is averaged."""
+    """Number of epochs, up to the last one, over which the metric is averaged."""
 
 
 PROTOCOLS: dict[Name, Protocol] = {
@@ -53,21 +53,13 @@ def choose(epochs: pl.LazyFrame, rule: Protocol, metric: str = "test_accuracy") 
         criterion or the metric was never recorded has no row; missing epochs of a mean are left
         out of it.
     """
-    criterion = pl.col(rule.criterion)
-    candidates = epochs.filter(criterion.is_not_null())
-    # The maximum, then the earliest epoch that reaches it: cheaper than sorting all epochs.
-    chosen = (
-        candidates.select("key", "epoch", best=criterion)
-        .filter(pl.col("best") == pl.col("best").max().over("key"))
-        .group_by("key")
-        .agg(chosen=pl.col("epoch").min())
-    )
-    age = pl.col("chosen") - pl.col("epoch")
+    criterion, epoch = pl.col(rule.criterion), pl.col("epoch")
+    # One pass over all epochs leaves few rows; only the epoch itself has a window beyond 1.
+    kept = epochs.filter(criterion >= criterion.max().over("key") - (rule.window - 1))
+    if rule.window == 1:
+        kept = kept.filter(epoch == epoch.min().over("key"))
     return (
-        epochs.select("key", "epoch", metric_value=pl.col(metric))
-        .join(chosen, on="key")
-        .filter((age >= 0) & (age < rule.window))
-        .group_by("key")
-        .agg(epoch=pl.col("chosen").first(), value=pl.col("metric_value").mean())
+        kept.group_by("key")
+        .agg(epoch=epoch.max(), value=pl.col(metric).mean())
         .filter(pl.col("value").is_not_null())
     )

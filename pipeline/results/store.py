@@ -22,7 +22,7 @@ from pipeline.errors import LabError
 from pipeline.files import store_folder
 from pipeline.results import parquet
 from pipeline.results.conform import conform
-from pipeline.results.schema import STATUSES, TABLES, Table, dtypes
+from pipeline.results.schema import FINISHED, STATUSES, TABLES, Table, dtypes
 
 ENDING = ".parquet"
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -181,14 +181,14 @@ class Store:
     ) -> pl.DataFrame:
         """Read the table as it is now; names the culprit if a file cannot be read."""
         for _ in range(_ATTEMPTS):
-            rows = self._union(table, keys)
-            if predicate is not None:
-                rows = rows.filter(predicate)
-            if columns is not None:
-                rows = rows.select(columns)
-            if n_rows is not None:
-                rows = rows.head(n_rows)
             try:
+                rows = self._union(table, keys)
+                if predicate is not None:
+                    rows = rows.filter(predicate)
+                if columns is not None:
+                    rows = rows.select(columns)
+                if n_rows is not None:
+                    rows = rows.head(n_rows)
                 return rows.collect()
             except FileNotFoundError:
                 continue  # moved into the compacted file since it was listed
@@ -201,20 +201,22 @@ class Store:
 
     def _union(self, table: Table, keys: Collection[str] | None) -> pl.LazyFrame:
         """Files of single runs, and compacted runs that have none; unfinished runs left out."""
-        schema = dtypes(TABLES[table])
-        single, compacted = self.files(table, keys), self.compacted_path(table)
-        rows = parquet.scan(list(single.values()), schema)
-        if compacted.exists():
-            merged = parquet.scan([compacted], schema)
+        schema, single = dtypes(TABLES[table]), self.files(table, keys)
+        elsewhere = set(single)
+        if table != "runs":
+            rows = self._union("runs", keys).select("key", "status").collect()
+            status = dict(rows.iter_rows())
+            single = {key: path for key, path in single.items() if status.get(key) in FINISHED}
+            elsewhere |= {key for key, value in status.items() if value not in FINISHED}
+        union = [parquet.scan(list(single.values()), schema)]
+        if self.compacted_path(table).exists():
+            merged = parquet.scan([self.compacted_path(table)], schema)
             if keys is not None:
                 merged = merged.filter(pl.col("key").is_in(list(keys)))
-            if single:
-                merged = merged.filter(~pl.col("key").is_in(list(single)))
-            rows = pl.concat([rows, merged])
-        if table == "runs":
-            return rows
-        finished = self._union("runs", keys).filter(pl.col("status") != "running")
-        return rows.join(finished.select("key"), on="key", how="semi")
+            if elsewhere:
+                merged = merged.filter(~pl.col("key").is_in(list(elsewhere)))
+            union.append(merged)
+        return pl.concat(union)
 
 
 def _run_frame(row: Mapping[str, object]) -> tuple[str, pl.DataFrame]:

@@ -87,7 +87,7 @@ def read_views(paths: Sequence[Path]) -> Results:
     for path in paths:
         if not path.is_file():
             raise LabError(f"no view at {path}", "a file made by the runs stage", "dvc repro runs")
-        if not parquet.is_readable(path, VIEW):
+        if not _is_view(path):
             raise LabError(
                 f"{path} is no view, or is corrupt",
                 "a file made by the runs stage",
@@ -113,3 +113,9 @@ def results(views: Sequence[Path] = (), store: Store | None = None) -> Results:
         return read_views(views)
     chosen = store or Store()
     return Results(chosen.runs(), chosen.epochs())
+
+
+def _is_view(path: Path) -> bool:
+    # Columns a file lacks read as null, so a foreign file shows by runs without a key.
+    keys = parquet.scan([path], VIEW).select("key")
+    return parquet.is_readable(path, VIEW) and keys.collect()["key"].null_count() == 0

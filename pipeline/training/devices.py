@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -50,7 +51,10 @@ class Devices:
 
     def connect(self, module: nn.Module) -> nn.Module:
         """The module to train: mixed precision applied and gradients averaged over processes."""
-        return self._accelerator.prepare_model(module)
+        with warnings.catch_warnings():
+            # Accelerate 1.15 cannot pass the successor of `broadcast_buffers` on yet.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            return self._accelerator.prepare_model(module)
 
     def connect_optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """The optimiser to step: skips steps whose fp16 gradients overflowed."""
@@ -103,6 +107,15 @@ class Devices:
         """Restore the fp16 gradient scaler."""
         if state and self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(state)
+
+    def seed(self, seed: int) -> None:
+        """Seed torch's global stream of this process's device.
+
+        `torch.manual_seed` seeds every device, at a cost that small networks notice.
+        """
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def release(self) -> None:
         """Forget the run's module and optimiser, so that the next run of a grid starts clean."""

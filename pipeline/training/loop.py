@@ -162,7 +162,7 @@ def _step(session: Session, samples: Tensor) -> tuple[StepOutput, int]:
     epoch, step = session.progress.epoch, session.progress.step
     # What a method draws from torch's global stream depends on the step alone, so a run that
     # was stopped and resumed draws the same.
-    torch.manual_seed(seed_stream(settings.seed, "method", epoch, step, devices.rank))
+    devices.seed(seed_stream(settings.seed, "method", epoch, step, devices.rank))
     share = samples[devices.rank :: devices.n_processes]
     # A last batch smaller than the number of processes: idle ones go along with weight 0.
     mine, weight = (share, len(share)) if len(share) else (samples[:1], 0)

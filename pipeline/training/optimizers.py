@@ -11,13 +11,16 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
     """Optimiser over the method's parameter groups."""
     groups = method.parameter_groups()
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+        return torch.optim.Adam(
+            groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+        )
     return torch.optim.SGD(
         groups,
         lr=settings.lr,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
         weight_decay=settings.weight_decay,
+        fused=True,
     )
 
 

@@ -124,7 +124,7 @@ def _open_session(
         )
     set_determinism(settings.determinism)
     card, train = inputs.dataset.card, splits.train
-    torch.manual_seed(seed_stream(settings.seed, "init"))
+    torch.manual_seed(seed_stream(settings.seed, "init"))  # modules are made on the CPU
     problem = Problem(card.n_classes, len(train.index), card.image_shape)
     method = devices.synchronised(method_class(settings, problem)).to(devices.device)
     if execution.channels_last:

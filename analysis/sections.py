@@ -1,0 +1,127 @@
+"""What the report shows, as plain data: per data set and noise the numbers and pictures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from analysis.comparison import Comparison, compare
+from analysis.curves import draw_curves, mean_curves
+from analysis.layout import Layout, lay_out
+from analysis.pictures import colours, data_uri, draw_transition
+from pipeline.results.protocols import Name
+from pipeline.results.view import Results
+
+SHOWN: tuple[Name, ...] = ("last", "last10", "best-noisy-val", "oracle")
+"""Protocols set side by side."""
+
+
+class NoiseSection(NamedTuple):
+    """One label table: how it was made and what the methods made of it."""
+
+    noise: str
+    card: dict[str, Any]
+    """Noise kind, rates, number of samples."""
+    rows: list[dict[str, Any]]
+    """Per method: label, n, knows, cells (mean and std under each of `SHOWN`), optimism (oracle
+    less last) and memorised (last epoch); fractions, None where nothing was recorded."""
+    curves: str | None
+    """Picture as data URI; None without a finished run."""
+    transition: str | None
+    """Picture as data URI; None without clean labels."""
+
+
+class DatasetSection(NamedTuple):
+    """One data set."""
+
+    dataset: str
+    overview: Layout
+    noises: list[NoiseSection]
+    ended_early: list[dict[str, Any]]
+    """Runs that diverged or failed: method, noise, seed, status, status_detail."""
+
+
+def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.DataFrame]:
+    """Gather what the report says about one data set.
+
+    Args:
+        results: runs and epochs.
+        dataset: its name.
+
+    Returns:
+        The section, and the table of mean curves it draws from.
+    """
+    own = Results(results.runs.filter(dataset=dataset), results.epochs)
+    comparisons = {name: compare(own, name) for name in SHOWN}
+    memorised = compare(own, metric="memorised")
+    curves = mean_curves(own)
+    runs = own.runs.collect()
+    palette = colours(comparisons["last"].cells["label"].unique().sort())
+    noises = [
+        NoiseSection(
+            noise,
+            _card(runs.filter(noise=noise)),
+            _rows(noise, comparisons, memorised),
+            _curves_picture(curves.filter(noise=noise), palette),
+            _transition_picture(runs.filter(noise=noise)),
+        )
+        for noise in runs["noise"].unique().sort()
+    ]
+    early = runs.filter(pl.col("status").is_in(["diverged", "failed"]))
+    columns = ("method", "variant", "noise", "seed", "status", "status_detail")
+    section = DatasetSection(
+        dataset,
+        lay_out(comparisons["last"]),
+        noises,
+        early.sort(columns[:4]).select(columns).to_dicts(),
+    )
+    return section, curves
+
+
+def _rows(
+    noise: str, comparisons: dict[Name, Comparison], memorised: Comparison
+) -> list[dict[str, Any]]:
+    """Rows of the table of one noise, best under `last` first."""
+    by_label = {
+        name: {row["label"]: row for row in comparison.cells.filter(noise=noise).to_dicts()}
+        for name, comparison in comparisons.items()
+    }
+    kept = {row["label"]: row for row in memorised.cells.filter(noise=noise).to_dicts()}
+    rows = []
+    for label, last in by_label["last"].items():
+        oracle = by_label["oracle"][label]["mean"]
+        rows.append(
+            {
+                "label": label,
+                "n": last["n"],
+                "diverged": last["diverged"],
+                "failed": last["failed"],
+                "running": last["running"],
+                "knows": last["knows"],
+                "cells": {name: by_label[name][label] for name in comparisons},
+                "optimism": None if last["mean"] is None else oracle - last["mean"],
+                "memorised": kept[label]["mean"],
+            }
+        )
+    return sorted(rows, key=lambda row: -(row["cells"]["last"]["mean"] or 0.0))
+
+
+def _card(runs: pl.DataFrame) -> dict[str, Any]:
+    """How the label table came about; of the runs of one noise the first speaks for all."""
+    columns = ("noise_kind", "nominal_rate", "realised_rate", "n_train", "n_val", "n_test")
+    return runs.sort("key").select(*columns, "labels_digest").row(0, named=True)
+
+
+def _curves_picture(curves: pl.DataFrame, palette: dict[str, str]) -> str | None:
+    if curves.is_empty():
+        return None
+    present = set(curves["method"])
+    return data_uri(draw_curves(curves, {k: v for k, v in palette.items() if k in present}))
+
+
+def _transition_picture(runs: pl.DataFrame) -> str | None:
+    card, class_names = runs.sort("key").select("noise_card", "class_names").row(0)
+    transition = json.loads(card or "{}").get("transition")
+    return transition and data_uri(draw_transition(transition, class_names))

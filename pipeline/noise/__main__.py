@@ -1,0 +1,123 @@
+"""Label tables from the command line: python -m pipeline.noise list | show | import | verify."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from pipeline.data import dataset as data
+from pipeline.errors import LabError, program, suggest
+from pipeline.files import labels_folder
+from pipeline.noise import table
+from pipeline.noise.describe import describe
+
+Word = Annotated[str, tyro.conf.Positional]
+File = Annotated[Path, tyro.conf.Positional]
+
+
+def list_tables() -> None:
+    """List the label tables that lie on disk."""
+    for folder in _folders():
+        card = table.read(folder).card
+        realised = "unknown" if card.realised_rate is None else f"{card.realised_rate:.4f}"
+        print(f"{card.dataset}  {card.name}  {card.convention}  realised {realised}  n {card.n}")
+
+
+def show(name: Word, /, dataset: str | None = None, figure: Path | None = None) -> None:
+    """Show the noise card of a label table.
+
+    Args:
+        name: name of the table.
+        dataset: name of the data set; needed where several have a table of that name.
+        figure: also draw the card into this file (.png, .svg or .pdf).
+    """
+    found = [f for f in _folders() if f.name == name and dataset in (None, f.parent.name)]
+    if not found:
+        made = {folder.name for folder in _folders()}
+        raise LabError(
+            f"no label table {name!r}" + (f" of {dataset!r}" if dataset else ""),
+            suggest(name, made),
+            table.remedy(dataset or "DATASET", name),
+        )
+    if len(found) > 1:
+        owners = ", ".join(folder.parent.name for folder in found)
+        raise LabError(
+            f"several tables are called {name!r}", f"one of: {owners}", "add --dataset NAME"
+        )
+    card = table.read(found[0]).card
+    print(describe(card))
+    if figure is not None:
+        from pipeline.noise.figure import draw_card
+
+        draw_card(card, data.load(card.dataset).card.class_names, figure)
+        print(f"figure: {figure}")
+
+
+def import_file(
+    file: File,
+    dataset: Word,
+    name: Word,
+    /,
+    *,
+    column: str | None = None,
+    convention: str | None = None,
+    rate: float | None = None,
+) -> None:
+    """Import published labels as a label table, verified against the clean labels.
+
+    Args:
+        file: .npy, .csv, .parquet or .pt (no pickle in it is run).
+        dataset: name of a prepared data set.
+        name: name of the new table.
+        column: column or key, where the file holds several.
+        convention: what the publishers say it follows, e.g. symmetric or asymmetric/next_class.
+        rate: nominal rate.
+    """
+    from pipeline.noise.make import make
+    from pipeline.noise.spec import parse
+
+    given = {"column": column, "convention": convention, "rate": rate}
+    values = {key: value for key, value in given.items() if value is not None}
+    spec = parse({"kind": "file", "path": str(file.resolve()), **values}, f"import of {file.name}")
+    made = make(data.load(dataset), name, spec)
+    table.save(made, labels_folder(dataset, name))
+    print(describe(made.card))
+    print(f"written: {labels_folder(dataset, name)}")
+
+
+def verify_folder(folder: File, /, posterior: tuple[Path, ...] = ()) -> None:
+    """Check a folder of published label files and make anew what can be; exits 1 if any differs.
+
+    Args:
+        folder: the files; a manifest.csv among them is compared with as well.
+        posterior: .npy files with softmax averages [N, K], to make `dependent` labels from.
+    """
+    from pipeline.noise.verify import verify
+
+    findings = verify(folder, posterior)
+    print("\n".join(map(str, findings)))
+    verdicts = [finding.verdict for finding in findings]
+    counted = (f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
+    print(f"{len(findings)} checks: {', '.join(counted)}")
+    if "differs" in verdicts:
+        sys.exit(1)
+
+
+def _folders() -> list[Path]:
+    root = labels_folder("any", "any").parent.parent
+    return sorted(card.parent for card in root.glob(f"*/[!.]*/{table.CARD}"))
+
+
+@program
+def main() -> None:
+    """Run the subcommand that the command line names."""
+    tyro.extras.subcommand_cli_from_dict(
+        {"list": list_tables, "show": show, "import": import_file, "verify": verify_folder},
+        prog="python -m pipeline.noise",
+        description=__doc__,
+    )
+
+
+if __name__ == "__main__":
+    main()

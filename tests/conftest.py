@@ -1,0 +1,51 @@
+"""A laboratory in a temporary folder, and a method small enough to run in a test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+SMALL = {"epochs": 2, "batch_size": 64, "backbone": "small-cnn", "val_rate": 0.1}
+PARAMS = {
+    "noise": {
+        "symmetric-40": {"kind": "symmetric", "rate": 0.4, "seed": 1},
+        "pair-40": {"kind": "pair", "rate": 0.4, "seed": 1},
+    },
+    "run": {"dataset": "digits", "noise": "symmetric-40", "recipe": "pocket"},
+    "methods": {"robust_loss": {"loss": "ce", **SMALL}},
+    "grid": {
+        "name": "tiny",
+        "datasets": ["digits"],
+        "noises": ["symmetric-40"],
+        "seeds": [0],
+        "runs": [{"method": "robust_loss", "loss": ["ce", "dal"]}],
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Tiny tensors gain nothing from threads, and sums stay in one order."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty project folder with a params.yaml of tiny runs."""
+    for name in ("LNL_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LNL_ROOT", str(tmp_path))
+    write_params(tmp_path, PARAMS)
+    yield tmp_path
+    torch.use_deterministic_algorithms(False)
+
+
+def write_params(folder: Path, params: dict) -> None:
+    """Write a params.yaml; its time of change moves on even within one clock tick."""
+    path = folder / "params.yaml"
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    path.write_text(yaml.safe_dump(params))
+    os.utime(path, ns=(before + 10**9, before + 10**9))

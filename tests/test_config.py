@@ -1,0 +1,105 @@
+"""params.yaml and flags: what is accepted, and one clear line for what is not."""
+
+import pytest
+from conftest import PARAMS, write_params
+from methods.robust_loss import RobustLoss
+from pydantic import Field
+
+from pipeline.config import Params, RunSettings, key_facts, read_params, validated
+from pipeline.errors import LabError
+from pipeline.training.inputs import data_spec
+from pipeline.training.settings import noise_spec, parse_flags, resolve
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gird": {}}, ["'gird'", "did you mean 'grid'"]),
+        ({"grid": PARAMS["grid"] | {"sedes": [1]}}, ["grid.sedes", "did you mean 'seeds'"]),
+        ({"grid": PARAMS["grid"] | {"seeds": "many"}}, ["grid.seeds", "'many'"]),
+    ],
+)
+def test_a_faulty_params_file_is_named_with_the_nearest_key(lab, change, words):
+    write_params(lab, PARAMS | change)
+    with pytest.raises(LabError) as error:
+        read_params()
+    assert all(word in str(error.value) for word in words)
+    assert "\n" not in str(error.value)
+
+
+def test_a_params_file_that_is_no_yaml_or_missing(lab):
+    (lab / "params.yaml").write_text("a: [")
+    with pytest.raises(LabError, match="not valid YAML"):
+        read_params()
+    (lab / "params.yaml").unlink()
+    with pytest.raises(LabError, match="missing"):
+        read_params()
+
+
+def test_unknown_names_are_answered_with_known_ones(lab):
+    params = read_params()
+    with pytest.raises(LabError, match="did you mean 'symmetric-40'"):
+        noise_spec("symetric-40", params)
+    with pytest.raises(LabError, match="did you mean 'cifar10'"):
+        data_spec("cifar-10", params)
+    with pytest.raises(LabError, match="did you mean 'pocket'"):
+        resolve(RobustLoss, {"recipe": "poket"}, params)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, "half"])
+def test_a_noise_rate_outside_its_range_is_refused(lab, rate):
+    params = Params(noise={"bad": {"kind": "symmetric", "rate": rate}})
+    with pytest.raises(LabError, match=r"noise\.bad.*rate"):
+        noise_spec("bad", params)
+
+
+def test_flags_win_over_params_and_params_over_the_recipe(lab):
+    resolved, _ = parse_flags(RobustLoss, ["--loss", "gce", "--epochs", "150"], read_params())
+    assert resolved.settings.loss == "gce"
+    assert resolved.settings.q == 0.7  # default of the loss
+    assert resolved.settings.epochs == 150  # a flag, although equal to the class default
+    assert resolved.settings.batch_size == 64  # params.yaml
+    assert resolved.settings.optimizer == "adam"  # recipe row of digits
+
+
+def test_the_paper_recipe_knows_its_cells(lab):
+    params = Params(noise={"s": {"kind": "symmetric-inclusive", "rate": 0.4},
+                           "t": {"kind": "symmetric-inclusive", "rate": 0.45}})  # fmt: skip
+    base = {"recipe": "paper", "dataset": "cifar100", "loss": "dal"}
+    inside = resolve(RobustLoss, base | {"noise": "s"}, params)
+    assert inside.recipe_status == "published"
+    assert (inside.settings.epochs, inside.settings.lr) == (150, 0.01)
+    assert resolve(RobustLoss, base | {"noise": "t"}, params).recipe_status == "extrapolated"
+    tuned = resolve(RobustLoss, base | {"noise": "s", "loss": "sce"}, params)
+    assert (tuned.recipe_status, tuned.settings.alpha) == ("unchecked", 6.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"loss": "ce", "q": 0.5}, "loss ce takes no q"),
+        ({"loss": "js", "pi": 1.0}, "pi"),
+        ({"loss": "dal", "q_start": 1.2}, "q_start < 1 < q_end"),
+        ({"loss": "gec"}, "loss"),
+        ({"lr": -1.0}, "lr"),
+        ({"epcohs": 3}, "did you mean 'epochs'"),
+    ],
+)
+def test_faulty_settings_are_one_clear_line(lab, values, words):
+    with pytest.raises(LabError) as error:
+        resolve(RobustLoss, values, read_params())
+    assert words in str(error.value)
+
+
+def test_a_new_field_at_its_old_meaning_leaves_the_key_alone():
+    class Later(RunSettings):
+        smoothing: float = Field(0.0, json_schema_extra={"as_before": 0.0})
+
+    before, after = RunSettings(), Later()
+    assert key_facts(before) == key_facts(after)
+    assert "smoothing" in key_facts(Later(smoothing=0.1))
+
+
+def test_names_of_inputs_are_no_part_of_the_key():
+    facts = key_facts(validated(RunSettings, {"dataset": "x", "noise": "y"}, "test"))
+    assert not {"dataset", "noise", "recipe"} & set(facts)

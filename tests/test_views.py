@@ -1,0 +1,65 @@
+"""Augmentation and order: right, and a function of the sample alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.data.randomness import epoch_order, sample_uniforms
+from pipeline.data.views import DeviceImages
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+def make(**options):
+    return DeviceImages(IMAGES, MEAN, STD, torch.device("cpu"), **options)
+
+
+def test_plain_images_are_normalised():
+    x = make(crop_padding=2).plain(torch.tensor([3, 7]))
+    expected = (IMAGES[[3, 7]] / 255 - MEAN) / STD
+    np.testing.assert_allclose(x.permute(0, 2, 3, 1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_weak_view_is_a_padded_crop_and_perhaps_a_mirror(flip):
+    padding, index, seed = 2, torch.arange(20), 5
+    x = make(crop_padding=padding, flip=flip).augmented("weak", index, seed)
+    draws = sample_uniforms(seed, index, 3).numpy()
+    padded = np.pad(IMAGES, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    for i in range(20):
+        dy, dx = (draws[i, :2] * 5).astype(int)
+        crop = padded[i, dy : dy + 6, dx : dx + 5]
+        if flip and draws[i, 2] < 0.5:
+            crop = crop[:, ::-1]
+        np.testing.assert_allclose(x[i].permute(1, 2, 0), (crop / 255 - MEAN) / STD, atol=1e-5)
+
+
+def test_a_view_depends_on_sample_and_seed_not_on_the_batch():
+    images = make(crop_padding=2, flip=True)
+    together = images.augmented("weak", torch.arange(20), 9)
+    alone = images.augmented("weak", torch.tensor([13]), 9)
+    assert torch.equal(together[13:14], alone)
+    assert not torch.equal(together, images.augmented("weak", torch.arange(20), 10))
+
+
+def test_an_unknown_view_is_refused():
+    with pytest.raises(ValueError, match="strong"):
+        make().augmented("strong", torch.arange(2), 0)
+
+
+def test_sample_uniforms_are_uniform_and_uncorrelated():
+    # 4 sd of a mean of 10^5 uniforms is 0.0037; 8 figures: false alarm below 1 in 1,000.
+    u = sample_uniforms(3, torch.arange(100_000), 4)
+    assert u.min() >= 0
+    assert u.max() < 1
+    assert (u.mean(dim=0) - 0.5).abs().max() < 0.0037
+    neighbours = np.corrcoef(u[:-1, 0], u[1:, 0])[0, 1]
+    assert abs(neighbours) < 4 / 100_000**0.5
+    assert np.abs(np.corrcoef(u.T) - np.eye(4)).max() < 4 / 100_000**0.5
+
+
+def test_every_epoch_visits_every_sample_once_in_its_own_order():
+    first, second = epoch_order(1, 50), epoch_order(2, 50)
+    assert torch.equal(first.sort().values, torch.arange(50))
+    assert not torch.equal(first, second)
