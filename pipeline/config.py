@@ -150,10 +150,11 @@ def validated(model: type[Model], values: dict[str, Any], where: str) -> Model:
     if first["type"] == "extra_forbidden":
         known = model.model_fields if len(first["loc"]) == 1 else _nested_fields(model, first["loc"])
         raise LabError(f"unknown key {path!r} in {where}", suggest(str(first["loc"][-1]), known))
-    given = first["input"] if path else values.get("kind", "")
+    if first["type"] == "missing":
+        raise LabError(f"{where} lacks {path!r}", first["msg"].lower())
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    raise LabError(f"{where}: {path or 'settings'} = {given!r}" if path else where, message)
+    raise LabError(f"{where}: {path} = {first['input']!r}" if path else where, message)
 
 
 def _nested_fields(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

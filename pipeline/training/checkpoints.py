@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,7 +52,8 @@ def resume(session: Session, key: str) -> bool:
         return False
     try:
         state = torch.load(path, map_location=session.devices.device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as failure:
+    # A damaged file can make the reader fail in any way; whatever it is, the remedy is the same.
+    except Exception as failure:
         raise LabError(
             f"checkpoint {path} is damaged ({type(failure).__name__})",
             "a complete checkpoint",

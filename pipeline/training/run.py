@@ -115,13 +115,7 @@ def _open_session(
     splits: Splits,
 ) -> Session:
     """Build method, optimiser and everything else the loop works with."""
-    if settings.batch_size % devices.n_processes:
-        fitting = settings.batch_size // devices.n_processes * devices.n_processes
-        raise LabError(
-            f"batch_size {settings.batch_size} on {devices.n_processes} processes",
-            "a global batch that the number of processes divides",
-            f"--batch-size {fitting or devices.n_processes}",
-        )
+    _check_batch(settings.batch_size, devices.n_processes)
     set_determinism(settings.determinism)
     card, train = inputs.dataset.card, splits.train
     torch.manual_seed(seed_stream(settings.seed, "init"))  # modules are made on the CPU
@@ -155,6 +149,16 @@ def _open_session(
         dynamics=Dynamics(train.y_noisy, train.y_clean, devices),
         progress=Progress(),
     )
+
+
+def _check_batch(batch_size: int, n_processes: int) -> None:
+    if batch_size % n_processes:
+        fitting = batch_size // n_processes * n_processes or n_processes
+        raise LabError(
+            f"batch_size {batch_size} on {n_processes} processes",
+            "a global batch that the number of processes divides",
+            f"--batch-size {fitting}",
+        )
 
 
 def _train(session: Session, key: str, books: Books, checkpoint_seconds: float) -> Outcome:

@@ -13,7 +13,7 @@ def _block(n_in: int, n_out: int, stride: int) -> nn.Sequential:
 
 
 class SmallCNN(nn.Module):
-    """Four 3x3 convolutions with group norm; 61 thousand parameters.
+    """Three strided 3x3 convolutions with group norm: 24 thousand parameters, under 1 MFLOP.
 
     Args:
         n_classes: number of classes.
@@ -23,10 +23,7 @@ class SmallCNN(nn.Module):
     def __init__(self, n_classes: int, n_channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _block(n_channels, 16, stride=1),
-            _block(16, 32, stride=2),
-            _block(32, 64, stride=2),
-            _block(64, 64, stride=1),
+            _block(n_channels, 16, stride=2), _block(16, 32, stride=2), _block(32, 64, stride=2)
         )
         self.linear = nn.Linear(64, n_classes)
 

@@ -1,0 +1,38 @@
+"""Tiny runs for tests: one call trains the handwritten digits for an epoch or two."""
+
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.config import Execution, read_params
+from pipeline.results.store import Store
+from pipeline.training.devices import Devices
+from pipeline.training.inputs import prepare_data, prepare_labels
+from pipeline.training.method import load_method
+from pipeline.training.run import Outcome, execute
+from pipeline.training.settings import pinned, resolve
+
+QUIET = {"tracking": False}
+
+
+def run(method: str = "robust_loss", execution: dict | None = None, **settings) -> Outcome:
+    """Prepare what is missing and carry out one run in this process."""
+    params = read_params()
+    loaded = load_method(method)
+    resolved = resolve(loaded, pinned(loaded, params) | settings, params)
+    prepare_data(resolved.settings.dataset, params)
+    prepare_labels(resolved.settings.dataset, resolved.settings.noise, params)
+    how = Execution(**(QUIET | (execution or {})))
+    return execute(loaded, resolved, how, params, Devices())
+
+
+def numbers(key: str, store: Path | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Epochs and samples of a stored run, without what it cost."""
+    source = Store(store)
+    epochs = source.epochs([key]).drop("seconds").sort("epoch").collect()
+    return epochs, source.samples([key]).sort("index").collect()
+
+
+def row(key: str) -> dict:
+    """The stored row of a run."""
+    return source_row if (source_row := Store().run(key)) else {}
