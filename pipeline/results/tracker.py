@@ -54,6 +54,27 @@ def connect() -> MlflowClient:
     return MlflowClient(tracking_uri())
 
 
+def prepare_view(datasets: Sequence[str]) -> None:
+    """Create database and experiments before several programs write at once.
+
+    Two programs that open a missing SQLite file together break each other's set-up.
+    """
+    try:
+        client = connect()
+        for dataset in datasets:
+            _experiment(client, dataset)
+    except Exception as failure:
+        _note(failure)
+
+
+def _note(failure: Exception) -> None:
+    print(
+        f"note: MLflow view off ({type(failure).__name__}: {str(failure).splitlines()[0]}); "
+        "to complete it later: python -m pipeline.results.tracker rebuild",
+        file=sys.stderr,
+    )
+
+
 class LiveView:
     """The MLflow run of one training run, as it goes.
 
@@ -91,11 +112,7 @@ class LiveView:
         # Whatever the tracker's trouble is, it is no reason to lose a training run.
         except Exception as failure:
             self._active = False
-            print(
-                f"note: MLflow view off for this run ({type(failure).__name__}: {failure}); "
-                "to complete it later: python -m pipeline.results.tracker rebuild",
-                file=sys.stderr,
-            )
+            _note(failure)
 
     def _start(self, row: dict[str, Any]) -> None:
         self._client = connect()

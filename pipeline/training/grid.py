@@ -23,6 +23,7 @@ from pipeline.errors import Interrupted, LabError
 from pipeline.files import labels_folder
 from pipeline.noise import table as tables
 from pipeline.results.store import Store
+from pipeline.results.tracker import prepare_view
 from pipeline.training.checkpoints import checkpoint_path
 from pipeline.training.describe import Cards, describe
 from pipeline.training.devices import Devices
@@ -217,6 +218,8 @@ def run_grid(params_path: Path | None, execution: Execution, workers: int) -> Co
     """
     params = read_params(params_path)
     missing = plan(cells(params), Store())
+    if missing and execution.tracking:
+        prepare_view(grid_of(params).datasets)
     endings: Counter[str] = Counter()
     with tqdm(total=len(missing), desc="runs", disable=None) as bar:
         for planned, outcome in _outcomes(missing, params_path, execution, workers):

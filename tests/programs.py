@@ -1,0 +1,41 @@
+"""The commands that a user types, started as programs."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.files import methods_folder
+
+PYTHON = sys.executable
+SCRIPT = str(methods_folder() / "robust_loss.py")
+
+
+def start(*words: str, lab: Path, cwd: Path | None = None) -> subprocess.Popen:
+    """Start a program on a laboratory folder."""
+    environment = os.environ | {"LNL_ROOT": str(lab), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        words, cwd=cwd or lab, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finish(*words: str, lab: Path, cwd: Path | None = None) -> tuple[int, str, str]:
+    """Run a program to its end: exit code, what it printed, what it complained of."""
+    program = start(*words, lab=lab, cwd=cwd)
+    out, err = program.communicate(timeout=180)
+    return program.returncode, out, err
+
+
+def launch(n_processes: int, *flags: str) -> list[str]:
+    """The words that start a method script on CPU processes through Accelerate."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    many = ["--multi_gpu"] if n_processes > 1 else []
+    return [
+        PYTHON, "-m", "accelerate.commands.launch", *many, "--num_processes", str(n_processes),
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", str(port), SCRIPT, *flags,
+    ]  # fmt: skip
