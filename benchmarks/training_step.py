@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import tyro
-from methods.robust_loss import RobustLoss, Settings
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from methods.robust_loss import RobustLoss, RobustLossSettings
 from pipeline.data.randomness import epoch_order
 from pipeline.data.views import DeviceImages
 from pipeline.training.backbones import make_backbone
@@ -58,12 +58,14 @@ class PilImages(Dataset):
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self._images, self._labels = images, labels
-        self._transform = transforms.Compose([
-            transforms.RandomCrop(32, padding=4),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(MEAN, STD),
-        ])
+        self._transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, STD),
+            ]
+        )
 
     def __len__(self) -> int:
         return len(self._images)
@@ -95,7 +97,7 @@ def laboratory(
     flags: Flags, images: np.ndarray, labels: np.ndarray, devices: Devices
 ) -> Iterator[None]:
     """The laboratory's step; yields after every one."""
-    settings = Settings(loss="ce", backbone=flags.network, epochs=1, determinism="off")
+    settings = RobustLossSettings(loss="ce", backbone=flags.network, epochs=1, determinism="off")
     source = DeviceImages(images, MEAN, STD, devices.device, crop_padding=4, flip=True)
     y = torch.from_numpy(labels).to(devices.device)
     method = RobustLoss(settings, Problem(10, len(y), (32, 32, 3)))
@@ -146,7 +148,9 @@ def main() -> None:
             speeds[name].append(images_per_second(steps, flags.steps, devices.device))
     medians = {name: statistics.median(found) for name, found in speeds.items()}
     for name, found in speeds.items():
-        print(f"{name:13} {medians[name]:9.0f} images/s  (rounds {min(found):.0f}..{max(found):.0f})")
+        print(
+            f"{name:13} {medians[name]:9.0f} images/s  (rounds {min(found):.0f}..{max(found):.0f})"
+        )
     ratio = medians["laboratory"] / medians["conventional"]
     print(f"{flags.network} on {devices.kind}, {os.cpu_count()} cores: ratio {ratio:.2f}")
 

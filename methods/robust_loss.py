@@ -51,7 +51,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 loss (agce: of their WebVision script)."""
 
 
-class Settings(RunSettings):
+class RobustLossSettings(RunSettings):
     """Settings of robust-loss training; a parameter left at None takes its loss's default."""
 
     loss: Literal[
@@ -127,10 +127,10 @@ class Settings(RunSettings):
 class RobustLoss(Method):
     """A network trained with one loss on the given labels."""
 
-    Settings = Settings
+    Settings = RobustLossSettings
     VERSION: ClassVar[int] = 1
 
-    def __init__(self, settings: Settings, problem: Problem) -> None:
+    def __init__(self, settings: RobustLossSettings, problem: Problem) -> None:
         super().__init__()
         self.settings = settings
         self.network = make_backbone(
@@ -141,7 +141,7 @@ class RobustLoss(Method):
     @classmethod
     def variant(cls, settings: RunSettings) -> str:
         """The loss."""
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, RobustLossSettings)
         return settings.loss
 
     def epoch_start(self, context: Context) -> None:

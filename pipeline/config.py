@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from pipeline.errors import LabError, suggest
 from pipeline.files import project_root
@@ -19,7 +19,7 @@ from pipeline.files import project_root
 Model = TypeVar("Model", bound=BaseModel)
 
 STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-NOT_IN_KEY = {"in_key": False}
+NOT_IN_KEY: dict[str, JsonValue] = {"in_key": False}
 """Marks a settings field whose meaning reaches the key by another way (a digest) or not at all."""
 
 
@@ -148,7 +148,9 @@ def validated(model: type[Model], values: dict[str, Any], where: str) -> Model:
         first = failure.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = model.model_fields if len(first["loc"]) == 1 else _nested_fields(model, first["loc"])
+        known = (
+            model.model_fields if len(first["loc"]) == 1 else _nested_fields(model, first["loc"])
+        )
         raise LabError(f"unknown key {path!r} in {where}", suggest(str(first["loc"][-1]), known))
     if first["type"] == "missing":
         raise LabError(f"{where} lacks {path!r}", first["msg"].lower())
@@ -174,7 +176,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise LabError(f"{path} is missing", "a YAML file of settings", "git checkout params.yaml") from None
+        raise LabError(
+            f"{path} is missing", "a YAML file of settings", "git checkout params.yaml"
+        ) from None
     except yaml.YAMLError as failure:
         raise LabError(f"{path} is not valid YAML", str(failure), "mend that line") from None
     if content is None:

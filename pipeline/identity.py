@@ -36,7 +36,7 @@ def array_digest(*arrays: np.ndarray[Any, Any]) -> str:
     for array in arrays:
         plain = array if array.dtype == np.uint8 else np.asarray(array, dtype="<i8")
         content.update(f"{plain.dtype.str}{plain.shape}".encode())
-        content.update(memoryview(np.ascontiguousarray(plain)).cast("B"))
+        content.update(np.ascontiguousarray(plain).view(np.uint8).data)
     return content.hexdigest()[:16]
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 from conftest import PARAMS, write_params
-from methods.robust_loss import RobustLoss
 from pydantic import Field
 
+from methods.robust_loss import RobustLoss
 from pipeline.config import Params, RunSettings, key_facts, read_params, validated
 from pipeline.errors import LabError
 from pipeline.training.inputs import data_spec

@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import PARAMS, write_params
 from filelock import FileLock
-from methods import losses
 from polars.testing import assert_frame_equal
 from runs import numbers, row, run
 
+from methods import losses
 from pipeline.errors import Interrupted, LabError
 from pipeline.results.store import Store
 from pipeline.training import loop

@@ -65,7 +65,9 @@ def test_parameter_counts(name, classes, parameters):
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
-@pytest.mark.parametrize(("name", "size"), [("small-cnn", 8), ("resnet34", 32), ("timm/resnet10t", 64)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("small-cnn", 8), ("resnet34", 32), ("timm/resnet10t", 64)]
+)
 def test_backbones_give_logits(name, size):
     network = make_backbone(name, 7, 3)
     assert network(torch.zeros(2, 3, size, size)).shape == (2, 7)
@@ -91,8 +93,18 @@ def test_dynamics_on_a_hand_made_course():
     dynamics.record(everyone[:2], one_hot([1, 1]))  # in two batches; sample 0 is forgotten
     dynamics.record(everyone[2:], one_hot([2, 1]))  # sample 2: memorised
     second = dynamics.close_epoch(1)
-    assert first == {"train_accuracy": 0.25, "memorised": 0.0, "corrected": 1.0, "clean_fitted": 0.5}
-    assert second == {"train_accuracy": 0.5, "memorised": 0.5, "corrected": 0.5, "clean_fitted": 0.5}
+    assert first == {
+        "train_accuracy": 0.25,
+        "memorised": 0.0,
+        "corrected": 1.0,
+        "clean_fitted": 0.5,
+    }
+    assert second == {
+        "train_accuracy": 0.5,
+        "memorised": 0.5,
+        "corrected": 0.5,
+        "clean_fitted": 0.5,
+    }
     samples = dynamics.samples()
     assert samples["prediction"].tolist() == [1, 1, 2, 1]
     assert samples["forgetting"].tolist() == [1, 0, 0, 0]

@@ -1,7 +1,7 @@
 """DVC stage `runs`: compute the missing runs of the grid and write its view.
 
-    python -m pipeline.stages.runs --plan      # what would run, and why; starts nothing
-    python -m pipeline.stages.runs             # run it; stop and continue at any point
+python -m pipeline.stages.runs --plan      # what would run, and why; starts nothing
+python -m pipeline.stages.runs             # run it; stop and continue at any point
 """
 
 from dataclasses import dataclass

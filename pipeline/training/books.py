@@ -31,15 +31,17 @@ class Books:
         devices: the processes.
     """
 
-    def __init__(
-        self, row: dict[str, Any], store: Store, view: LiveView, devices: Devices
-    ) -> None:
+    def __init__(self, row: dict[str, Any], store: Store, view: LiveView, devices: Devices) -> None:
         self._store, self._view, self._devices = store, view, devices
-        self._row = row | provenance() | {
-            "n_processes": devices.n_processes,
-            "device": devices.kind,
-            "started_at": datetime.now(UTC),
-        }
+        self._row = (
+            row
+            | provenance()
+            | {
+                "n_processes": devices.n_processes,
+                "device": devices.kind,
+                "started_at": datetime.now(UTC),
+            }
+        )
         self._began = time.perf_counter()
         self._seconds = 0.0
 

@@ -60,7 +60,9 @@ def resume(session: Session, key: str) -> bool:
             f"rm {path}: the run then starts from its beginning",
         ) from failure
     if state["key"] != key:
-        raise LabError(f"checkpoint {path} belongs to run {state['key']}", f"run {key}", f"rm {path}")
+        raise LabError(
+            f"checkpoint {path} belongs to run {state['key']}", f"run {key}", f"rm {path}"
+        )
     session.progress = Progress(**state["progress"])
     session.method.load_state_dict(state["method"])
     session.optimizer.load_state_dict(state["optimizer"])

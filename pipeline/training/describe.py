@@ -31,14 +31,15 @@ class Cards(NamedTuple):
 
 def identify(method: type[Method], resolved: Resolved, cards: Cards) -> Identity:
     """The identity of a run."""
+    settings = key_facts(resolved.settings)
     facts = {
         "method": method.name(),
         "version": method.VERSION,
-        "settings": key_facts(resolved.settings),
+        "settings": settings,
         "data": cards.data.digest,
         "labels": cards.noise.labels_digest,
     }
-    without_seed = {name: v for name, v in facts["settings"].items() if name != "seed"}
+    without_seed = {name: v for name, v in settings.items() if name != "seed"}
     return Identity(run_key(facts), digest(facts | {"settings": without_seed}))
 
 

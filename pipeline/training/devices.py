@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from pipeline.errors import LabError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Devices:
@@ -60,10 +63,12 @@ class Devices:
         """The optimiser to step: skips steps whose fp16 gradients overflowed."""
         return self._accelerator.prepare_optimizer(optimizer)
 
-    def synchronised(self, module: nn.Module) -> nn.Module:
+    def synchronised(self, module: Module) -> Module:
         """The module with batch norm over the global batch, where the devices can do that."""
         if self.n_processes > 1 and self.device.type == "cuda":
-            return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+            # Not only a module of the same kind: the same object, its layers exchanged, unless it
+            # is itself a batch norm.
+            nn.SyncBatchNorm.convert_sync_batchnorm(module)
         return module
 
     def average_running_statistics(self, module: nn.Module) -> None:
@@ -135,4 +140,3 @@ def set_determinism(level: str) -> None:
     # Reduced-precision matrix products would make "fp32" mean something else on newer GPUs.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pipeline.config import Execution, Grid, Params, read_params
 from pipeline.data import dataset as datasets
-from pipeline.errors import Interrupted, LabError
+from pipeline.errors import LabError
 from pipeline.files import labels_folder
 from pipeline.noise import table as tables
 from pipeline.results.store import Store
@@ -89,9 +89,7 @@ def cells(params: Params) -> list[Cell]:
     grid = grid_of(params)
     found: dict[str, Cell] = {}
     for dataset, noise in itertools.product(grid.datasets, grid.noises):
-        cards = Cards(
-            datasets.load(dataset).card, tables.read(labels_folder(dataset, noise)).card
-        )
+        cards = Cards(datasets.load(dataset).card, tables.read(labels_folder(dataset, noise)).card)
         for block, seed in itertools.product(_blocks(grid), grid.seeds):
             method = load_method(block["method"])
             explicit = {name: value for name, value in block.items() if name != "method"}
@@ -123,9 +121,7 @@ def plan(all_cells: list[Cell], store: Store) -> list[Planned]:
         The unfinished cells, in order.
     """
     statuses = store.statuses(cell.key for cell in all_cells)
-    open_cells = [
-        cell for cell in all_cells if statuses.get(cell.key) not in {"done", "diverged"}
-    ]
+    open_cells = [cell for cell in all_cells if statuses.get(cell.key) not in {"done", "diverged"}]
     if not open_cells:
         return []
     stored = _stored_by_place(store)
@@ -157,7 +153,7 @@ def _why(
     differences = [_differences(cell.row, row) for row in stored.get(place, [])]
     if not differences:
         return "new"
-    return "changed: " + ", ".join(min(differences, key=len))
+    return "changed: " + ", ".join(min(differences, key=lambda difference: len(difference)))
 
 
 def _differences(asked: dict[str, Any], stored: dict[str, Any]) -> list[str]:
@@ -240,8 +236,9 @@ def _outcomes(
         for planned in missing:
             params = read_params(params_path)
             devices = Devices(planned.cell.resolved.settings.precision)
-            yield planned, execute(
-                planned.cell.method, planned.cell.resolved, execution, params, devices
+            yield (
+                planned,
+                execute(planned.cell.method, planned.cell.resolved, execution, params, devices),
             )
         return
     threads = max(1, (os.cpu_count() or 1) // workers)

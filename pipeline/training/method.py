@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ Knowledge = Literal["noise_rate", "clean_validation", "clean_labels", "extra_fea
 """What a method may know beyond the noisy labels; undeclared access raises."""
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """What one process sees of one step.
 
     Args:

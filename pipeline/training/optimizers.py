@@ -24,9 +24,7 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
     )
 
 
-def set_learning_rate(
-    optimizer: torch.optim.Optimizer, settings: RunSettings, epoch: int
-) -> float:
+def set_learning_rate(optimizer: torch.optim.Optimizer, settings: RunSettings, epoch: int) -> float:
     """Set the rate of an epoch on all groups, times each group's `lr_factor`; return it."""
     rate = learning_rate(settings, epoch)
     for group in optimizer.param_groups:

@@ -83,9 +83,7 @@ def execute(
         }
         view = LiveView(execution.tracking and devices.is_main, execution.group)
         books = Books(row, store, view, devices)
-        session = _open_session(
-            method_class, resolved.settings, execution, devices, inputs, splits
-        )
+        session = _open_session(method_class, resolved.settings, execution, devices, inputs, splits)
         return _train(session, key, books, execution.checkpoint_seconds)
     finally:
         if lock.is_locked:
@@ -164,9 +162,7 @@ def _check_batch(batch_size: int, n_processes: int) -> None:
 def _train(session: Session, key: str, books: Books, checkpoint_seconds: float) -> Outcome:
     """Train from the start or the checkpoint, and store the result."""
     resumed = resume(session, key)
-    stop = StopRequest(
-        session.devices, checkpoint_seconds, lambda: save_checkpoint(session, key)
-    )
+    stop = StopRequest(session.devices, checkpoint_seconds, lambda: save_checkpoint(session, key))
     ending: Ending = "done"
     detail = None
     books.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -60,9 +61,7 @@ def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Res
         LabError: for an unknown key, recipe or noise, or a value out of range.
     """
     choice = _recipe_for(method, values, params)
-    settings = validated(
-        method.Settings, choice.settings | values, f"settings of {method.name()}"
-    )
+    settings = validated(method.Settings, choice.settings | values, f"settings of {method.name()}")
     return Resolved(settings, choice.status)
 
 
@@ -79,8 +78,6 @@ def parse_flags(
     Returns:
         The resolved settings and how to carry out the run.
     """
-    import sys  # the program's own arguments, looked up at the time of the call
-
     words = list(sys.argv[1:] if arguments is None else arguments)
     description = (sys.modules[method.__module__].__doc__ or "").strip()
     base = pinned(method, params)
@@ -95,9 +92,7 @@ def parse_flags(
 
 
 def _recipe_for(method: type[Method], values: dict[str, Any], params: Params) -> Choice:
-    cell = {
-        name: field.default for name, field in method.Settings.model_fields.items()
-    } | values
+    cell = {name: field.default for name, field in method.Settings.model_fields.items()} | values
     spec = noise_spec(cell["noise"], params)
     facts = {"noise_kind": spec.kind, "rate": getattr(spec, "rate", None)}
     return choose(method.name(), cell["recipe"], cell | facts)
@@ -122,7 +117,7 @@ def _read_flags(
         ],
         frozen=True,
     )  # fmt: skip
-    found = tyro.cli(both, args=words, description=description)
+    found: Any = tyro.cli(both, args=words, description=description)
     return _Flags(dataclasses.asdict(found.run), dataclasses.asdict(found.execution))
 
 

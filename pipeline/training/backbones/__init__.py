@@ -28,7 +28,7 @@ def make_backbone(name: str, n_classes: int, n_channels: int) -> nn.Module:
         return _OWN[name](n_classes, n_channels)
     if name.startswith("timm/"):
         # timm takes a second to import: only those who name it pay.
-        import timm  # noqa: PLC0415
+        import timm
 
         model = name.removeprefix("timm/")
         if timm.is_model(model):

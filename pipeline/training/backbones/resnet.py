@@ -42,9 +42,7 @@ class ResNet(nn.Module):
         n_channels: channels of the images.
     """
 
-    def __init__(
-        self, depths: tuple[int, int, int, int], n_classes: int, n_channels: int
-    ) -> None:
+    def __init__(self, depths: tuple[int, int, int, int], n_classes: int, n_channels: int) -> None:
         super().__init__()
         self.conv1 = _convolution(n_channels, 64, 3, 1)
         self.bn1 = nn.BatchNorm2d(64)
