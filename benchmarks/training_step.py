@@ -3,10 +3,11 @@
     python benchmarks/training_step.py --network small-cnn
     python benchmarks/training_step.py --network resnet18 --steps 8
 
-Conventional: torchvision transforms on PIL images in DataLoader workers, contiguous float32 batches,
-a plain loop. Ours: the laboratory's own session and step, with per-sample dynamics recorded. Both
-train the same network on the same 32-pixel images (random ones: speed does not depend on content)
-with batch 128, cross entropy and SGD, and both use all cores. The printed ratio is ours / conventional.
+Conventional: torchvision transforms on PIL images in DataLoader workers, contiguous float32
+batches, a plain loop. Ours: the laboratory's own session and step, with per-sample dynamics
+recorded. Both train the same network on the same 32-pixel images (random ones: speed does not
+depend on content) with batch 128, cross entropy and SGD, and both use all cores. The printed ratio
+is ours / conventional.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""params.yaml and command line -> frozen, validated settings; an unknown key is an error that names the nearest.
+"""params.yaml and flags -> frozen, checked settings; an unknown key is answered with the nearest.
 
 Values are resolved in this order, later ones winning: the defaults of the settings class, the rows
 of the recipe that match the cell, what params.yaml pins, the flags.
@@ -35,7 +35,7 @@ class RunSettings(BaseModel):
     seed: int = Field(0, ge=0)
     """Root seed; all random streams of the run derive from it by name."""
     recipe: str = Field("pocket", json_schema_extra=NOT_IN_KEY)
-    """Named set of published or own settings (methods/recipes/): the defaults of everything below."""
+    """Named set of settings (methods/recipes/): the defaults of everything below."""
     epochs: int = Field(150, ge=1)
     """Number of passes over the training samples."""
     batch_size: int = Field(128, ge=1)

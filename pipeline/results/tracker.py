@@ -2,8 +2,9 @@
 
     python -m pipeline.results.tracker rebuild     # mirror every stored run that the view lacks
 
-Runs are flat, tagged with their key and grouped by tag; a batch of metrics goes out once an epoch at
-most. At the first failure the view is switched off for the rest of the run: `rebuild` fills it later.
+Runs are flat, tagged with their key and grouped by tag; a batch of metrics goes out once an epoch
+at most. At the first failure the view is switched off for the rest of the run; `rebuild` fills it
+later.
 """
 
 from __future__ import annotations

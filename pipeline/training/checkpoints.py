@@ -1,4 +1,4 @@
-"""A run's state on disk: one file, replaced atomically, tied to its key, read without executing code."""
+"""A run's state on disk: one file, replaced whole, tied to its key, read without running code."""
 
 from __future__ import annotations
 

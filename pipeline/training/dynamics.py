@@ -1,4 +1,4 @@
-"""Memorisation and per-sample training dynamics, read off the training pass at no extra forward pass."""
+"""Memorisation and per-sample dynamics, read off the training pass: no extra forward pass."""
 
 from __future__ import annotations
 

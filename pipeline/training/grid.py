@@ -153,7 +153,8 @@ def _why(
     differences = [_differences(cell.row, row) for row in stored.get(place, [])]
     if not differences:
         return "new"
-    return "changed: " + ", ".join(min(differences, key=lambda difference: len(difference)))
+    fewest = sorted(differences, key=len)[0]
+    return "changed: " + ", ".join(fewest)
 
 
 def _differences(asked: dict[str, Any], stored: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one epoch loop: it trains, records and saves; it never selects an epoch or learns a method's name."""
+"""The one epoch loop: it trains, records and saves; it selects no epoch and knows no method."""
 
 from __future__ import annotations
 

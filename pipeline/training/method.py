@@ -1,4 +1,4 @@
-"""The contract of a method: a module with `forward(batch)` and `predict(images)`, and optional hooks."""
+"""The contract of a method: `forward(batch)`, `predict(images)` and optional hooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning rates as closed-form functions of the epoch: no state to save, no process count in them."""
+"""Learning rates as closed-form functions of the epoch: no state, no count of processes."""
 
 import math
 

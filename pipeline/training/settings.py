@@ -122,7 +122,7 @@ def _read_flags(
 
 
 def _flag_group(title: str, model: type[BaseModel], defaults: dict[str, Any]) -> Any:
-    """A plain dataclass with the fields of a settings class: tyro reads it, pydantic checks later."""
+    """A plain dataclass with the fields of a settings class: tyro reads it, pydantic checks."""
     unknown = set(defaults) - set(model.model_fields)
     for name in sorted(unknown):
         raise LabError(f"unknown key {name!r} in params.yaml", suggest(name, model.model_fields))

@@ -1,4 +1,4 @@
-"""ResNets with the stem for 32-pixel images (3x3 convolution, no pooling), as the DAL code has them.
+"""ResNets with the stem for 32-pixel images (3x3 convolution, no pooling) of the DAL code.
 
 Names of modules and PyTorch's default initialisation follow that code, so its checkpoints load.
 He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition (2016), basic blocks.
