@@ -10,6 +10,7 @@ import yaml
 
 SMALL = {"epochs": 2, "batch_size": 64, "backbone": "small-cnn", "val_rate": 0.1}
 PARAMS = {
+    "datasets": {"digits": {"kind": "digits"}},
     "noise": {
         "symmetric-40": {"kind": "symmetric", "rate": 0.4, "seed": 1},
         "pair-40": {"kind": "pair", "rate": 0.4, "seed": 1},

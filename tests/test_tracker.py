@@ -36,7 +36,7 @@ def test_a_live_run_is_shown_whole_and_rebuilt_the_same(lab):
     assert params["epochs"] == str(settings["epochs"])
     epochs, _ = numbers(key)
     assert [value for _, value in history["memorised"]] == epochs["memorised"].to_list()
-    assert artifacts == {"curves.png", "confusion.png", "settings.yaml"}
+    assert artifacts == {"curves.svg", "confusion.svg", "settings.yaml"}
     assert status == "FINISHED"
     tags = runs[0].data.tags
     assert (tags["key"], tags["sweep"], tags["noise"]) == (key, "sweep", "symmetric-40")

@@ -233,16 +233,18 @@ def _log_epochs(client: MlflowClient, run_id: str, epochs: Sequence[dict[str, An
 def _complete(
     client: MlflowClient, run_id: str, row: dict[str, Any], epochs: Sequence[dict[str, Any]]
 ) -> None:
+    from mlflow.entities import RunTag
+
     title = f"{row.get('variant') or row['method']}, {row['dataset']}, {row['noise']}"
-    if epochs:
-        client.log_figure(run_id, figures.curves(title, epochs), "curves.png")
-    if row.get("confusion"):
-        picture = figures.confusion_matrix(title, row["confusion"], row["class_names"])
-        client.log_figure(run_id, picture, "confusion.png")
+    with figures.quick_style():
+        if epochs:
+            client.log_figure(run_id, figures.curves(title, epochs), "curves.svg")
+        if row.get("confusion"):
+            picture = figures.confusion_matrix(title, row["confusion"], row["class_names"])
+            client.log_figure(run_id, picture, "confusion.svg")
     client.log_dict(run_id, json.loads(row["settings"]), "settings.yaml")
-    if row["status"] != "running":
-        client.set_tag(run_id, "complete", "true")
-    client.set_tag(run_id, "status", row["status"])
+    tags = {"status": row["status"], "complete": str(row["status"] != "running").lower()}
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
     finished = row.get("finished_at")
     client.set_terminated(
         run_id, _STATUS[row["status"]], end_time=_milliseconds(finished) if finished else None

@@ -61,7 +61,7 @@ def grid_of(params: Params) -> Grid:
         LabError: when it defines none.
     """
     if params.grid is None:
-        raise LabError("params.yaml has no grid", "a grid block", "see docs/grids.md")
+        raise LabError("params.yaml has no grid", "a grid block", "write one as in the params.yaml of the project")
     return params.grid
 
 
