@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -39,8 +40,13 @@ class Interrupted(Exception):
     """
 
     def __init__(self, message: str, signal_number: int) -> None:
-        self.signal_number = signal_number
-        super().__init__(message)
+        self.message, self.signal_number = message, signal_number
+        # Both arguments reach the base class: an exception from a worker process is rebuilt so.
+        super().__init__(message, signal_number)
+
+    def __str__(self) -> str:
+        """The message."""
+        return self.message
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
@@ -56,6 +62,8 @@ def program(main: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(main)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # progress is seen in a log file, too
         try:
             main(*args, **kwargs)
         except LabError as error:

@@ -39,16 +39,16 @@ def test_an_edit_computes_only_what_is_new_and_the_plan_says_so(lab):
     first = planned()
     assert [why for _, why in first] == ["new", "new"]
     assert expected_seconds(first, Store()) is None
-    assert run_grid(None, QUIET, workers=1) == Counter(done=2)
+    assert run_grid(cells(read_params()), None, QUIET, workers=1) == Counter(done=2)
     assert planned() == []
-    assert run_grid(None, QUIET, workers=1) == Counter()
+    assert run_grid(cells(read_params()), None, QUIET, workers=1) == Counter()
 
     write_params(lab, edited(seeds=[0, 1], noises=["symmetric-40"]))
     more = planned()
     assert {cell.resolved.settings.seed for cell, _ in more} == {1}
     assert expected_seconds(more, Store()) > 0
     before = {cell.key for cell, _ in more}
-    run_grid(None, QUIET, workers=1)
+    run_grid(cells(read_params()), None, QUIET, workers=1)
     assert before <= set(Store().runs().collect()["key"])
     assert planned() == []
 
@@ -57,7 +57,7 @@ def test_the_plan_names_what_changed(lab):
     run_grid_of_one = edited(runs=[{"method": "robust_loss", "loss": "ce"}])
     write_params(lab, run_grid_of_one)
     planned()
-    run_grid(None, QUIET, workers=1)
+    run_grid(cells(read_params()), None, QUIET, workers=1)
     write_params(lab, edited(runs=[{"method": "robust_loss", "loss": "ce", "lr": 0.02}]))
     assert [why for _, why in planned()] == ["changed: lr 0.01 -> 0.02"]
     other_labels = copy.deepcopy(run_grid_of_one)
@@ -68,10 +68,10 @@ def test_the_plan_names_what_changed(lab):
 
 def test_two_workers_compute_what_one_computes(lab, monkeypatch):
     planned()
-    assert run_grid(None, QUIET, workers=2) == Counter(done=2)
+    assert run_grid(cells(read_params()), None, QUIET, workers=2) == Counter(done=2)
     both = Store().epochs().drop("seconds").sort("key", "epoch").collect()
     monkeypatch.setenv("LNL_STORE", str(lab / "alone"))
-    run_grid(None, QUIET, workers=1)
+    run_grid(cells(read_params()), None, QUIET, workers=1)
     alone = Store().epochs().drop("seconds").sort("key", "epoch").collect()
     assert both.equals(alone)
 
@@ -81,7 +81,7 @@ def test_a_diverged_cell_does_not_stop_the_others(lab):
               for lr in (1e30, 0.1)]  # fmt: skip
     write_params(lab, edited(runs=losses))
     planned()
-    assert run_grid(None, QUIET, workers=1) == Counter(done=1, diverged=1)
+    assert run_grid(cells(read_params()), None, QUIET, workers=1) == Counter(done=1, diverged=1)
     assert planned() == []
 
 
@@ -105,10 +105,10 @@ def test_the_view_of_a_grid_is_the_same_bytes_whoever_computed_it(lab, monkeypat
 
     planned()
     keys = [cell.key for cell in cells(read_params())]
-    run_grid(None, QUIET, workers=1)
+    run_grid(cells(read_params()), None, QUIET, workers=1)
     write_view(keys, lab / "a.parquet")
     monkeypatch.setenv("LNL_STORE", str(lab / "again"))
-    run_grid(None, QUIET, workers=1)
+    run_grid(cells(read_params()), None, QUIET, workers=1)
     write_view(reversed(keys), lab / "b.parquet")
     assert (lab / "a.parquet").read_bytes() == (lab / "b.parquet").read_bytes()
     assert "seconds" not in pl.read_parquet(lab / "a.parquet").columns

@@ -2,13 +2,16 @@
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from conftest import PARAMS, write_params
 from programs import PYTHON, SCRIPT, finish, launch, start
 from runs import numbers, row
 
 from pipeline.results.store import Store
 
+PROJECT = Path(__file__).parent.parent
 FLAGS = ("--no-tracking", "--determinism", "error")
 
 
@@ -146,3 +149,28 @@ def test_a_full_disk_is_one_line_and_loses_nothing_stored(lab):
     assert err.startswith("error: ")
     assert len(err.splitlines()) == 1
     assert Store().statuses([out.split()[1]]) == {out.split()[1]: "done"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_grid_leaves_no_worker_behind_and_continues(lab, number):
+    blocks = [{"method": "robust_loss", "loss": loss, "epochs": 400} for loss in ("ce", "dal")]
+    write_params(lab, PARAMS | {"grid": PARAMS["grid"] | {"runs": blocks, "workers": 2}})
+    program = start(PYTHON, "-m", "pipeline.stages.runs", "--no-tracking", lab=lab, cwd=PROJECT)
+    wait_for_running(program, lab)
+    workers = children(program.pid)
+    assert len(workers) >= 2
+    program.send_signal(number)
+    program.communicate(timeout=60)
+    assert program.returncode == {signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    for _ in range(600):
+        if not any(Path(f"/proc/{worker}").exists() for worker in workers):
+            break
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert Store().runs().collect()["status"].to_list() == ["running"] * len(Store().files("runs"))
+    assert list((lab / "results" / "store" / "checkpoints").glob("r*.pt"))
+
+
+def children(pid):
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]

@@ -22,7 +22,6 @@ import tyro
 
 from pipeline.errors import program
 from pipeline.files import project_root
-from pipeline.results import figures
 from pipeline.results.store import Store
 
 if TYPE_CHECKING:
@@ -234,6 +233,8 @@ def _complete(
     client: MlflowClient, run_id: str, row: dict[str, Any], epochs: Sequence[dict[str, Any]]
 ) -> None:
     from mlflow.entities import RunTag
+
+    from pipeline.results import figures
 
     title = f"{row.get('variant') or row['method']}, {row['dataset']}, {row['noise']}"
     with figures.quick_style():

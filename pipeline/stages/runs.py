@@ -42,8 +42,8 @@ def main() -> None:
         _print_plan(flags)
         return
     execution = Execution(tracking=flags.tracking, group=grid.name)
-    endings = run_grid(flags.params, execution, flags.workers or grid.workers)
     all_cells = cells(params)
+    endings = run_grid(all_cells, flags.params, execution, flags.workers or grid.workers)
     view = results_folder() / "views" / f"{grid.name}.parquet"
     write_view((cell.key for cell in all_cells), view)
     ended = ", ".join(f"{n} {ending}" for ending, n in sorted(endings.items())) or "nothing to run"

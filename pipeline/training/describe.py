@@ -27,6 +27,13 @@ class Cards(NamedTuple):
 
     data: DataCard
     noise: NoiseCard
+    noise_text: str
+    """The noise card as JSON, written once for all runs that share it."""
+
+    @classmethod
+    def of(cls, data: DataCard, noise: NoiseCard) -> Cards:
+        """The cards of one data set and one label table."""
+        return cls(data, noise, noise.to_json())
 
 
 def identify(method: type[Method], resolved: Resolved, cards: Cards) -> Identity:
@@ -77,7 +84,7 @@ def describe(
         "data_digest": cards.data.digest,
         "labels_digest": cards.noise.labels_digest,
         "encoder_digest": None,
-        "noise_card": cards.noise.to_json(),
+        "noise_card": cards.noise_text,
         "knows": sorted(method.knows),
         "class_names": list(cards.data.class_names),
     }

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-import torch
 from tqdm import tqdm
 
 from pipeline.config import Execution, Grid, Params, read_params
@@ -31,6 +28,7 @@ from pipeline.training.inputs import prepare_data, prepare_labels
 from pipeline.training.method import Method, load_method
 from pipeline.training.run import Outcome, execute
 from pipeline.training.settings import Resolved, pinned, resolve
+from pipeline.training.workers import in_worker, worker_pool
 
 
 class Cell(NamedTuple):
@@ -61,7 +59,11 @@ def grid_of(params: Params) -> Grid:
         LabError: when it defines none.
     """
     if params.grid is None:
-        raise LabError("params.yaml has no grid", "a grid block", "write one as in the params.yaml of the project")
+        raise LabError(
+            "params.yaml has no grid",
+            "a grid block",
+            "write one as in the params.yaml of the project",
+        )
     return params.grid
 
 
@@ -89,7 +91,8 @@ def cells(params: Params) -> list[Cell]:
     grid = grid_of(params)
     found: dict[str, Cell] = {}
     for dataset, noise in itertools.product(grid.datasets, grid.noises):
-        cards = Cards(datasets.load(dataset).card, tables.read(labels_folder(dataset, noise)).card)
+        table = tables.read(labels_folder(dataset, noise))
+        cards = Cards.of(datasets.load(dataset).card, table.card)
         for block, seed in itertools.product(_blocks(grid), grid.seeds):
             method = load_method(block["method"])
             explicit = {name: value for name, value in block.items() if name != "method"}
@@ -198,11 +201,14 @@ def expected_seconds(planned: list[Planned], store: Store) -> float | None:
     return sum(seconds) * len(planned) / len(seconds) if seconds else None
 
 
-def run_grid(params_path: Path | None, execution: Execution, workers: int) -> Counter[str]:
-    """Compute the missing cells of the grid.
+def run_grid(
+    all_cells: list[Cell], params_path: Path | None, execution: Execution, workers: int
+) -> Counter[str]:
+    """Compute the missing cells of a grid.
 
     Args:
-        params_path: params.yaml, None for the project's.
+        all_cells: of the grid.
+        params_path: the params.yaml that they come from, None for the project's.
         execution: how each run is carried out.
         workers: processes that compute cells at the same time.
 
@@ -213,10 +219,9 @@ def run_grid(params_path: Path | None, execution: Execution, workers: int) -> Co
         LabError: when a cell cannot start; cells already computed stay stored.
         Interrupted: when a stop was asked for.
     """
-    params = read_params(params_path)
-    missing = plan(cells(params), Store())
+    missing = plan(all_cells, Store())
     if missing and execution.tracking:
-        prepare_view(grid_of(params).datasets)
+        prepare_view(sorted({planned.cell.row["dataset"] for planned in missing}))
     endings: Counter[str] = Counter()
     with tqdm(total=len(missing), desc="runs", disable=None) as bar:
         for planned, outcome in _outcomes(missing, params_path, execution, workers):
@@ -242,23 +247,13 @@ def _outcomes(
                 execute(planned.cell.method, planned.cell.resolved, execution, params, devices),
             )
         return
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _begin_worker, (threads,)
-    )
-    try:
+    with worker_pool(workers) as pool:
         futures = {
-            pool.submit(_run_key, params_path, execution, planned.cell.key): planned
+            pool.submit(in_worker, _run_key, params_path, execution, planned.cell.key): planned
             for planned in missing
         }
         for future in as_completed(futures):
             yield futures[future], future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker(threads: int) -> None:
-    torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,6 @@ from pipeline.errors import LabError, suggest
 from pipeline.files import data_folder, labels_folder
 from pipeline.identity import seed_stream
 from pipeline.noise import table as tables
-from pipeline.noise.make import make
 from pipeline.noise.table import LabelTable
 from pipeline.training.devices import Devices
 from pipeline.training.loop import Labelled
@@ -87,6 +86,9 @@ def prepare_labels(dataset: str, noise: str, params: Params) -> None:
 
 def make_labels(dataset: str, noise: str, params: Params) -> None:
     """Make a label table, whatever is there."""
+    # The generators load SciPy: only who makes labels waits for it.
+    from pipeline.noise.make import make
+
     spec = noise_spec(noise, params)
     table = make(datasets.load(dataset), noise, spec)
     details = table.card.details | {"spec": spec.model_dump(mode="json")}

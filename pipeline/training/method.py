@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -114,6 +115,7 @@ class Method(nn.Module):
         """Called after the last step of each epoch, before evaluation."""
 
 
+@cache
 def load_method(name: str) -> type[Method]:
     """The method of `methods/NAME.py`.
 

@@ -62,7 +62,7 @@ def execute(
         Interrupted: when a stop was asked for; the state is saved.
     """
     inputs = load_inputs(resolved.settings.dataset, resolved.settings.noise)
-    cards = Cards(inputs.dataset.card, inputs.table.card)
+    cards = Cards.of(inputs.dataset.card, inputs.table.card)
     row = describe(method_class, resolved, cards, params)
     key, store = row["key"], Store()
     lock_path = store_folder() / "locks" / f"{key}.lock"
