@@ -120,6 +120,6 @@ def test_there_is_one_epoch_loop():
         ["grep", "-rnE", r"^\s*for epoch in ", "--include=*.py", "pipeline", "methods", "analysis"],
         cwd=project_root(), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    lines = [line for line in found.stdout.splitlines() if "range(" in line]
-    assert len(lines) == 1
+    lines = found.stdout.splitlines()
+    assert len(lines) == 1, lines
     assert lines[0].startswith("pipeline/training/loop.py")

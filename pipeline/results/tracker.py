@@ -217,11 +217,11 @@ def _log_epochs(client: MlflowClient, run_id: str, epochs: Sequence[dict[str, An
 
     now = int(time.time() * 1000)
     metrics = [
-        Metric(name, value, now, epoch["epoch"])
-        for epoch in epochs
+        Metric(name, value, now, record["epoch"])
+        for record in epochs
         for name, value in {
-            **{name: epoch.get(name) for name in _CURVES},
-            **{f"scalar.{name}": value for name, value in epoch["scalars"].items()},
+            **{name: record.get(name) for name in _CURVES},
+            **{f"scalar.{name}": value for name, value in record["scalars"].items()},
         }.items()
         if value is not None
     ]
