@@ -194,10 +194,28 @@ def _read_params(path: Path, modified_ns: int) -> Params:
     return validated(Params, read_yaml(path), path.name)
 
 
+def params_path(path: Path | None = None) -> Path:
+    """The params.yaml of the project, or the other file that was named."""
+    return (path or project_root() / "params.yaml").resolve()
+
+
 def read_params(path: Path | None = None) -> Params:
     """The checked params.yaml of the project, or another file of the same form."""
-    path = (path or project_root() / "params.yaml").resolve()
-    return _read_params(path, path.stat().st_mtime_ns if path.exists() else 0)
+    found = params_path(path)
+    return _read_params(found, found.stat().st_mtime_ns if found.exists() else 0)
+
+
+def grid_of(params: Params) -> Grid:
+    """The grid that params.yaml defines.
+
+    Raises:
+        LabError: when it defines none.
+    """
+    if params.grid is None:
+        raise LabError(
+            "params.yaml has no grid", "a grid block", "git checkout params.yaml shows one"
+        )
+    return params.grid
 
 
 def key_facts(settings: BaseModel) -> dict[str, Any]:

@@ -112,3 +112,34 @@ def test_the_view_of_a_grid_is_the_same_bytes_whoever_computed_it(lab, monkeypat
     write_view(reversed(keys), lab / "b.parquet")
     assert (lab / "a.parquet").read_bytes() == (lab / "b.parquet").read_bytes()
     assert "seconds" not in pl.read_parquet(lab / "a.parquet").columns
+
+
+def test_a_finished_grid_is_known_until_anything_it_hangs_on_changes(lab):
+    from pipeline.config import params_path
+    from pipeline.results.finished import finished_cells, note_finished
+
+    view = lab / "results" / "views" / "tiny.parquet"
+
+    def known():
+        return finished_cells(view, params_path(), Store())
+
+    assert known() == 0
+    planned()
+    run_grid(cells(read_params()), None, QUIET, workers=1)
+    keys = [cell.key for cell in cells(read_params())]
+    note_finished(view, params_path(), keys)
+    assert known() == 0  # no view yet
+    view.parent.mkdir(parents=True, exist_ok=True)
+    view.write_bytes(b"")
+    assert known() == 2
+    write_params(lab, edited(seeds=[1]))
+    assert known() == 0
+    write_params(lab, PARAMS)
+    assert known() == 2
+    card = lab / "labels" / "digits" / "symmetric-40" / "card.json"
+    text = card.read_text()
+    card.write_text(text + " ")
+    assert known() == 0
+    card.write_text(text)
+    Store().path("runs", keys[0]).unlink()
+    assert known() == 0

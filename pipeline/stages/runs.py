@@ -9,12 +9,12 @@ from pathlib import Path
 
 import tyro
 
-from pipeline.config import Execution, read_params
+from pipeline.config import Execution, Grid, Params, grid_of, params_path, read_params
 from pipeline.errors import program
 from pipeline.files import results_folder
+from pipeline.results.finished import finished_cells, note_finished
 from pipeline.results.store import Store
 from pipeline.results.view import write_view
-from pipeline.training.grid import cells, expected_seconds, grid_of, plan, prepare_grid, run_grid
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,21 @@ def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
     params = read_params(flags.params)
     grid = grid_of(params)
-    prepare_grid(params)
-    if flags.plan:
-        _print_plan(flags)
-        return
-    execution = Execution(tracking=flags.tracking, group=grid.name)
-    all_cells = cells(params)
-    endings = run_grid(all_cells, flags.params, execution, flags.workers or grid.workers)
     view = results_folder() / "views" / f"{grid.name}.parquet"
-    write_view((cell.key for cell in all_cells), view)
-    ended = ", ".join(f"{n} {ending}" for ending, n in sorted(endings.items())) or "nothing to run"
-    print(f"grid {grid.name}: {len(all_cells)} cells; {ended}; view {view}")
+    known = finished_cells(view, params_path(flags.params), Store())
+    if known:
+        print(f"grid {grid.name}: {known} cells; nothing to run; view {view}")
+    elif flags.plan:
+        _print_plan(params)
+    else:
+        _compute(flags, params, grid, view)
 
 
-def _print_plan(flags: Flags) -> None:
-    all_cells, store = cells(read_params(flags.params)), Store()
+def _print_plan(params: Params) -> None:
+    from pipeline.training.grid import cells, expected_seconds, plan, prepare_grid
+
+    prepare_grid(params)
+    all_cells, store = cells(params), Store()
     planned = plan(all_cells, store)
     for cell, why in planned:
         row = cell.row
@@ -62,6 +62,20 @@ def _print_plan(flags: Flags) -> None:
     seconds = expected_seconds(planned, store) if planned else 0.0
     cost = "unknown" if seconds is None else f"about {seconds / 3600:.2f} h by past runs"
     print(f"{len(planned)} of {len(all_cells)} cells would run; {cost}")
+
+
+def _compute(flags: Flags, params: Params, grid: Grid, view: Path) -> None:
+    from pipeline.training.grid import cells, prepare_grid, run_grid
+
+    prepare_grid(params)
+    execution = Execution(tracking=flags.tracking, group=grid.name)
+    all_cells = cells(params)
+    endings = run_grid(all_cells, flags.params, execution, flags.workers or grid.workers)
+    keys = [cell.key for cell in all_cells]
+    write_view(keys, view)
+    note_finished(view, params_path(flags.params), keys)
+    ended = ", ".join(f"{n} {ending}" for ending, n in sorted(endings.items())) or "nothing to run"
+    print(f"grid {grid.name}: {len(all_cells)} cells; {ended}; view {view}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from tqdm import tqdm
 
-from pipeline.config import Execution, Grid, Params, read_params
+from pipeline.config import Execution, Grid, Params, grid_of, read_params
 from pipeline.data import dataset as datasets
 from pipeline.errors import LabError
 from pipeline.files import labels_folder
@@ -50,21 +50,6 @@ class Planned(NamedTuple):
 
     cell: Cell
     why: str
-
-
-def grid_of(params: Params) -> Grid:
-    """The grid that params.yaml defines.
-
-    Raises:
-        LabError: when it defines none.
-    """
-    if params.grid is None:
-        raise LabError(
-            "params.yaml has no grid",
-            "a grid block",
-            "write one as in the params.yaml of the project",
-        )
-    return params.grid
 
 
 def prepare_grid(params: Params) -> None:
