@@ -91,6 +91,8 @@ class Execution(BaseModel):
     """Least time between two checkpoints; a stop signal writes one at once."""
     tracking: bool = True
     """Show the run in MLflow as it goes; the store is written either way."""
+    posterior: bool = False
+    """Keep the softmax outputs of the training pass, from which pmd and dependent noise is made."""
     group: str = "single"
     """Name under which MLflow groups the runs of one sweep."""
 

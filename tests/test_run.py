@@ -3,6 +3,7 @@
 import os
 import signal
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -62,23 +63,14 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(lab, monkeypatch,
     whole = numbers(run(**settings).key)
     store = lab / "second"
     monkeypatch.setenv("LNL_STORE", str(store))
-    steps, original = 0, loop._step
-
-    def stopping(*arguments):
-        nonlocal steps
-        steps += 1
-        if steps == stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(*arguments)
-
-    monkeypatch.setattr(loop, "_step", stopping)
+    steps = stop_at_step(monkeypatch, stop_at)
     with pytest.raises(Interrupted, match="SIGTERM"):
         run(**settings)
     key = next(iter(Store().runs().collect()["key"]))
     assert row(key)["status"] == "running"
     assert checkpoint_path(key).exists()
     assert run(**settings).ending == "done"
-    assert steps == 42  # 2 epochs of 21 steps: nothing was trained twice
+    assert len(steps) == 42  # 2 epochs of 21 steps: nothing was trained twice
     assert row(key)["resumed"] == 1
     assert not checkpoint_path(key).exists()
     for uninterrupted, resumed in zip(whole, numbers(key), strict=True):
@@ -176,3 +168,51 @@ def test_a_data_set_whose_labels_may_be_wrong(lab, tmp_path):
     assert row(key)["realised_rate"] is None
     with pytest.raises(LabError, match="clean"):
         run(dataset="mine", noise="symmetric-40")
+
+
+def test_a_posterior_is_kept_on_request_and_makes_label_noise(lab, monkeypatch):
+    clean = {"noise": "clean", "val_rate": 0.0}
+    key = run(**clean, execution={"posterior": True}).key
+    folder = lab / "results" / "posteriors" / key
+    last, mean = np.load(folder / "last.npy"), np.load(folder / "mean.npy")
+    assert last.shape == mean.shape == (1437, 10)
+    np.testing.assert_allclose(mean.sum(axis=1), 1)
+    _, samples = numbers(key)
+    assert (last.argmax(axis=1) == samples["prediction"].to_numpy()).all()
+
+    tables = {
+        "pmd": {"kind": "pmd", "type": "I", "rate": 0.35,
+                "posterior": f"results/posteriors/{key}/last.npy"},
+        "dependent": {"kind": "dependent", "rate": 0.4,
+                      "posterior": f"results/posteriors/{key}/mean.npy"},
+    }  # fmt: skip
+    write_params(lab, PARAMS | {"noise": tables})
+    assert row(run(noise="pmd").key)["realised_rate"] == pytest.approx(0.35, abs=0.06)
+    assert row(run(noise="dependent").key)["realised_rate"] == pytest.approx(574 / 1437)
+
+
+def test_a_resumed_run_keeps_the_same_posterior(lab, monkeypatch):
+    how = {"posterior": True}
+    key = run(execution=how).key
+    path = lab / "results" / "posteriors" / key / "mean.npy"
+    whole = np.load(path)
+    path.unlink()
+    stop_at_step(monkeypatch, 30)
+    with pytest.raises(Interrupted):
+        run(execution=how | {"force": True})
+    run(execution=how | {"force": True})
+    np.testing.assert_array_equal(np.load(path), whole)
+
+
+def stop_at_step(monkeypatch, number):
+    """Send SIGTERM to this process before the given step; returns a list with one item a step."""
+    steps, original = [], loop._step
+
+    def stopping(*arguments):
+        steps.append(None)
+        if len(steps) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "_step", stopping)
+    return steps

@@ -20,6 +20,7 @@ def checkpoint_path(key: str) -> Path:
 def save_checkpoint(session: Session, key: str) -> None:
     """Write the state of a session; all processes take part, the main one writes."""
     dynamics = session.dynamics.state()
+    posterior = session.posterior.state() if session.posterior else {}
     if session.devices.is_main:
         state = {
             "key": key,
@@ -28,6 +29,7 @@ def save_checkpoint(session: Session, key: str) -> None:
             "optimizer": session.optimizer.state_dict(),
             "scaler": session.devices.scaler_state(),
             "dynamics": dynamics,
+            "posterior": posterior,
         }
         with replacing(checkpoint_path(key)) as temporary:
             torch.save(state, temporary)
@@ -68,6 +70,14 @@ def resume(session: Session, key: str) -> bool:
     session.optimizer.load_state_dict(state["optimizer"])
     session.devices.load_scaler_state(state["scaler"])
     session.dynamics.load_state(state["dynamics"])
+    if session.posterior is not None:
+        if not state["posterior"]:
+            raise LabError(
+                f"checkpoint {path} was written without --posterior",
+                "the same flag from the start",
+                f"rm {path}: the run then starts from its beginning",
+            )
+        session.posterior.load_state(state["posterior"])
     return True
 
 

@@ -21,6 +21,7 @@ from pipeline.training.dynamics import Dynamics
 from pipeline.training.evaluation import Evaluation, evaluate
 from pipeline.training.method import Batch, Method, StepOutput
 from pipeline.training.optimizers import set_learning_rate
+from pipeline.training.posterior import Posterior
 from pipeline.training.stopping import StopRequest
 
 
@@ -75,6 +76,8 @@ class Session:
     context: Context
     dynamics: Dynamics
     progress: Progress
+    posterior: Posterior | None = None
+    """Kept on request only."""
     last_test: Evaluation | None = None
 
 
@@ -177,6 +180,8 @@ def _step(session: Session, samples: Tensor) -> tuple[StepOutput, int]:
     session.optimizer.zero_grad(set_to_none=True)
     if weight and output.logits is not None:
         session.dynamics.record(mine, output.logits)
+        if session.posterior is not None:
+            session.posterior.record(mine, output.logits)
     return output, weight
 
 
@@ -196,6 +201,8 @@ def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict
     method.epoch_end(session.context)
     devices.average_running_statistics(method)
     measures = session.dynamics.close_epoch(epoch)
+    if session.posterior is not None:
+        session.posterior.close_epoch()
     test = _evaluate(session, session.test)
     session.last_test = test
     record: dict[str, Any] = {

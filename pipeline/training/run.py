@@ -24,6 +24,7 @@ from pipeline.training.inputs import Inputs, Splits, load_inputs, make_splits
 from pipeline.training.loop import Diverged, Progress, Session, run_epochs
 from pipeline.training.method import Method, Problem
 from pipeline.training.optimizers import make_optimizer
+from pipeline.training.posterior import Posterior
 from pipeline.training.settings import Resolved
 from pipeline.training.stopping import StopRequest
 
@@ -146,6 +147,9 @@ def _open_session(
         ),
         dynamics=Dynamics(train.y_noisy, train.y_clean, devices),
         progress=Progress(),
+        posterior=Posterior(len(train.index), card.n_classes, devices)
+        if execution.posterior
+        else None,
     )
 
 
@@ -178,6 +182,8 @@ def _train(session: Session, key: str, books: Books, checkpoint_seconds: float) 
     except Exception as failure:
         books.broken_off("failed", str(failure) or type(failure).__name__)
         raise
+    if session.posterior is not None and session.devices.is_main and ending == "done":
+        session.posterior.save(key)
     books.close(session, ending, detail, resumed)
     session.devices.wait()
     if session.devices.is_main:

@@ -9,6 +9,7 @@ from pipeline.errors import LabError, program
 from pipeline.training.devices import Devices
 from pipeline.training.inputs import prepare_data, prepare_labels
 from pipeline.training.method import Method
+from pipeline.training.posterior import posterior_folder
 from pipeline.training.run import execute
 from pipeline.training.settings import parse_flags
 
@@ -39,4 +40,6 @@ def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> 
         )
     if devices.is_main:
         print(f"run {outcome.key} {outcome.ending} {outcome.detail}".rstrip())
+        if execution.posterior:
+            print(f"softmax outputs: {posterior_folder(outcome.key)}")
         print(f"numbers: python analysis/leaderboard.py --dataset {settings.dataset}")
