@@ -1,11 +1,14 @@
 """Tiny runs for tests: one call trains the handwritten digits for an epoch or two."""
 
+import os
+import signal
 from pathlib import Path
 
 import polars as pl
 
 from pipeline.config import Execution, read_params
 from pipeline.results.store import Store
+from pipeline.training import loop
 from pipeline.training.devices import Devices
 from pipeline.training.inputs import prepare_data, prepare_labels
 from pipeline.training.method import load_method
@@ -35,4 +38,18 @@ def numbers(key: str, store: Path | None = None) -> tuple[pl.DataFrame, pl.DataF
 
 def row(key: str) -> dict:
     """The stored row of a run."""
-    return source_row if (source_row := Store().run(key)) else {}
+    return Store().run(key) or {}
+
+
+def stop_at_step(monkeypatch, number):
+    """Send SIGTERM to this process before the given step; returns a list with one item a step."""
+    steps, original = [], loop._step
+
+    def stopping(*arguments):
+        steps.append(None)
+        if len(steps) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "_step", stopping)
+    return steps

@@ -1,8 +1,5 @@
 """A run from settings to rows: skipped, resumed, diverged, stopped; always whole."""
 
-import os
-import signal
-
 import numpy as np
 import polars as pl
 import pytest
@@ -10,12 +7,11 @@ import torch
 from conftest import PARAMS, write_params
 from filelock import FileLock
 from polars.testing import assert_frame_equal
-from runs import numbers, row, run
+from runs import numbers, row, run, stop_at_step
 
 from methods import losses
 from pipeline.errors import Interrupted, LabError
 from pipeline.results.store import Store
-from pipeline.training import loop
 from pipeline.training.checkpoints import checkpoint_path
 from pipeline.training.run import _check_batch
 
@@ -202,17 +198,3 @@ def test_a_resumed_run_keeps_the_same_posterior(lab, monkeypatch):
         run(execution=how | {"force": True})
     run(execution=how | {"force": True})
     np.testing.assert_array_equal(np.load(path), whole)
-
-
-def stop_at_step(monkeypatch, number):
-    """Send SIGTERM to this process before the given step; returns a list with one item a step."""
-    steps, original = [], loop._step
-
-    def stopping(*arguments):
-        steps.append(None)
-        if len(steps) == number:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(*arguments)
-
-    monkeypatch.setattr(loop, "_step", stopping)
-    return steps

@@ -4,8 +4,9 @@ import json
 
 import pytest
 from mlflow import MlflowClient
-from runs import numbers, row, run
+from runs import numbers, row, run, stop_at_step
 
+from pipeline.errors import Interrupted
 from pipeline.results import tracker
 from pipeline.results.tracker import rebuild
 
@@ -73,6 +74,19 @@ def test_a_view_broken_off_in_the_middle_is_completed(lab, monkeypatch):
     assert [found.data.tags["key"] for found in runs] == [key]
     assert runs[0].data.tags["sweep"] == "mine"
     assert len(client.get_metric_history(runs[0].info.run_id, "test_accuracy")) == 2
+
+
+def test_a_resumed_run_is_one_run_in_the_view_with_all_its_epochs(lab, monkeypatch):
+    with monkeypatch.context() as stopping:
+        stop_at_step(stopping, 30)
+        with pytest.raises(Interrupted):
+            run(execution={"tracking": True})
+    key = run(execution={"tracking": True}).key
+    client, runs = shown()
+    assert [found.data.tags["key"] for found in runs] == [key]
+    assert runs[0].info.status == "FINISHED"
+    history = client.get_metric_history(runs[0].info.run_id, "test_accuracy")
+    assert [m.value for m in history] == numbers(key)[0]["test_accuracy"].to_list()
 
 
 def test_nothing_is_shown_without_tracking(lab):

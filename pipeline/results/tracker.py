@@ -88,9 +88,15 @@ class LiveView:
         self._waiting: list[dict[str, Any]] = []
         self._flushed_at = time.monotonic()
 
-    def start(self, row: dict[str, Any]) -> None:
-        """Create the run: settings as params, identity as tags."""
+    def start(self, row: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> None:
+        """Create the run: settings as params, identity as tags.
+
+        Args:
+            row: of the runs table; a view that was broken off under its key is replaced.
+            earlier: epochs from before a resume.
+        """
         self._guarded(self._start, row)
+        self._waiting.extend(earlier)
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Take in an epoch; the curves are sent every few seconds."""
@@ -116,6 +122,7 @@ class LiveView:
 
     def _start(self, row: dict[str, Any]) -> None:
         self._client = connect()
+        _delete_runs(self._client, row["dataset"], row["key"])
         self._run_id = _create_run(self._client, row, self._sweep)
 
     def _flush(self) -> None:
@@ -182,7 +189,7 @@ def _complete_runs(client: MlflowClient, dataset: str) -> dict[str, str]:
 
 
 def _delete_runs(client: MlflowClient, dataset: str, key: str) -> str | None:
-    """Remove incomplete views of a run; returns the sweep they belonged to."""
+    """Remove the views of a run; returns the sweep they belonged to."""
     sweep = None
     for run in _runs_with_key(client, dataset, f"tags.key = '{key}'"):
         sweep = run.data.tags.get("sweep", sweep)

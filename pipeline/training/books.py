@@ -45,12 +45,12 @@ class Books:
         self._began = time.perf_counter()
         self._seconds = 0.0
 
-    def open(self) -> None:
-        """Note that the run has begun, before its first step."""
+    def open(self, earlier: list[dict[str, Any]]) -> None:
+        """Note that the run begins; `earlier` are its epochs from before a resume."""
         if self._devices.is_main:
             with self._timed():
                 self._store.write_run(self._row | {"status": "running"})
-                self._view.start(self._row | {"status": "running"})
+                self._view.start(self._row | {"status": "running"}, earlier)
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Show an epoch as it ends."""

@@ -169,7 +169,7 @@ def _train(session: Session, key: str, books: Books, checkpoint_seconds: float) 
     stop = StopRequest(session.devices, checkpoint_seconds, lambda: save_checkpoint(session, key))
     ending: Ending = "done"
     detail = None
-    books.open()
+    books.open(session.progress.records)
     try:
         with stop:
             for record in run_epochs(session, stop):
