@@ -147,7 +147,10 @@ def validated(model: type[Model], values: dict[str, Any], where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as failure:
-        first = failure.errors(include_url=False)[0]
+        # A misspelt key is both unknown and missing: the unknown one says what happened.
+        first = min(
+            failure.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden"
+        )
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = (

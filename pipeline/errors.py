@@ -51,7 +51,7 @@ class Interrupted(Exception):
 
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Name the nearest of `choices` and list them all, for the `allowed` part of an error."""
-    known = sorted(choices)
+    known = sorted(set(choices))
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"{hint}allowed: {', '.join(known) or 'none'}"

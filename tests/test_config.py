@@ -16,6 +16,18 @@ from pipeline.training.settings import noise_spec, parse_flags, resolve
     [
         ({"gird": {}}, ["'gird'", "did you mean 'grid'"]),
         ({"grid": PARAMS["grid"] | {"sedes": [1]}}, ["grid.sedes", "did you mean 'seeds'"]),
+        (
+            {
+                "grid": {
+                    "name": "g",
+                    "datasets": ["digits"],
+                    "noises": ["pair-40"],
+                    "sedes": [1],
+                    "runs": [{}],
+                }
+            },
+            ["grid.sedes", "did you mean 'seeds'"],
+        ),
         ({"grid": PARAMS["grid"] | {"seeds": "many"}}, ["grid.seeds", "'many'"]),
     ],
 )
