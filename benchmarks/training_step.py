@@ -28,7 +28,7 @@ from torchvision import transforms
 from methods.robust_loss import RobustLoss, RobustLossSettings
 from pipeline.data.randomness import epoch_order
 from pipeline.data.views import DeviceImages
-from pipeline.training.backbones import make_backbone
+from pipeline.backbones import make_backbone
 from pipeline.training.context import Context
 from pipeline.training.devices import Devices
 from pipeline.training.dynamics import Dynamics

@@ -41,7 +41,10 @@ class RunSettings(BaseModel):
     batch_size: int = Field(128, ge=1)
     """Global batch size, split over the processes."""
     backbone: str = "resnet18"
-    """Network: small-cnn, resnet18 and resnet34 with the 32-pixel stem, or timm/NAME."""
+    """Network: small-cnn, one with the 32-pixel stem (resnet18, resnet34, resnet50, wrn28-2) or
+    timm/NAME."""
+    start_from: str | None = Field(None, json_schema_extra=NOT_IN_KEY)
+    """Encoder (params.yaml: encoders) whose weights the network starts from; None for random."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Optimiser."""
     lr: float = Field(0.01, gt=0)
@@ -52,12 +55,16 @@ class RunSettings(BaseModel):
     """Nesterov momentum in sgd."""
     weight_decay: float = Field(1e-4, ge=0)
     """L2 weight decay on all parameters."""
-    schedule: Literal["cosine", "exponential", "step", "constant"] = "cosine"
-    """Learning rate over the epochs."""
+    schedule: Literal["cosine", "exponential", "step", "constant", "warmup-cosine"] = "cosine"
+    """Learning rate over the epochs; warmup-cosine changes it with every step."""
     lr_decay: float = Field(0.1, gt=0, le=1)
     """Factor per epoch (exponential) or per milestone (step)."""
     lr_milestones: tuple[int, ...] = ()
     """Epochs at which the step schedule multiplies the rate by lr_decay."""
+    warmup_epochs: float = Field(0.0, ge=0, json_schema_extra={"as_before": 0.0})
+    """Epochs over which the warmup-cosine schedule rises from 0."""
+    lr_horizon: float | None = Field(None, gt=0, json_schema_extra={"as_before": None})
+    """Epoch at which the warmup-cosine schedule would reach 0; None for the last one."""
     clip_norm: float | None = Field(None, gt=0)
     """Largest total L2 norm of the gradient; None leaves it."""
     crop_padding: int = Field(4, ge=0)
@@ -66,8 +73,29 @@ class RunSettings(BaseModel):
     """Random horizontal flip in the weak view."""
     normalisation: Literal["measured", "cifar10", "cifar100", "imagenet"] = "measured"
     """Channel mean and standard deviation: measured on the training images, or common constants."""
+    transform: str | None = Field(None, json_schema_extra={"as_before": None})
+    """How images that are decoded from files are resized, cropped and coloured; None for the usual
+    way of the data set (docs/datasets.md)."""
+    drop_last: bool = Field(False, json_schema_extra={"as_before": False})
+    """Leave out the last batch of an epoch where it is smaller than the others."""
+    sampling: Literal["all", "balanced"] = Field("all", json_schema_extra={"as_before": "all"})
+    """Samples of an epoch: all, or equally many of each given label, drawn anew each epoch."""
+    per_class: int | None = Field(None, ge=1, json_schema_extra={"as_before": None})
+    """Samples per given label of a balanced epoch; None for the size of the smallest class."""
+    down_sample: bool = Field(False, json_schema_extra={"as_before": False})
+    """Train, in all epochs, on as many samples of each given label as the rarest one has."""
+    validation: Literal["held-out", "uncovered"] = Field(
+        "held-out", json_schema_extra={"as_before": "held-out"}
+    )
+    """Validation samples: `val_rate` of the labelled ones, or the training images that the label
+    table leaves out, with their clean labels."""
     val_rate: float = Field(0.0, ge=0, lt=1)
     """Fraction of the labelled training samples held out for validation."""
+    averaging: float | None = Field(None, gt=0, lt=1, json_schema_extra={"as_before": None})
+    """Decay per step of an exponential moving average of the weights, evaluated beside them; None
+    for none."""
+    average_buffers: bool = Field(True, json_schema_extra={"as_before": True})
+    """Whether the moving average takes in the running statistics of batch norm."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the network's forward pass; losses are computed in float32 or better."""
     determinism: Literal["off", "warn", "error"] = "error"

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
-from pipeline.training.backbones import make_backbone
+from pipeline.backbones import make_backbone
 from pipeline.training.context import Context
 from pipeline.training.devices import Devices
 from pipeline.training.dynamics import Dynamics

@@ -16,7 +16,7 @@ def make(**options):
 
 
 def test_plain_images_are_normalised():
-    x = make(crop_padding=2).plain(torch.tensor([3, 7]))
+    x = make(crop_padding=2).view("plain", torch.tensor([3, 7]))
     expected = (IMAGES[[3, 7]] / 255 - MEAN) / STD
     np.testing.assert_allclose(x.permute(0, 2, 3, 1), expected, atol=1e-5)
 
@@ -24,7 +24,7 @@ def test_plain_images_are_normalised():
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_weak_view_is_a_padded_crop_and_perhaps_a_mirror(flip):
     padding, index, seed = 2, torch.arange(20), 5
-    x = make(crop_padding=padding, flip=flip).augmented("weak", index, seed)
+    x = make(crop_padding=padding, flip=flip).view("weak", index, seed)
     draws = sample_uniforms(seed, index, 3).numpy()
     padded = np.pad(IMAGES, ((0, 0), (2, 2), (2, 2), (0, 0)))
     for i in range(20):
@@ -37,15 +37,15 @@ def test_the_weak_view_is_a_padded_crop_and_perhaps_a_mirror(flip):
 
 def test_a_view_depends_on_sample_and_seed_not_on_the_batch():
     images = make(crop_padding=2, flip=True)
-    together = images.augmented("weak", torch.arange(20), 9)
-    alone = images.augmented("weak", torch.tensor([13]), 9)
+    together = images.view("weak", torch.arange(20), 9)
+    alone = images.view("weak", torch.tensor([13]), 9)
     assert torch.equal(together[13:14], alone)
-    assert not torch.equal(together, images.augmented("weak", torch.arange(20), 10))
+    assert not torch.equal(together, images.view("weak", torch.arange(20), 10))
 
 
 def test_an_unknown_view_is_refused():
     with pytest.raises(ValueError, match="strong"):
-        make().augmented("strong", torch.arange(2), 0)
+        make().view("strong", torch.arange(2), 0)
 
 
 def test_sample_uniforms_are_uniform_and_uncorrelated():

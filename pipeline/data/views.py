@@ -1,5 +1,6 @@
 """Batches of images as the networks see them, made by batched operations on the training device."""
 
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,12 +21,19 @@ published codes use; the measured ones are 0.247 0.243 0.262."""
 class ImageSource(Protocol):
     """Where the loop gets images from, whether they lie in memory or are decoded by workers."""
 
-    def plain(self, index: Tensor) -> Tensor:
-        """Images without augmentation: float32 [B, C, H, W], normalised."""
-        ...
+    def batches(
+        self, requests: Sequence[Tensor], views: Sequence[str], seeds: Sequence[int]
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Batches in the order of the requests, perhaps made ahead of their use.
 
-    def augmented(self, view: str, index: Tensor, seed: int) -> Tensor:
-        """One augmented view; every draw is a pure function of (seed, sample)."""
+        Args:
+            requests: int64 [B] each, positions in the set; on the device.
+            views: `plain` (no augmentation), `weak` or `strong`.
+            seeds: one per view; every draw is a pure function of (seed, position).
+
+        Returns:
+            Of each request its views, float32 [B, C, H, W] each, normalised, on the device.
+        """
         ...
 
 
@@ -66,26 +74,22 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self._padded)
 
-    def plain(self, index: Tensor) -> Tensor:
-        """Images without augmentation.
+    def batches(
+        self, requests: Sequence[Tensor], views: Sequence[str], seeds: Sequence[int]
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Batches in the order of the requests; see `ImageSource`."""
+        for index in requests:
+            yield tuple(
+                self.view(name, index, seed) for name, seed in zip(views, seeds, strict=True)
+            )
+
+    def view(self, name: str, index: Tensor, seed: int = 0) -> Tensor:
+        """One view of some images.
 
         Args:
+            name: `plain` or `weak` (zero padding, random crop, horizontal flip).
             index: int64 [B], positions in the set.
-
-        Returns:
-            float32 [B, C, H, W], normalised.
-        """
-        p = self._crop_padding
-        images = self._padded[index][:, p : p + self._height, p : p + self._width]
-        return self._normalised(images)
-
-    def augmented(self, view: str, index: Tensor, seed: int) -> Tensor:
-        """One augmented view.
-
-        Args:
-            view: `weak` (zero padding, random crop, horizontal flip).
-            index: int64 [B], positions in the set.
-            seed: of the view in this epoch; each draw is a pure function of (seed, sample).
+            seed: of the view in this epoch; each draw is a pure function of (seed, position).
 
         Returns:
             float32 [B, C, H, W], normalised.
@@ -93,8 +97,19 @@ class DeviceImages:
         Raises:
             ValueError: for a view that this source does not make.
         """
-        if view != "weak":
-            raise ValueError(f"no view {view!r} of images in memory; known: weak")
+        match name:
+            case "plain":
+                return self._plain(index)
+            case "weak":
+                return self._weak(index, seed)
+        raise ValueError(f"no view {name!r} of images in memory; known: plain, weak")
+
+    def _plain(self, index: Tensor) -> Tensor:
+        p = self._crop_padding
+        images = self._padded[index][:, p : p + self._height, p : p + self._width]
+        return self._normalised(images)
+
+    def _weak(self, index: Tensor, seed: int) -> Tensor:
         draws = sample_uniforms(seed, index, 3)
         offsets = (draws[:, :2] * (2 * self._crop_padding + 1)).long()
         # [N, 2p+1, 2p+1, H, W, C] view of all windows: one gather crops the whole batch.

@@ -63,7 +63,9 @@ RUN_COLUMNS: dict[str, Column] = {
     "settings": Column(_TEXT, "all settings, fully resolved, as JSON"),
     "data_digest": Column(_TEXT, "digest of the images and their order"),
     "labels_digest": Column(_TEXT, "digest of the label table"),
-    "encoder_digest": Column(_TEXT, "digest of the frozen encoder's embeddings", True),
+    "encoder_digest": Column(
+        _TEXT, "what identifies the weights it starts from or the encoder it asks", True
+    ),
     "noise_card": Column(_TEXT, "how the label table was made, as JSON", True),
     "knows": Column(_TEXTS, "knowledge the method declares beyond images and given labels"),
     "class_names": Column(_TEXTS, "names of the classes, in label order"),
@@ -126,6 +128,17 @@ EPOCH_COLUMNS: dict[str, Column] = {
     ),
     "clean_fitted": Column(
         _REAL, "share of correctly labelled training samples predicted right", True, fraction=True
+    ),
+    "averaged_test_loss": Column(_REAL, "test_loss of the averaged weights", True),
+    "averaged_test_accuracy": Column(
+        _REAL, "test_accuracy of the averaged weights", True, fraction=True
+    ),
+    "averaged_test_top5": Column(_REAL, "test_top5 of the averaged weights", True, fraction=True),
+    "averaged_val_noisy_accuracy": Column(
+        _REAL, "val_noisy_accuracy of the averaged weights", True, fraction=True
+    ),
+    "averaged_val_clean_accuracy": Column(
+        _REAL, "val_clean_accuracy of the averaged weights", True, fraction=True
     ),
     "scalars": Column(_TEXT, "named scalars of the method, as JSON", True),
     "seconds": Column(_REAL, "wall time of the epoch", True, cost=True),

@@ -30,6 +30,7 @@ def save_checkpoint(session: Session, key: str) -> None:
             "scaler": session.devices.scaler_state(),
             "dynamics": dynamics,
             "posterior": posterior,
+            "average": session.average.state() if session.average else [],
         }
         with replacing(checkpoint_path(key)) as temporary:
             torch.save(state, temporary)
@@ -70,6 +71,8 @@ def resume(session: Session, key: str) -> bool:
     session.optimizer.load_state_dict(state["optimizer"])
     session.devices.load_scaler_state(state["scaler"])
     session.dynamics.load_state(state["dynamics"])
+    if session.average is not None:
+        session.average.load_state(state["average"])
     if session.posterior is not None:
         if not state["posterior"]:
             raise LabError(

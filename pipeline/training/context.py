@@ -24,7 +24,7 @@ class Context:
         n_classes: number of classes.
         n_epochs: length of the run in epochs.
         seed: root seed of the run.
-        predict_pass: computes predictions of all training samples without augmentation.
+        predict_pass: computes predictions of all training samples, see `predict_train`.
         epoch: the current epoch, from 0.
     """
 
@@ -35,7 +35,7 @@ class Context:
     n_classes: int
     n_epochs: int
     seed: int
-    predict_pass: Callable[[], Tensor]
+    predict_pass: Callable[[bool, bool], Tensor]
     epoch: int = 0
 
     @property
@@ -52,9 +52,17 @@ class Context:
         """Seed of a random stream of the method's own, by name."""
         return seed_stream(self.seed, "method", *names)
 
-    def predict_train(self) -> Tensor:
-        """Class probabilities of all training samples, in order and unaugmented: [n_train, K]."""
-        return self.predict_pass()
+    def predict_train(self, augmented: bool = False, averaged: bool = False) -> Tensor:
+        """Class probabilities of all training samples, in order: float32 [n_train, K].
+
+        Args:
+            augmented: of the weak view, drawn for this epoch, instead of the plain images.
+            averaged: by the averaged weights; only where the setting `averaging` is on.
+
+        Returns:
+            The same on all processes, which share the work.
+        """
+        return self.predict_pass(augmented, averaged)
 
     def true_noise_rate(self) -> float:
         """Realised fraction of wrong training labels; only for methods that declare `noise_rate`.

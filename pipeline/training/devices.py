@@ -11,6 +11,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from pipeline.errors import LabError
+from pipeline.training.together import ALONE, Together
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -86,6 +87,17 @@ class Devices:
     def clip_gradients(self, module: nn.Module, norm: float) -> None:
         """Scale the averaged gradient to a total L2 norm of at most `norm`."""
         self._accelerator.clip_grad_norm_(module.parameters(), norm)
+
+    def share(self, n: int) -> Tensor:
+        """Which of `n` samples this process works on: int64, ascending."""
+        return torch.arange(self.rank, n, self.n_processes, device=self.device)
+
+    def together(self, n: int) -> Together:
+        """What joins the processes in a step over `n` samples, shared out by rank."""
+        if self.n_processes == 1:
+            return ALONE
+        counts = tuple(len(range(rank, n, self.n_processes)) for rank in range(self.n_processes))
+        return Together(counts, self.rank)
 
     def sum(self, value: Tensor) -> Tensor:
         """Sum over processes, the same on each."""

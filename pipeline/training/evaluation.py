@@ -32,12 +32,39 @@ class Evaluation:
 
 
 @torch.no_grad()
-def predictions(method: Method, images: ImageSource, index: Tensor) -> Tensor:
-    """Class probabilities [B, K] of the images at `index`, in order."""
+def predictions(
+    method: Method, images: ImageSource, index: Tensor, devices: Devices,
+    augmentation: int | None = None,
+) -> Tensor:  # fmt: skip
+    """Class probabilities of images, in order.
+
+    Args:
+        method: its `predict` is used.
+        images: where the images come from.
+        index: int64 [N], positions in `images`.
+        devices: each process predicts its share.
+        augmentation: seed of the weak view; None for the plain one.
+
+    Returns:
+        float32 [N, K], the same on all processes.
+    """
+    views = method.predict_views
+    if augmentation is not None:
+        views = tuple("weak" if view == "plain" else view for view in views)
+    joined: Tensor | None = None
     method.eval()
-    parts = [method.predict(images.plain(part)).float() for part in index.split(_BATCH)]
+    share = devices.share(len(index))
+    parts = share.split(_BATCH)
+    made = images.batches([index[part] for part in parts], views, [augmentation or 0] * len(views))
+    for part, batch in zip(parts, made, strict=True):
+        p = method.predict(*batch).float()
+        if joined is None:
+            joined = p.new_zeros(len(index), p.shape[1])
+        joined[part] = p
     method.train()
-    return torch.cat(parts)
+    if joined is None:
+        raise ValueError(f"{len(index)} images for {devices.n_processes} processes to predict")
+    return devices.sum(joined)
 
 
 @torch.no_grad()
@@ -57,11 +84,13 @@ def evaluate(
         The evaluation over all N images.
     """
     method.eval()
-    share = torch.arange(devices.rank, len(index), devices.n_processes, device=index.device)
+    parts = devices.share(len(index)).split(_BATCH)
+    views = method.predict_views
+    made = images.batches([index[part] for part in parts], views, [0] * len(views))
     sums: Tensor | None = None
     confusion = torch.zeros(0, dtype=torch.int64, device=index.device)
-    for part in share.split(_BATCH):
-        p = method.predict(images.plain(index[part])).float()
+    for part, batch in zip(parts, made, strict=True):
+        p = method.predict(*batch).float()
         y, n_classes = labels[part], p.shape[1]
         if sums is None:
             sums = torch.zeros(2, dtype=torch.float64, device=p.device)

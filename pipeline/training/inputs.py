@@ -15,11 +15,11 @@ from pipeline.data.spec import BUILT_IN, DataSpec
 from pipeline.data.views import DeviceImages, channel_statistics
 from pipeline.errors import LabError, suggest
 from pipeline.files import data_folder, labels_folder
-from pipeline.identity import seed_stream
 from pipeline.noise import table as tables
 from pipeline.noise.table import LabelTable
 from pipeline.training.devices import Devices
 from pipeline.training.loop import Labelled
+from pipeline.training.samples import choose_samples, uncovered
 from pipeline.training.settings import noise_spec
 
 
@@ -37,6 +37,7 @@ class Splits:
     train: Labelled
     validation: Labelled | None
     test: Labelled
+    other_tests: dict[str, Labelled]
 
 
 def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
@@ -134,22 +135,28 @@ def make_splits(inputs: Inputs, settings: RunSettings, devices: Devices,
     test_images = DeviceImages(
         dataset.test_images, mean, std, devices.device, channels_last=channels_last
     )
-    held_out, kept = _held_out(len(table.index), settings)
+    held_out, kept = choose_samples(table, settings)
+
+    def placed(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(values, dtype=np.int64)).to(devices.device)
 
     def part(rows: np.ndarray) -> Labelled:
-        def place(values: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(np.asarray(values[rows], dtype=np.int64)).to(devices.device)
+        clean = None if table.y_clean is None else placed(table.y_clean[rows])
+        return Labelled(train_images, placed(table.index[rows]), placed(table.y_noisy[rows]), clean)
 
-        clean = None if table.y_clean is None else place(table.y_clean)
-        return Labelled(train_images, place(table.index), place(table.y_noisy), clean)
+    validation = part(held_out) if len(held_out) else None
+    if settings.validation == "uncovered":
+        rest, clean = uncovered(inputs.dataset, table)
+        validation = Labelled(train_images, placed(rest), placed(clean), placed(clean))
 
     n_test = len(dataset.test_labels)
     test_labels = torch.from_numpy(np.array(dataset.test_labels)).to(devices.device)
     test_index = torch.arange(n_test, device=devices.device)
     return Splits(
         train=part(kept),
-        validation=part(held_out) if len(held_out) else None,
+        validation=validation,
         test=Labelled(test_images, test_index, test_labels, test_labels),
+        other_tests={},
     )
 
 
@@ -162,17 +169,3 @@ def _training_images(inputs: Inputs) -> np.ndarray:
     source = datasets.load(table.openset.source).train_images
     images[table.openset.index] = source[table.openset.source_index]
     return images
-
-
-def _held_out(n: int, settings: RunSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Rows for validation and for training, each sorted."""
-    n_val = round(settings.val_rate * n)
-    if settings.val_rate > 0 and not 0 < n_val < n:
-        raise LabError(
-            f"val_rate {settings.val_rate} of {n} samples is {n_val} samples",
-            f"at least one and fewer than {n}",
-            "--val-rate 0 for no validation split",
-        )
-    stream = np.random.Generator(np.random.PCG64(seed_stream(settings.seed, "split")))
-    order = stream.permutation(n)
-    return np.sort(order[:n_val]), np.sort(order[n_val:])

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline.config import RunSettings
-from pipeline.data.randomness import epoch_order
 from pipeline.data.views import ImageSource
 from pipeline.identity import finite_or_none, seed_stream
+from pipeline.training.averaging import WeightAverage
 from pipeline.training.context import Context
 from pipeline.training.devices import Devices
 from pipeline.training.dynamics import Dynamics
@@ -22,6 +22,8 @@ from pipeline.training.evaluation import Evaluation, evaluate
 from pipeline.training.method import Batch, Method, StepOutput
 from pipeline.training.optimizers import set_learning_rate
 from pipeline.training.posterior import Posterior
+from pipeline.training.sampling import epoch_samples
+from pipeline.training.schedules import learning_rate
 from pipeline.training.stopping import StopRequest
 
 
@@ -72,10 +74,14 @@ class Session:
     optimizer: torch.optim.Optimizer
     train: Labelled
     test: Labelled
+    other_tests: dict[str, Labelled]
+    """Further test splits by name, whose figures are scalars of the epoch."""
     validation: Labelled | None
     context: Context
     dynamics: Dynamics
     progress: Progress
+    average: WeightAverage | None = None
+    """Where the setting `averaging` asks for one."""
     posterior: Posterior | None = None
     """Kept on request only."""
     last_test: Evaluation | None = None
@@ -103,7 +109,7 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
     session.method.start(session.context)
     for epoch in range(progress.epoch, settings.epochs):
         session.context.epoch = epoch
-        rate = set_learning_rate(session.optimizer, settings, epoch)
+        rate = learning_rate(settings, epoch)
         session.method.epoch_start(session.context)
         means = _train_epoch(session, stop)
         record = _finish_epoch(session, epoch, means) | {"lr": rate}
@@ -116,24 +122,27 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
 def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
     """Train the rest of the current epoch; returns the means of loss and scalars over it."""
     settings, devices, progress = session.settings, session.devices, session.progress
-    n = len(session.train.index)
-    order = epoch_order(seed_stream(settings.seed, "order", progress.epoch), n)
-    batches = order.to(devices.device).split(settings.batch_size)
+    steps = _steps_of_epoch(session)
     began = time.perf_counter() - progress.seconds
     sums = _sums_so_far(progress, devices)
+    rest = steps[progress.step :]
     bar = tqdm(
-        batches[progress.step :],
+        zip(rest, _views_of_steps(session, rest), strict=True),
         desc=f"epoch {progress.epoch + 1}/{settings.epochs}",
         initial=progress.step,
-        total=len(batches),
+        total=len(steps),
         leave=False,
         # None means: shown on a terminal only.
         disable=None if devices.is_main else True,
     )
-    for samples in bar:
-        output, weight = _step(session, samples)
-        for name, value in {"loss": output.loss, **output.scalars}.items():
-            sums[name] = sums.get(name, 0.0) + value.detach().double() * weight
+    for step, views in bar:
+        set_learning_rate(session.optimizer, settings, progress.epoch + progress.step / len(steps))
+        output = _step(session, step, views)
+        for name, value in {"loss": output.total, **output.scalars}.items():
+            sums[name] = sums.get(name, 0.0) + value.detach().double() * step.weight
+        session.method.step_end(session.context)
+        if session.average is not None:
+            session.average.update()
         progress.step += 1
         if stop.save_now(progress.step):
             progress.sums = _joined(sums, devices)
@@ -141,7 +150,40 @@ def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
             stop.save()
             sums = _sums_so_far(progress, devices)
     progress.seconds = time.perf_counter() - began
+    n = sum(step.n_samples for step in steps)
     return {name: total / n for name, total in _joined(sums, devices).items()}
+
+
+class _Step(NamedTuple):
+    """What this process does in one step."""
+
+    samples: Tensor
+    """Positions among the training samples, int64 [B]."""
+    weight: int
+    """How many of them count."""
+    n_samples: int
+    """How many count on all processes."""
+
+
+def _steps_of_epoch(session: Session) -> list[_Step]:
+    settings, devices, train = session.settings, session.devices, session.train
+    samples = epoch_samples(settings, session.progress.epoch, train.y_noisy)
+    steps = []
+    for batch in samples.to(devices.device).split(settings.batch_size):
+        if settings.drop_last and len(batch) < settings.batch_size:
+            break
+        share = batch[devices.share(len(batch))]
+        # A last batch smaller than the number of processes: idle ones go along with weight 0.
+        mine, weight = (share, len(share)) if len(share) else (batch[:1], 0)
+        steps.append(_Step(mine, weight, len(batch)))
+    return steps
+
+
+def _views_of_steps(session: Session, steps: list[_Step]) -> Iterator[tuple[Tensor, ...]]:
+    train, views = session.train, session.method.views
+    seed, epoch = session.settings.seed, session.progress.epoch
+    seeds = [seed_stream(seed, "augment", epoch, number) for number in range(len(views))]
+    return train.images.batches([train.index[step.samples] for step in steps], views, seeds)
 
 
 def _sums_so_far(progress: Progress, devices: Devices) -> dict[str, Tensor]:
@@ -159,40 +201,28 @@ def _joined(sums: dict[str, Tensor], devices: Devices) -> dict[str, float]:
     return dict(zip(sums, totals.tolist(), strict=True))
 
 
-def _step(session: Session, samples: Tensor) -> tuple[StepOutput, int]:
-    """One optimiser step; returns the output and the number of samples it speaks for."""
+def _step(session: Session, step: _Step, views: tuple[Tensor, ...]) -> StepOutput:
+    """One optimiser step."""
     settings, devices = session.settings, session.devices
-    epoch, step = session.progress.epoch, session.progress.step
+    epoch, number = session.progress.epoch, session.progress.step
     # What a method draws from torch's global stream depends on the step alone, so a run that
     # was stopped and resumed draws the same.
-    devices.seed(seed_stream(settings.seed, "method", epoch, step, devices.rank))
-    share = samples[devices.rank :: devices.n_processes]
-    # A last batch smaller than the number of processes: idle ones go along with weight 0.
-    mine, weight = (share, len(share)) if len(share) else (samples[:1], 0)
-    batch = _make_batch(session, mine, epoch)
+    devices.seed(seed_stream(settings.seed, "method", epoch, number, devices.rank))
+    y_noisy = session.train.y_noisy[step.samples]
+    batch = Batch(views, y_noisy, step.samples, devices.together(step.n_samples))
     output: StepOutput = session.trained(batch)
     # DDP averages over processes; this weight makes it the mean over the global batch.
-    factor = weight * devices.n_processes / len(samples)
-    devices.backward(output.loss * factor)
+    loss = output.loss * (step.weight * devices.n_processes / step.n_samples)
+    devices.backward(loss if output.coupled is None else loss + output.coupled)
     if settings.clip_norm is not None:
         devices.clip_gradients(session.trained, settings.clip_norm)
     session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
-    if weight and output.logits is not None:
-        session.dynamics.record(mine, output.logits)
+    if step.weight and output.logits is not None:
+        session.dynamics.record(step.samples, output.logits)
         if session.posterior is not None:
-            session.posterior.record(mine, output.logits)
-    return output, weight
-
-
-def _make_batch(session: Session, samples: Tensor, epoch: int) -> Batch:
-    train, seed = session.train, session.settings.seed
-    position = train.index[samples]
-    views = tuple(
-        train.images.augmented(view, position, seed_stream(seed, "augment", epoch, number))
-        for number, view in enumerate(session.method.views)
-    )
-    return Batch(views, train.y_noisy[samples], samples)
+            session.posterior.record(step.samples, output.logits)
+    return output
 
 
 def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict[str, Any]:
@@ -203,32 +233,54 @@ def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict
     measures = session.dynamics.close_epoch(epoch)
     if session.posterior is not None:
         session.posterior.close_epoch()
-    test = _evaluate(session, session.test)
-    session.last_test = test
+    figures, session.last_test = _evaluate(session)
     record: dict[str, Any] = {
         "epoch": epoch,
         "train_loss": finite_or_none(means["loss"]),
         **measures,
+        **figures,
+        "scalars": {name: finite_or_none(v) for name, v in means.items() if name != "loss"},
+        "seconds": session.progress.seconds,
+    }
+    record["scalars"] |= _evaluate_others(session)
+    if session.average is not None:
+        with session.average.applied():
+            averaged, others = _evaluate(session)[0], _evaluate_others(session)
+        record |= {f"averaged_{name}": value for name, value in averaged.items()}
+        record["scalars"] |= {f"averaged_{name}": value for name, value in others.items()}
+    return record
+
+
+def _evaluate(session: Session) -> tuple[dict[str, float | None], Evaluation]:
+    """Figures on the test and validation splits, with the weights as they are now.
+
+    Returns:
+        Columns of the epochs table, and the whole evaluation on the test split.
+    """
+    test, data = _evaluate_split(session, session.test), session.validation
+    figures: dict[str, float | None] = {
         "test_loss": finite_or_none(test.loss),
         "test_accuracy": test.accuracy,
         "test_top5": test.top5,
         "val_noisy_accuracy": None,
         "val_clean_accuracy": None,
-        "scalars": {name: finite_or_none(v) for name, v in means.items() if name != "loss"},
-        "seconds": session.progress.seconds,
     }
-    if session.validation is not None:
-        record |= _validate(session, session.validation)
-    return record
+    if data is not None:
+        figures["val_noisy_accuracy"] = _evaluate_split(session, data).accuracy
+        if data.y_clean is not None:
+            clean = replace(data, y_noisy=data.y_clean)
+            figures["val_clean_accuracy"] = _evaluate_split(session, clean).accuracy
+    return figures, test
 
 
-def _evaluate(session: Session, data: Labelled) -> Evaluation:
+def _evaluate_others(session: Session) -> dict[str, float | None]:
+    """Figures on the further test splits."""
+    figures: dict[str, float | None] = {}
+    for name, data in session.other_tests.items():
+        found = _evaluate_split(session, data)
+        figures |= {f"{name}_accuracy": found.accuracy, f"{name}_top5": found.top5}
+    return figures
+
+
+def _evaluate_split(session: Session, data: Labelled) -> Evaluation:
     return evaluate(session.method, data.images, data.index, data.y_noisy, session.devices)
-
-
-def _validate(session: Session, data: Labelled) -> dict[str, float | None]:
-    noisy = _evaluate(session, data)
-    if data.y_clean is None:
-        return {"val_noisy_accuracy": noisy.accuracy}
-    clean = evaluate(session.method, data.images, data.index, data.y_clean, session.devices)
-    return {"val_noisy_accuracy": noisy.accuracy, "val_clean_accuracy": clean.accuracy}

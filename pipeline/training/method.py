@@ -6,13 +6,15 @@ import importlib
 import inspect
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from pipeline.config import RunSettings
+from pipeline.encoders.encoder import Encoder
 from pipeline.errors import LabError, suggest
 from pipeline.files import methods_folder
+from pipeline.training.together import ALONE, Together
 
 if TYPE_CHECKING:
     from pipeline.training.context import Context
@@ -29,11 +31,13 @@ class Batch:
         views: float32 [B, C, H, W] each, in the order of `Method.views`.
         y_noisy: int64 [B], the given labels.
         index: int64 [B], positions among the training samples, in [0, n_train).
+        together: joins what the processes have of this step.
     """
 
     views: tuple[Tensor, ...]
     y_noisy: Tensor
     index: Tensor
+    together: Together = ALONE
 
     @property
     def x(self) -> Tensor:
@@ -45,24 +49,37 @@ class StepOutput(NamedTuple):
     """What a method returns for a batch.
 
     Args:
-        loss: scalar, the mean over the batch.
+        loss: scalar, the mean over the batch of this process.
         logits: [B, K] on the first view, from which training dynamics are recorded; None if the
             method predicts no classes while it trains.
         scalars: further named scalars, averaged over the epoch and stored.
+        coupled: scalar to be added to the loss, of the batch of all processes: a function of what
+            `batch.together` joined, the same on each of them.
     """
 
     loss: Tensor
     logits: Tensor | None
     scalars: dict[str, Tensor]
+    coupled: Tensor | None = None
+
+    @property
+    def total(self) -> Tensor:
+        """The loss with the coupled term, detached."""
+        loss = self.loss.detach()
+        return loss if self.coupled is None else loss + self.coupled.detach()
 
 
 class Problem(NamedTuple):
-    """What a method is built for: the sizes of the data."""
+    """What a method is built for: the sizes of the data, and the weights it starts from."""
 
     n_classes: int
     n_train: int
     image_shape: tuple[int, int, int]
     """Height, width, channels."""
+    start: Encoder | None = None
+    """Encoder that `start_from` names."""
+    encoder: Encoder | None = None
+    """Frozen encoder that the setting `encoder` of a method names."""
 
 
 class Method(nn.Module):
@@ -79,8 +96,11 @@ class Method(nn.Module):
     """Part of every key: raised when the same settings give other numbers."""
     knows: ClassVar[frozenset[Knowledge]] = frozenset()
     """Knowledge beyond the noisy labels that the method uses."""
-    views: ClassVar[tuple[str, ...]] = ("weak",)
-    """Views of each image that a batch holds."""
+    views: tuple[str, ...] = ("weak",)
+    """Views of each image that a batch holds: plain, weak, strong or embedding. An object may have
+    others than its class, according to its settings."""
+    predict_views: tuple[str, ...] = ("plain",)
+    """Views that `predict` takes: plain or embedding."""
 
     @classmethod
     def variant(cls, settings: RunSettings) -> str:
@@ -97,9 +117,14 @@ class Method(nn.Module):
         """Loss of a batch; subclasses implement it."""
         raise TypeError(f"{type(self).__name__} lacks forward(batch)")
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Class probabilities [B, K] of normalised images [B, C, H, W]; subclasses implement it."""
+    # Typed so that a subclass may name the views it takes.
+    def predict(self, *views: Any, **_: Any) -> Tensor:
+        """Class probabilities [B, K] from the `predict_views`; subclasses implement it."""
         raise TypeError(f"{type(self).__name__} lacks predict(images)")
+
+    def encoder_state(self) -> dict[str, Tensor] | None:
+        """Weights that an encoder made from this run consists of; None if it makes none."""
+        return None
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Parameter groups for the optimiser; a group may hold an `lr_factor` on the schedule."""
@@ -111,8 +136,15 @@ class Method(nn.Module):
     def epoch_start(self, context: Context) -> None:
         """Called before each epoch (again when a resume enters the middle of one)."""
 
+    def step_end(self, context: Context) -> None:
+        """Called after each optimiser step."""
+
     def epoch_end(self, context: Context) -> None:
         """Called after the last step of each epoch, before evaluation."""
+
+    def corrected_labels(self) -> Tensor | None:
+        """Labels int64 [n_train] that the method itself settled on; None if it does not."""
+        return None
 
 
 @cache
@@ -128,11 +160,7 @@ def load_method(name: str) -> type[Method]:
     Raises:
         LabError: for a name without such a file.
     """
-    known = [
-        path.stem
-        for path in methods_folder().glob("*.py")
-        if path.stem not in {"__init__", "losses"}
-    ]
+    known = [path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__"]
     if name not in known:
         raise LabError(f"unknown method {name!r}", suggest(name, known))
     module = importlib.import_module(f"methods.{name}")

@@ -24,9 +24,11 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
     )
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, settings: RunSettings, epoch: int) -> float:
-    """Set the rate of an epoch on all groups, times each group's `lr_factor`; return it."""
-    rate = learning_rate(settings, epoch)
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, settings: RunSettings, progress: float
+) -> float:
+    """Set the rate of a step on all groups, times each group's `lr_factor`; return it."""
+    rate = learning_rate(settings, progress)
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("lr_factor", 1.0)
     return rate

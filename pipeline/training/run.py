@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from pipeline.files import store_folder
 from pipeline.identity import seed_stream
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
+from pipeline.training.averaging import WeightAverage
 from pipeline.training.books import Books
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
 from pipeline.training.context import Context
@@ -126,7 +128,7 @@ def _open_session(
         method.compile()
     trained = devices.connect(method)
     method.train()
-    return Session(
+    session = Session(
         settings=settings,
         devices=devices,
         method=method,
@@ -134,6 +136,7 @@ def _open_session(
         optimizer=devices.connect_optimizer(make_optimizer(method, settings)),
         train=train,
         test=splits.test,
+        other_tests=splits.other_tests,
         validation=splits.validation,
         context=Context(
             method=method_class.name(),
@@ -143,14 +146,35 @@ def _open_session(
             n_classes=card.n_classes,
             n_epochs=settings.epochs,
             seed=settings.seed,
-            predict_pass=lambda: predictions(method, train.images, train.index),
+            predict_pass=lambda augmented, averaged: _predict_train(session, augmented, averaged),
         ),
         dynamics=Dynamics(train.y_noisy, train.y_clean, devices),
         progress=Progress(),
-        posterior=Posterior(len(train.index), card.n_classes, devices)
-        if execution.posterior
-        else None,
     )
+    if settings.averaging is not None:
+        session.average = WeightAverage(method, settings.averaging, settings.average_buffers)
+    if execution.posterior:
+        session.posterior = Posterior(len(train.index), card.n_classes, devices)
+    return session
+
+
+def _predict_train(session: Session, augmented: bool, averaged: bool) -> torch.Tensor:
+    """Class probabilities [n_train, K] of the training samples, as a method asks for them."""
+    seed = seed_stream(session.settings.seed, "augment", session.context.epoch, "prediction")
+    weights: AbstractContextManager[None] = nullcontext()
+    if averaged:
+        if session.average is None:
+            raise LabError(
+                f"{session.context.method} asks for averaged weights",
+                "a run that keeps them",
+                "--averaging 0.999",
+            )
+        weights = session.average.applied()
+    train = session.train
+    with weights:
+        return predictions(
+            session.method, train.images, train.index, session.devices, seed if augmented else None
+        )
 
 
 def _check_batch(batch_size: int, n_processes: int) -> None:

@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from pipeline.backbones.resnet import resnet18, resnet34
+from pipeline.backbones.small_cnn import SmallCNN
 from pipeline.errors import LabError, suggest
-from pipeline.training.backbones.resnet import resnet18, resnet34
-from pipeline.training.backbones.small_cnn import SmallCNN
 
 _OWN = {"small-cnn": SmallCNN, "resnet18": resnet18, "resnet34": resnet34}
 

@@ -1,0 +1,1 @@
+"""Frozen feature extractors as versioned artefacts, and their cached embeddings."""

@@ -1,0 +1,27 @@
+"""A function on several CPU processes that know each other, for tests of what joins them."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed as processes
+from torch import multiprocessing
+
+
+def on_processes(n: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Call `function(rank, *arguments)` on n forked processes; returns what each returned."""
+    with tempfile.TemporaryDirectory() as folder:
+        multiprocessing.start_processes(
+            _work, (n, folder, function, arguments), nprocs=n, start_method="fork"
+        )
+        return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(n)]
+
+
+def _work(rank: int, n: int, folder: str, function: Callable[..., Any], arguments: Any) -> None:
+    torch.set_num_threads(1)
+    store = processes.FileStore(f"{folder}/store", n)
+    processes.init_process_group("gloo", store=store, rank=rank, world_size=n)
+    torch.save(function(rank, *arguments), Path(folder) / f"{rank}.pt")
+    processes.destroy_process_group()
