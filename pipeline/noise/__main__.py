@@ -1,14 +1,14 @@
-"""Label tables from the command line: python -m pipeline.noise list | show | import | verify."""
+"""Label tables: python -m pipeline.noise list | show | import | verify | estimate."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from pipeline.data import dataset as data
 from pipeline.errors import LabError, program, suggest
-from pipeline.files import labels_folder
+from pipeline.files import labels_folder, replacing
 from pipeline.noise import table
 from pipeline.noise.describe import describe
 
@@ -104,6 +104,57 @@ def verify_folder(folder: File, /, posterior: tuple[Path, ...] = ()) -> None:
         sys.exit(1)
 
 
+def estimate_matrix(
+    dataset: Word,
+    name: Word,
+    /,
+    *,
+    features: Path | None = None,
+    rounds: int = 50,
+    sample: int = 15_000,
+    steps: int = 1500,
+    seed: int = 0,
+    returns: Literal["best", "last"] = "best",
+    out: Path | None = None,
+) -> None:
+    """Estimate the transition matrix of a label table without its clean labels (HOC).
+
+    Features of an encoder that was trained without labels, or on other images, do far better than
+    the raw pixels that are taken without --features: neighbours must share their class.
+
+    Args:
+        dataset: name of a prepared data set.
+        name: name of its label table.
+        features: .npy file, float [N, D]; row i belongs to position i of the training images.
+        rounds: random parts of the samples to average over.
+        sample: samples per part; all, where there are fewer.
+        steps: of the fit.
+        seed: of the parts and of the start of the fit.
+        returns: the iterate with the smallest objective, or the last one, as in the official code.
+        out: also write matrix, prior and errors into this JSON file.
+    """
+    from pipeline.noise.estimation import features_of, report
+    from pipeline.noise.hoc import estimate
+
+    labels = table.load(dataset, name)
+    found = estimate(
+        features_of(labels, features),
+        labels.y_noisy,
+        labels.card.n_classes,
+        rounds=rounds,
+        sample=sample,
+        steps=steps,
+        seed=seed,
+        returns=returns,
+    )
+    facts = report(found, labels)
+    print("\n".join(facts.lines()))
+    if out is not None:
+        with replacing(out) as temporary:
+            temporary.write_text(facts.to_json() + "\n", encoding="utf-8")
+        print(f"written: {out}")
+
+
 def _folders() -> list[Path]:
     root = labels_folder("any", "any").parent.parent
     return sorted(card.parent for card in root.glob(f"*/[!.]*/{table.CARD}"))
@@ -113,7 +164,13 @@ def _folders() -> list[Path]:
 def main() -> None:
     """Run the subcommand that the command line names."""
     tyro.extras.subcommand_cli_from_dict(
-        {"list": list_tables, "show": show, "import": import_file, "verify": verify_folder},
+        {
+            "list": list_tables,
+            "show": show,
+            "import": import_file,
+            "verify": verify_folder,
+            "estimate": estimate_matrix,
+        },
         prog="python -m pipeline.noise",
         description=__doc__,
     )

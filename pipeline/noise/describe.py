@@ -1,5 +1,7 @@
 """The noise card as text."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pipeline.noise.card import NoiseCard
@@ -29,7 +31,28 @@ def describe(card: NoiseCard) -> str:
     }
     width = max(map(len, facts))
     lines = [f"{name:{width}s}  {value}" for name, value in facts.items()]
-    return "\n".join([*lines, *_matrix_lines(card)])
+    return "\n".join([*lines, *matrix_lines(card.transition or ())])
+
+
+def matrix_lines(transition: Sequence[Sequence[float]]) -> list[str]:
+    """A matrix T for reading, or its largest flips where it is too wide; nothing for no matrix.
+
+    Args:
+        transition: [K][K], rows are clean classes.
+
+    Returns:
+        Lines, the first a heading.
+    """
+    if not transition:
+        return []
+    if len(transition) <= _MOST_ROWS:
+        rows = ("  ".join(f"{share:.3f}" for share in row) for row in transition)
+        return ["T[clean, noisy]:", *rows]
+    wrong = np.array(transition)
+    np.fill_diagonal(wrong, 0.0)
+    largest = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_ROWS]
+    pairs = zip(*np.unravel_index(largest, wrong.shape), strict=True)
+    return ["largest flips:", *(f"{i} -> {j}: {wrong[i, j]:.3f}" for i, j in pairs)]
 
 
 def _or_none(value: float | None) -> str:
@@ -39,16 +62,3 @@ def _or_none(value: float | None) -> str:
 def _spread(card: NoiseCard) -> str:
     known = [rate for rate in card.per_class_rates or () if rate is not None]
     return f"{min(known):.4f} to {max(known):.4f}" if known else "not known: no clean labels"
-
-
-def _matrix_lines(card: NoiseCard) -> list[str]:
-    if card.transition is None:
-        return []
-    if card.n_classes <= _MOST_ROWS:
-        rows = ("  ".join(f"{share:.3f}" for share in row) for row in card.transition)
-        return ["T[clean, noisy]:", *rows]
-    wrong = np.array(card.transition)
-    np.fill_diagonal(wrong, 0.0)
-    largest = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_ROWS]
-    pairs = zip(*np.unravel_index(largest, wrong.shape), strict=True)
-    return ["largest flips:", *(f"{i} -> {j}: {wrong[i, j]:.3f}" for i, j in pairs)]

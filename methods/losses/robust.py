@@ -1,13 +1,4 @@
-"""Robust losses as pure functions, with the schedules and draws that go with them.
-
-Every loss is called as `loss(logits, y, *, <its parameters>, reduction="mean")`:
-
-    logits     [B, K], K >= 2, unnormalised. float64 and float32 are computed as they come; half
-               precision is raised to float32, below which 1e-6 and 1 + 1e-6 lose their meaning.
-    y          [B] int64, class indices. `ce` alone also takes soft targets, [B, K] floating.
-    reduction  "mean" gives the batch mean (a scalar), "none" the loss of each sample, [B].
-
-A parameter outside its domain, or shapes that do not belong together, raise `LabError`.
+"""Robust losses, with the schedules and draws that go with them.
 
 Written with p = softmax(logits), p_y its entry at the label, clip(u) = clamp(u, 1e-6, 1). The
 clamps belong to the definitions: outside of them a sample passes no gradient, so none may be
@@ -23,9 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from methods.losses.common import (
+    Reduction,
+    at_label,
+    one_hot,
+    probabilities,
+    reduce,
+    require,
+    require_clamp,
+    require_columns,
+    require_weights,
+    widened,
+)
 from pipeline.errors import LabError, suggest
 
-Reduction: TypeAlias = Literal["mean", "none"]
 Bootstrap: TypeAlias = Literal["soft", "hard"]
 
 P_MIN = 1e-6
@@ -40,36 +42,52 @@ BTL_ITERATIONS = 5
 
 def ce(logits: Tensor, y: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Cross entropy, -ln p_y; for soft targets y [B, K] of any weights, -sum_c y_c ln p_c."""
-    log_p = _wide(logits, y).log_softmax(1)
-    losses = -(y * log_p).sum(1) if y.is_floating_point() else -_at_label(log_p, y)
-    return _reduce(losses, reduction)
+    log_p = widened(logits, y).log_softmax(1)
+    losses = -(y * log_p).sum(1) if y.is_floating_point() else -at_label(log_p, y)
+    return reduce(losses, reduction)
 
 
 def mae(logits: Tensor, y: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Mean absolute error, 1 - p_y: half the L1 distance to the one-hot label (1712.09482)."""
-    return _reduce(1 - _at_label(_probabilities(logits, y), y), reduction)
+    return reduce(1 - at_label(probabilities(logits, y), y), reduction)
 
 
-def gce(logits: Tensor, y: Tensor, *, q: float, reduction: Reduction = "mean") -> Tensor:
+def gce(
+    logits: Tensor,
+    y: Tensor,
+    *,
+    q: float,
+    clamp: float = P_MIN,
+    reduction: Reduction = "mean",
+) -> Tensor:
     """Generalised cross entropy, (1 - clip(p_y)^q) / q (arXiv 1805.07836).
 
     q > 0: towards 0 it is cross entropy, at 1 it is `mae`, above 1 it favours easy samples.
+    0 <= clamp < 1 is the lower end of clip; 0 as in the official code of RRR, whose gradient is NaN
+    where p_y underflows: here it is the limit, 0.
     """
-    _require(0 < q < math.inf, "q > 0", q=q)
-    p_y = _at_label(_probabilities(logits, y), y).clamp(P_MIN, 1)
-    return _reduce((1 - p_y.pow(q)) / q, reduction)
+    require(0 < q < math.inf, "q > 0", q=q)
+    require_clamp(clamp)
+    p_y = at_label(probabilities(logits, y), y).clamp(clamp, 1)
+    return reduce((1 - p_y.pow(q)) / q, reduction)
 
 
-def rce(logits: Tensor, y: Tensor, *, reduction: Reduction = "mean") -> Tensor:
-    """Reverse cross entropy, -ln(1e-4) sum_{c != y} clip(p_c) (arXiv 1908.06112)."""
-    p = _probabilities(logits, y).clamp(P_MIN, 1)
-    return _reduce(-LOG_OF_ZERO * (p * (1 - _one_hot(y, p))).sum(1), reduction)
+def rce(
+    logits: Tensor, y: Tensor, *, clamp: float = P_MIN, reduction: Reduction = "mean"
+) -> Tensor:
+    """Reverse cross entropy, -ln(1e-4) sum_{c != y} clip(p_c) (arXiv 1908.06112).
+
+    0 <= clamp < 1 is the lower end of clip.
+    """
+    require_clamp(clamp)
+    p = probabilities(logits, y).clamp(clamp, 1)
+    return reduce(-LOG_OF_ZERO * (p * (1 - one_hot(y, p))).sum(1), reduction)
 
 
 def nce(logits: Tensor, y: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Normalised cross entropy, ln p_y / sum_c ln p_c, in [0, 1] (arXiv 2006.13554)."""
-    log_p = _wide(logits, y).log_softmax(1)
-    return _reduce(_at_label(log_p, y) / log_p.sum(1), reduction)
+    log_p = widened(logits, y).log_softmax(1)
+    return reduce(at_label(log_p, y) / log_p.sum(1), reduction)
 
 
 def agce(logits: Tensor, y: Tensor, *, a: float, q: float, reduction: Reduction = "mean") -> Tensor:
@@ -77,27 +95,33 @@ def agce(logits: Tensor, y: Tensor, *, a: float, q: float, reduction: Reduction 
 
     a > 0 bounds the slope at p_y = 0, which is a^(q - 1); q > 0. There is no clamp.
     """
-    _require(0 < a < math.inf and 0 < q < math.inf, "a > 0 and q > 0", a=a, q=q)
-    p_y = _at_label(_probabilities(logits, y), y)
-    return _reduce(((a + 1) ** q - (a + p_y).pow(q)) / q, reduction)
+    require(0 < a < math.inf and 0 < q < math.inf, "a > 0 and q > 0", a=a, q=q)
+    p_y = at_label(probabilities(logits, y), y)
+    return reduce(((a + 1) ** q - (a + p_y).pow(q)) / q, reduction)
 
 
 def sce(
-    logits: Tensor, y: Tensor, *, alpha: float, beta: float, reduction: Reduction = "mean"
+    logits: Tensor,
+    y: Tensor,
+    *,
+    alpha: float,
+    beta: float,
+    clamp: float = P_MIN,
+    reduction: Reduction = "mean",
 ) -> Tensor:
-    """Symmetric cross entropy, alpha `ce` + beta `rce`, both >= 0 (arXiv 1908.06112)."""
-    _require_weights(alpha=alpha, beta=beta)
-    wide = _wide(logits, y)
-    active, passive = ce(wide, y, reduction=reduction), rce(wide, y, reduction=reduction)
-    return alpha * active + beta * passive
+    """Symmetric cross entropy, alpha `ce` + beta `rce`(clamp), both >= 0 (arXiv 1908.06112)."""
+    require_weights(alpha=alpha, beta=beta)
+    wide = widened(logits, y)
+    active = ce(wide, y, reduction=reduction)
+    return alpha * active + beta * rce(wide, y, clamp=clamp, reduction=reduction)
 
 
 def nce_and_rce(
     logits: Tensor, y: Tensor, *, alpha: float, beta: float, reduction: Reduction = "mean"
 ) -> Tensor:
     """Active passive loss, alpha `nce` + beta `rce`, both >= 0 (arXiv 2006.13554)."""
-    _require_weights(alpha=alpha, beta=beta)
-    wide = _wide(logits, y)
+    require_weights(alpha=alpha, beta=beta)
+    wide = widened(logits, y)
     active, passive = nce(wide, y, reduction=reduction), rce(wide, y, reduction=reduction)
     return alpha * active + beta * passive
 
@@ -113,8 +137,8 @@ def nce_and_agce(
     reduction: Reduction = "mean",
 ) -> Tensor:
     """Active passive loss, alpha `nce` + beta `agce`(a, q), both >= 0 (arXiv 2106.03110)."""
-    _require_weights(alpha=alpha, beta=beta)
-    wide = _wide(logits, y)
+    require_weights(alpha=alpha, beta=beta)
+    wide = widened(logits, y)
     active = nce(wide, y, reduction=reduction)
     return alpha * active + beta * agce(wide, y, a=a, q=q, reduction=reduction)
 
@@ -124,10 +148,10 @@ def tce(logits: Tensor, y: Tensor, *, t: int, reduction: Reduction = "mean") -> 
 
     t >= 1: at 1 it is `mae`, with growing t it approaches cross entropy.
     """
-    _require(t >= 1 and float(t).is_integer(), "a whole number t >= 1", t=t)
-    missing = 1 - _at_label(_probabilities(logits, y), y).clamp(P_MIN, 1)
+    require(t >= 1 and float(t).is_integer(), "a whole number t >= 1", t=t)
+    missing = 1 - at_label(probabilities(logits, y), y).clamp(P_MIN, 1)
     orders = torch.arange(1, t + 1, dtype=missing.dtype, device=missing.device)
-    return _reduce((missing[:, None].pow(orders) / orders).sum(1), reduction)
+    return reduce((missing[:, None].pow(orders) / orders).sum(1), reduction)
 
 
 def js(logits: Tensor, y: Tensor, *, pi: float, reduction: Reduction = "mean") -> Tensor:
@@ -137,13 +161,13 @@ def js(logits: Tensor, y: Tensor, *, pi: float, reduction: Reduction = "mean") -
     (1 - pi) KL(p || m), divided by -(1 - pi) ln(1 - pi); the logarithm of p is clamped as well.
     0 < pi < 1: towards 0 it is cross entropy, towards 1 `mae`, both slowly.
     """
-    _require(0 < pi < 1, "0 < pi < 1", pi=pi)
-    p = _probabilities(logits, y)
-    log_m = (pi * _one_hot(y, p) + (1 - pi) * p).clamp(P_MIN, 1).log()
-    label_term = -_at_label(log_m, y)
+    require(0 < pi < 1, "0 < pi < 1", pi=pi)
+    p = probabilities(logits, y)
+    log_m = (pi * one_hot(y, p) + (1 - pi) * p).clamp(P_MIN, 1).log()
+    label_term = -at_label(log_m, y)
     prediction_term = (p * (p.clamp(min=P_MIN).log() - log_m)).sum(1)
     scale = -1 / ((1 - pi) * math.log1p(-pi))
-    return _reduce(scale * (pi * label_term + (1 - pi) * prediction_term), reduction)
+    return reduce(scale * (pi * label_term + (1 - pi) * prediction_term), reduction)
 
 
 def btl(
@@ -155,8 +179,8 @@ def btl(
     is ln_t1(1 + 1e-6) - ln_t1(P_y) - (1 - sum_c P_c^(2-t1)) / (2 - t1). The normaliser lambda
     comes from five fixed-point steps, so P sums to 1 only nearly. t1 < 1 < t2.
     """
-    _require(-math.inf < t1 < 1 < t2 < math.inf, "t1 < 1 < t2", t1=t1, t2=t2)
-    wide = _wide(logits, y)
+    require(-math.inf < t1 < 1 < t2 < math.inf, "t1 < 1 < t2", t1=t1, t2=t2)
+    wide = widened(logits, y)
     below_top = wide - wide.max(1, keepdim=True).values
     # Never below 1, as t2 > 1 and below_top <= 0: exp_t2 needs no guard against negative bases.
     stretched = (1 - t2) * below_top
@@ -165,10 +189,10 @@ def btl(
         total = (1 + stretched * total.pow(1 - t2)).pow(1 / (1 - t2)).sum(1, keepdim=True)
     # P = base^(1 / (1 - t2)); powers of P are taken of base, as P itself may underflow.
     base = stretched + total.pow(t2 - 1)
-    log_p_y = (_at_label(base, y).pow((1 - t1) / (1 - t2)) - 1) / (1 - t1)
+    log_p_y = (at_label(base, y).pow((1 - t1) / (1 - t2)) - 1) / (1 - t1)
     log_one = ((1 + P_MIN) ** (1 - t1) - 1) / (1 - t1)
     mass = base.pow((2 - t1) / (1 - t2)).sum(1)
-    return _reduce(log_one - log_p_y - (1 - mass) / (2 - t1), reduction)
+    return reduce(log_one - log_p_y - (1 - mass) / (2 - t1), reduction)
 
 
 def nlnl(
@@ -184,11 +208,11 @@ def nlnl(
     The sum over the N labels `y_complementary` [B, N] int64 (see `complementary_labels`) is not
     divided by N, and `weights` [K] (see `class_weights`) do not normalise the mean.
     """
-    p = _probabilities(logits, y)
-    _require_columns("y_complementary", y_complementary, y)
-    _require(weights.shape == p.shape[1:], f"weights [{p.shape[1]}]", weights=list(weights.shape))
+    p = probabilities(logits, y)
+    require_columns("y_complementary", y_complementary, y)
+    require(weights.shape == p.shape[1:], f"weights [{p.shape[1]}]", weights=list(weights.shape))
     log_absent = (1 - p).gather(1, y_complementary).clamp(1e-5, 1).log()
-    return _reduce(-weights.to(p)[y] * log_absent.sum(1), reduction)
+    return reduce(-weights.to(p)[y] * log_absent.sum(1), reduction)
 
 
 def sr(
@@ -201,11 +225,11 @@ def sr(
     grows as its inverse (finite even at zero logits, there of order 1e12). tau > 0, p > 0, and
     weight >= 0, which `sr_schedule` raises with the epoch.
     """
-    _require(0 < tau < math.inf and 0 < p < math.inf, "tau > 0 and p > 0", tau=tau, p=p)
-    _require_weights(weight=weight)
-    sharpened = functional.normalize(_wide(logits, y), dim=1, eps=1e-12) / tau
+    require(0 < tau < math.inf and 0 < p < math.inf, "tau > 0 and p > 0", tau=tau, p=p)
+    require_weights(weight=weight)
+    sharpened = functional.normalize(widened(logits, y), dim=1, eps=1e-12) / tau
     norm = sharpened.softmax(1).clamp(P_MIN, 1).pow(p).sum(1)
-    return _reduce(ce(sharpened, y, reduction="none") + weight * norm, reduction)
+    return reduce(ce(sharpened, y, reduction="none") + weight * norm, reduction)
 
 
 def dal(
@@ -224,8 +248,8 @@ def dal(
     q ln K gives soft B the maximum of `gce`, 1/q. q > 0 and bootstrap_weight >= 0 move with the
     epoch: `dal_schedule`.
     """
-    _require_weights(bootstrap_weight=bootstrap_weight)
-    wide = _wide(logits, y)
+    require_weights(bootstrap_weight=bootstrap_weight)
+    wide = widened(logits, y)
     fitting = gce(wide, y, q=q, reduction="none")
     if bootstrap == "soft":
         p = wide.softmax(1)
@@ -234,7 +258,7 @@ def dal(
         doubt = ce(wide, wide.argmax(1), reduction="none")
     else:
         raise LabError(f"bootstrap = {bootstrap}", suggest(bootstrap, ("soft", "hard")))
-    return _reduce(fitting + bootstrap_weight * doubt / (q * math.log(wide.shape[1])), reduction)
+    return reduce(fitting + bootstrap_weight * doubt / (q * math.log(wide.shape[1])), reduction)
 
 
 def dal_schedule(
@@ -249,11 +273,11 @@ def dal_schedule(
     it both need only be positive, and the weight is 0 wherever q <= 1, else
     (q - 1) / (max(q_start, q_end) - 1): within [0, 1], and as published where strict would agree.
     """
-    _require(0 <= epoch < n_epochs, "0 <= epoch < n_epochs", epoch=epoch, n_epochs=n_epochs)
+    require(0 <= epoch < n_epochs, "0 <= epoch < n_epochs", epoch=epoch, n_epochs=n_epochs)
     positive = 0 < q_start < math.inf and 0 < q_end < math.inf
-    _require(positive, "q_start > 0 and q_end > 0", q_start=q_start, q_end=q_end)
+    require(positive, "q_start > 0 and q_end > 0", q_start=q_start, q_end=q_end)
     crossing = "q_start < 1 < q_end, or any two with strict=False"
-    _require(not strict or q_start < 1 < q_end, crossing, q_start=q_start, q_end=q_end)
+    require(not strict or q_start < 1 < q_end, crossing, q_start=q_start, q_end=q_end)
     q = q_start + (q_end - q_start) * epoch / n_epochs
     weight = (q - 1) / (max(q_start, q_end) - 1) if q > 1 else 0.0
     return q, weight
@@ -261,9 +285,9 @@ def dal_schedule(
 
 def sr_schedule(epoch: int, initial: float, growth: float) -> float:
     """Weight of `sr` in one epoch, initial * growth^epoch, counted from 0 (arXiv 2108.00192)."""
-    _require(epoch >= 0, "epoch >= 0", epoch=epoch)
-    _require(0 < growth < math.inf, "growth > 0", growth=growth)
-    _require_weights(initial=initial)
+    require(epoch >= 0, "epoch >= 0", epoch=epoch)
+    require(0 < growth < math.inf, "growth > 0", growth=growth)
+    require_weights(initial=initial)
     return initial * growth**epoch
 
 
@@ -272,8 +296,8 @@ def complementary_labels(uniform: Tensor, y: Tensor, n_classes: int) -> Tensor:
 
     uniform [B, N] in [0, 1) is drawn by the caller, with replacement between columns; y [B] int64.
     """
-    _require(n_classes >= 2, "n_classes >= 2", n_classes=n_classes)
-    _require_columns("uniform", uniform, y)
+    require(n_classes >= 2, "n_classes >= 2", n_classes=n_classes)
+    require_columns("uniform", uniform, y)
     # The cap holds off the label itself, should a uniform have been rounded up to 1.
     offset = 1 + (uniform * (n_classes - 1)).long().clamp(max=n_classes - 2)
     return (y[:, None] + offset) % n_classes
@@ -285,55 +309,3 @@ def class_weights(counts: Tensor) -> Tensor:
     A class without samples gets 0: no label picks it. (arXiv 2303.11562, official code.)
     """
     return torch.where(counts > 0, counts.max() / counts, 0.0)
-
-
-def _wide(logits: Tensor, y: Tensor) -> Tensor:
-    """Raise the logits to float32 at least, after a look at the shapes.
-
-    Sums of losses do so before they branch, so that gradients are not added in half precision.
-    """
-    shapes = {"logits": list(logits.shape), "y": list(y.shape)}
-    _require(logits.ndim == 2 and logits.shape[1] >= 2, "logits [B, K] with K >= 2", **shapes)
-    # A shorter y would pass through `gather` unnoticed.
-    expected = logits.shape if y.is_floating_point() else logits.shape[:1]
-    _require(y.shape == expected, f"y {list(expected)}", **shapes)
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _probabilities(logits: Tensor, y: Tensor) -> Tensor:
-    return _wide(logits, y).softmax(1)
-
-
-def _at_label(values: Tensor, y: Tensor) -> Tensor:
-    """Entry of each row [B, K] at its label, [B]."""
-    return values.gather(1, y[:, None]).squeeze(1)
-
-
-def _one_hot(y: Tensor, like: Tensor) -> Tensor:
-    return functional.one_hot(y, like.shape[1]).to(like.dtype)
-
-
-def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
-    if reduction == "mean":
-        return losses.mean()
-    if reduction == "none":
-        return losses
-    raise LabError(f"reduction = {reduction}", suggest(reduction, ("mean", "none")))
-
-
-def _require_weights(**weights: float) -> None:
-    names = " and ".join(f"{name} >= 0" for name in weights)
-    _require(all(0 <= weight < math.inf for weight in weights.values()), names, **weights)
-
-
-def _require_columns(name: str, columns: Tensor, y: Tensor) -> None:
-    fits = columns.ndim == 2 and columns.shape[1] >= 1 and y.shape == columns.shape[:1]
-    shapes = {name: list(columns.shape), "y": list(y.shape)}
-    _require(fits, f"{name} [B, N] with N >= 1, y [B]", **shapes)
-
-
-def _require(holds: bool, allowed: str, /, **given: object) -> None:
-    """Refuse what was given. Conditions are written so that NaN does not fulfil them."""
-    if not holds:
-        named = ", ".join(f"{name} = {value}" for name, value in given.items())
-        raise LabError(named, f"allowed: {allowed}")
