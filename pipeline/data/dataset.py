@@ -1,9 +1,8 @@
 """Data sets on disk: prepare one from its source, load it memory-mapped."""
 
-import json
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,74 +15,61 @@ from pipeline.data.arrays import (
     open_labels,
     pixel_statistics,
 )
+from pipeline.data.card import CARD, DataCard, IndexFacts
 from pipeline.data.folder import replacing_folder
+from pipeline.data.listed import IndexedImages, LabelledFiles, ListedSource, ListedSplit
 from pipeline.data.source import Labels, Pixels, Source, Split
-from pipeline.data.spec import DataKind, DataSpec, LabelKind
+from pipeline.data.spec import DataKind, DataSpec
 from pipeline.errors import LabError
 from pipeline.files import data_folder
 from pipeline.identity import array_digest
 
-CARD = "card.json"
+__all__ = ["CARD", "DataCard", "Dataset", "load", "prepare"]
+
 TRAIN_IMAGES, TRAIN_LABELS, TRAIN_CLEAN = "train_images.npy", "train_labels.npy", "train_clean.npy"
 TEST_IMAGES, TEST_LABELS = "test_images.npy", "test_labels.npy"
 _DATA_SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-@dataclass(frozen=True)
-class DataCard:
-    """What is known about a prepared data set without opening its images.
-
-    Args:
-        name: name of the data set in params.yaml.
-        kind: the reader it came from.
-        n_train: number of training images.
-        n_test: number of test images.
-        n_classes: number of classes.
-        class_names: their names, by label.
-        image_shape: (height, width, channels).
-        labels: "clean" if the training labels count as the truth, "given" if they may be wrong.
-        has_clean: whether the true training labels are known.
-        digest: digest over content and order of train images and labels, test images and labels
-            and, if stored apart, the true training labels.
-        mean: mean of the training pixels / 255, per channel.
-        std: their population standard deviation, per channel.
-        source: how it was read.
-    """
-
-    name: str
-    kind: DataKind
-    n_train: int
-    n_test: int
-    n_classes: int
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    labels: LabelKind
-    has_clean: bool
-    digest: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    source: str
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set: images uint8 [N, H, W, C] (memory-mapped if loaded), labels int64 [N].
+    """A data set: images uint8 [N, H, W, C] (memory-mapped if loaded) or files, labels int64 [N].
 
     Args:
         card: its description.
-        train_images: training images.
+        train: training images.
         train_labels: labels to learn from.
-        test_images: test images.
+        test: test images.
         test_labels: labels to evaluate on.
         given_clean: true training labels where `train_labels` may differ from them.
+        extra: further splits with true labels, by name.
     """
 
     card: DataCard
-    train_images: Pixels
+    train: Pixels | IndexedImages
     train_labels: Labels
-    test_images: Pixels
+    test: Pixels | IndexedImages
     test_labels: Labels
     given_clean: Labels | None = None
+    extra: dict[str, LabelledFiles] = field(default_factory=dict)
+
+    @property
+    def train_images(self) -> Pixels:
+        """Training images in one array; LabError where they stay in files of their own."""
+        return self._pixels(self.train)
+
+    @property
+    def test_images(self) -> Pixels:
+        """Test images in one array; LabError where they stay in files of their own."""
+        return self._pixels(self.test)
+
+    def _pixels(self, images: Pixels | IndexedImages) -> Pixels:
+        if isinstance(images, IndexedImages):
+            raise LabError(
+                f"data set {self.card.name!r}, whose images stay in files of their own",
+                "one whose images lie in one array, for what needs the pixels of all at once",
+            )
+        return images
 
     @property
     def train_clean_labels(self) -> Labels | None:
@@ -118,6 +104,10 @@ def prepare(name: str, spec: DataSpec) -> DataCard:
 
     source = READERS[spec.kind](spec)
     with replacing_folder(folder) as new:
+        if isinstance(source, ListedSource):
+            from pipeline.data.indexing import write_index
+
+            return write_index(new, name, spec, source)
         return _write(new, name, spec.kind, source)
 
 
@@ -142,7 +132,7 @@ def load(name: str, verify: bool = False) -> Dataset:
     try:
         dataset = _open(folder)
         if verify:
-            _verify(dataset)
+            _verify(folder, dataset)
     except BadFileError as error:
         raise LabError(
             f"prepared data set {name!r}: {error}", "files as they were prepared", _remedy(name)
@@ -157,12 +147,14 @@ def _open(folder: Path) -> Dataset:
         raise BadFileError(f"{CARD} is missing") from error
     except ValidationError as error:
         raise BadFileError(f"{CARD} is damaged or of another version") from error
+    if card.index is not None:
+        return _open_index(folder, card, card.index)
     stored_clean = card.labels == "given" and card.has_clean
     return Dataset(
         card=card,
-        train_images=open_array(folder / TRAIN_IMAGES, np.uint8, (card.n_train, *card.image_shape)),
+        train=open_array(folder / TRAIN_IMAGES, np.uint8, (card.n_train, *card.image_shape)),
         train_labels=open_labels(folder / TRAIN_LABELS, card.n_train, card.n_classes),
-        test_images=open_array(folder / TEST_IMAGES, np.uint8, (card.n_test, *card.image_shape)),
+        test=open_array(folder / TEST_IMAGES, np.uint8, (card.n_test, *card.image_shape)),
         test_labels=open_labels(folder / TEST_LABELS, card.n_test, card.n_classes),
         given_clean=open_labels(folder / TRAIN_CLEAN, card.n_train, card.n_classes)
         if stored_clean
@@ -170,14 +162,45 @@ def _open(folder: Path) -> Dataset:
     )
 
 
-def _verify(dataset: Dataset) -> None:
-    found = _digest(
-        dataset.train_images,
-        dataset.train_labels,
-        dataset.test_images,
-        dataset.test_labels,
-        dataset.given_clean,
+def _open_index(folder: Path, card: DataCard, facts: IndexFacts) -> Dataset:
+    splits = _read_tables(folder, card, facts)
+    images = {name: split.images(card.name, name) for name, split in splits.items()}
+    train, test = splits.pop("train"), splits.pop("test")
+    return Dataset(
+        card=card,
+        train=images["train"],
+        train_labels=train.y_noisy,
+        test=images["test"],
+        test_labels=test.y_clean,
+        given_clean=train.y_clean if card.has_clean else None,
+        extra={name: LabelledFiles(images[name], split.y_clean) for name, split in splits.items()},
     )
+
+
+def _read_tables(folder: Path, card: DataCard, facts: IndexFacts) -> dict[str, ListedSplit]:
+    # Imported here because only these data sets need polars.
+    from pipeline.data.index_table import read_table, table_file
+
+    sizes = {"train": card.n_train, "test": card.n_test, **facts.n_extra}
+    return {
+        name: read_table(folder / table_file(name), root, sizes[name], card.n_classes)
+        for name, root in facts.roots.items()
+    }
+
+
+def _verify(folder: Path, dataset: Dataset) -> None:
+    if (facts := dataset.card.index) is not None:
+        from pipeline.data.index_table import index_digest
+
+        found = index_digest(_read_tables(folder, dataset.card, facts), facts.pixels)
+    else:
+        found = _digest(
+            dataset.train_images,
+            dataset.train_labels,
+            dataset.test_images,
+            dataset.test_labels,
+            dataset.given_clean,
+        )
     if found != dataset.card.digest:
         raise BadFileError(f"its content has digest {found}, {CARD} says {dataset.card.digest}")
 
@@ -207,7 +230,7 @@ def _write(folder: Path, name: str, kind: DataKind, source: Source) -> DataCard:
         std=std,
         source=source.description,
     )
-    (folder / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
+    card.write(folder)
     return card
 
 

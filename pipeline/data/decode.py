@@ -34,6 +34,31 @@ class Encoded(NamedTuple):
     content: Path | bytes
 
 
+def open_rgb(content: Path | bytes, name: str) -> Image.Image:
+    """Decode one image to red, green and blue, whatever it was (grey, CMYK, palette, alpha).
+
+    Args:
+        content: its file or its bytes.
+        name: of the image, for messages.
+
+    Returns:
+        The decoded image.
+
+    Raises:
+        LabError: if it is missing, damaged, of another format or of more than 8 bits.
+    """
+    file = content if isinstance(content, Path) else io.BytesIO(content)
+    try:
+        with Image.open(file, formats=_FORMATS) as opened:
+            if opened.mode.startswith(("I", "F")):
+                raise LabError(f"{name} has pixels of mode {opened.mode}", "8 bits a channel")
+            return opened.convert("RGB")
+    except _DAMAGE as error:
+        raise LabError(
+            f"{name} cannot be decoded ({error})", f"whole files of {', '.join(_FORMATS)}"
+        ) from error
+
+
 def decode(image: Encoded, size: int, resize: bool) -> Pixels:
     """Decode one image to red, green and blue.
 
@@ -49,16 +74,7 @@ def decode(image: Encoded, size: int, resize: bool) -> Pixels:
     Raises:
         LabError: if it is damaged, of another format, of more than 8 bits, or of another size.
     """
-    file = image.content if isinstance(image.content, Path) else io.BytesIO(image.content)
-    try:
-        with Image.open(file, formats=_FORMATS) as opened:
-            if opened.mode.startswith(("I", "F")):
-                raise LabError(f"{image.name} has pixels of mode {opened.mode}", "8 bits a channel")
-            pixels = opened.convert("RGB")
-    except _DAMAGE as error:
-        raise LabError(
-            f"{image.name} cannot be decoded ({error})", f"whole files of {', '.join(_FORMATS)}"
-        ) from error
+    pixels = open_rgb(image.content, image.name)
     if pixels.size != (size, size):
         if not resize:
             raise LabError(f"{image.name} is {pixels.width}x{pixels.height}", f"{size}x{size}")

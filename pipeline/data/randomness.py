@@ -39,6 +39,25 @@ def sample_uniforms(seed: int, index: Tensor, n: int) -> Tensor:
     return _shift_right(bits, 40).to(torch.float32) * 2.0**-24
 
 
+def sample_normals(seed: int, index: Tensor, n: int) -> Tensor:
+    """`n` standard normal numbers per sample, a pure function of (seed, index, position).
+
+    The inverse of the normal distribution function at the uniforms of the same seed, each moved to
+    the middle of its step of 2^-24: symmetric around 0, no larger than 5.5.
+
+    Args:
+        seed: any integer below 2^63; derive it with `identity.seed_stream(..., epoch)`.
+        index: int64 [B], positions of the samples.
+        n: numbers per sample.
+
+    Returns:
+        float32 [B, n], on the device of `index`.
+    """
+    middle = sample_uniforms(seed, index, n).double() + 2.0**-25
+    normals: Tensor = torch.special.ndtri(middle)
+    return normals.to(torch.float32)
+
+
 def epoch_order(seed: int, n: int) -> Tensor:
     """The order in which an epoch visits its `n` samples: int64 [n], the same on every process."""
     return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(n))

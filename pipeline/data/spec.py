@@ -4,22 +4,35 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-DataKind = Literal["digits", "cifar10", "cifar100", "imagefolder", "parquet"]
+DataKind = Literal[
+    "digits",
+    "cifar10",
+    "cifar100",
+    "imagefolder",
+    "parquet",
+    "clothing1m",
+    "food101n",
+    "webvision",
+]
 LabelKind = Literal["clean", "given"]
 
 _FOLDER_SETTINGS = {"root", "image_size", "labels", "test_rate"}
+_LIST_SETTINGS = {"root", "complete", "on_bad_image", "check_images", "cache_size"}
 _SETTINGS_OF: dict[str, set[str]] = {
     "digits": {"test_rate"},
     "cifar10": {"root"},
     "cifar100": {"root"},
     "imagefolder": _FOLDER_SETTINGS,
     "parquet": _FOLDER_SETTINGS | {"image_column", "label_column", "clean_column"},
+    "clothing1m": _LIST_SETTINGS | {"selection"},
+    "food101n": _LIST_SETTINGS,
+    "webvision": _LIST_SETTINGS | {"n_classes", "ilsvrc_root"},
 }
 
 
 def _usual_labels(values: dict[str, Any]) -> LabelKind:
-    """The user's own files may hold wrong labels; the benchmarks' labels count as clean."""
-    return "given" if values.get("kind") in ("imagefolder", "parquet") else "clean"
+    """The user's own files and web images may hold wrong labels; the others count as clean."""
+    return "clean" if values.get("kind") in ("digits", "cifar10", "cifar100") else "given"
 
 
 class DataSpec(BaseModel):
@@ -28,16 +41,28 @@ class DataSpec(BaseModel):
     Args:
         kind: which reader understands the source.
         root: folder or file of the source; relative paths start at the project root. None lets
-            `cifar10` and `cifar100` be downloaded; `imagefolder` and `parquet` need it.
+            `cifar10` and `cifar100` be downloaded; the others but `digits` need it.
         image_size: side in pixels that images are brought to (bilinear, shorter side first, then
             the centre is cut out); `imagefolder` and `parquet` need it, the others have their own.
         labels: "clean" where the labels count as the truth, "given" where they may be wrong.
-            Default: "given" for `imagefolder` and `parquet`, else "clean".
+            Default: "clean" for `digits`, `cifar10` and `cifar100`, else "given".
         image_column: column of a Parquet file with the encoded images.
         label_column: column of a Parquet file with the labels to learn from.
         clean_column: column of a Parquet file with the true labels, if it has one.
         test_rate: fraction of every class held out for testing (always the same images) where the
             source has no test part.
+        n_classes: first classes of `webvision` to keep, of its Google part only; None for all
+            classes of both parts.
+        ilsvrc_root: folder with the validation part of ILSVRC2012 and its lists, a further test
+            split of `webvision`; by default ILSVRC2012 in `root`, if it is there.
+        selection: training images of `clothing1m`: all, or the `cc` lists of a published selection.
+        complete: whether the lists must have the published number of entries; False for a part of a
+            data set.
+        on_bad_image: what happens to wrong lines of lists, and to images that are missing or
+            cannot be decoded: `stop`, or `skip` to leave them out.
+        check_images: what is asked of every image when the data set is prepared.
+        cache_size: shorter side in pixels of copies that are made once and read instead of the
+            images, which differ from them a little; None for no copies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +75,13 @@ class DataSpec(BaseModel):
     label_column: str = "label"
     clean_column: str | None = None
     test_rate: float = Field(default=0.2, gt=0, lt=1)
+    n_classes: int | None = Field(default=None, ge=2, le=1000)
+    ilsvrc_root: str | None = None
+    selection: Literal["all", "cc"] = "all"
+    complete: bool = True
+    on_bad_image: Literal["stop", "skip"] = "stop"
+    check_images: Literal["none", "exist", "decode"] = "exist"
+    cache_size: int | None = Field(default=None, ge=256)
 
     @model_validator(mode="after")
     def _settings_fit_the_kind(self) -> Self:
@@ -70,5 +102,9 @@ BUILT_IN: dict[str, DataSpec] = {
     "digits": DataSpec(kind="digits"),
     "cifar10": DataSpec(kind="cifar10"),
     "cifar100": DataSpec(kind="cifar100"),
+    "clothing1m": DataSpec(kind="clothing1m"),
+    "food101n": DataSpec(kind="food101n"),
+    "webvision": DataSpec(kind="webvision"),
+    "webvision-mini": DataSpec(kind="webvision", n_classes=50),
 }
-"""Data sets that need no entry in params.yaml."""
+"""Data sets that need no entry in params.yaml, or none but the root of a copy."""

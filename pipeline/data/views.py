@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.randomness import sample_uniforms
+from pipeline.data.strong import MIN_SCALE, strong_view
 
 CONSTANTS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
@@ -46,8 +47,9 @@ class DeviceImages:
         std: per channel, of pixels / 255.
         device: where batches are made.
         crop_padding: zero padding in pixels around the random crop of the weak view.
-        flip: whether the weak view is mirrored with probability 1/2.
+        flip: whether the weak and the strong view are mirrored with probability 1/2.
         channels_last: memory order of the batches.
+        strong_scale: least share of the area that the crop of the strong view covers.
     """
 
     def __init__(
@@ -59,8 +61,9 @@ class DeviceImages:
         crop_padding: int = 0,
         flip: bool = False,
         channels_last: bool = True,
+        strong_scale: float = MIN_SCALE,
     ) -> None:
-        self._crop_padding, self._flip = crop_padding, flip
+        self._crop_padding, self._flip, self._strong_scale = crop_padding, flip, strong_scale
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         stored = torch.from_numpy(np.array(images)).to(device)
         # Padding once turns every crop into a plain window of the stored tensor.
@@ -87,7 +90,8 @@ class DeviceImages:
         """One view of some images.
 
         Args:
-            name: `plain` or `weak` (zero padding, random crop, horizontal flip).
+            name: `plain`, `weak` (zero padding, random crop, horizontal flip) or `strong` (see
+                `pipeline.data.strong`).
             index: int64 [B], positions in the set.
             seed: of the view in this epoch; each draw is a pure function of (seed, position).
 
@@ -102,12 +106,22 @@ class DeviceImages:
                 return self._plain(index)
             case "weak":
                 return self._weak(index, seed)
-        raise ValueError(f"no view {name!r} of images in memory; known: plain, weak")
+            case "strong":
+                return self._strong(index, seed)
+        raise ValueError(f"no view {name!r} of images in memory; known: plain, weak, strong")
 
     def _plain(self, index: Tensor) -> Tensor:
+        return self._normalised(self._stored(index))
+
+    def _stored(self, index: Tensor) -> Tensor:
         p = self._crop_padding
-        images = self._padded[index][:, p : p + self._height, p : p + self._width]
-        return self._normalised(images)
+        return self._padded[index][:, p : p + self._height, p : p + self._width]
+
+    def _strong(self, index: Tensor, seed: int) -> Tensor:
+        images = self._stored(index).permute(0, 3, 1, 2).to(torch.float32) / 255
+        x = strong_view(images.contiguous(), seed, index, self._strong_scale, self._flip)
+        x = torch.addcmul(self._shift, x, 255 * self._factor)
+        return x.contiguous(memory_format=self._format)
 
     def _weak(self, index: Tensor, seed: int) -> Tensor:
         draws = sample_uniforms(seed, index, 3)

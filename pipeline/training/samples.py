@@ -66,3 +66,18 @@ def uncovered(dataset: Dataset, table: LabelTable) -> tuple[Labels, Labels]:
             "--validation held-out --val-rate 0.1",
         )
     return rest, clean[rest]
+
+
+def provided(dataset: Dataset) -> Labels:
+    """Clean labels of the validation split that a data set brings along, int64 [n_val].
+
+    Raises:
+        LabError: when it brings none.
+    """
+    if "val" not in dataset.extra:
+        raise LabError(
+            f"validation on a split that {dataset.card.name} provides, but it has none",
+            "a data set with a validation split, such as clothing1m",
+            "--validation held-out --val-rate 0.1",
+        )
+    return dataset.extra["val"].labels
