@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import polars as pl
 
 from analysis.labels import FACTS, row_labels
 from pipeline.errors import LabError, suggest
-from pipeline.results.protocols import PROTOCOLS, Name, choose
+from pipeline.results.protocols import AVERAGED, PROTOCOLS, Name, choose
 from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
 from pipeline.results.view import Results
 
@@ -19,7 +19,10 @@ METRICS = tuple(
     if column.dtype.is_float() and not column.cost and name != "lr"
 )
 """Columns of the epochs table that can be compared."""
-LOWER_IS_BETTER = frozenset({"train_loss", "test_loss", "memorised"})
+LOWER_IS_BETTER = frozenset({"train_loss", "test_loss", "averaged_test_loss", "memorised"})
+Models = Literal["both", "only", "no"]
+"""Rows of the averaged weights: beside those of the weights as trained, without them, or none."""
+_AVERAGES = pl.col("settings").str.json_path_match("$.averaging").is_not_null()
 
 
 class Comparison(NamedTuple):
@@ -43,6 +46,7 @@ def compare(
     dataset: str | None = None,
     noise: Sequence[str] = (),
     by: Sequence[str] = (),
+    averaged: Models = "both",
 ) -> Comparison:
     """Compare all methods, seeds averaged and different settings kept apart.
 
@@ -53,6 +57,9 @@ def compare(
         dataset: one data set; None for all.
         noise: label tables; empty for all.
         by: further columns of the runs table that separate rows.
+        averaged: whether runs that keep averaged weights have a row of these, under their label
+            and `(averaged)`; it has their metric, at the epoch that they themselves choose. A
+            metric that does not tell of them has no such row.
 
     Returns:
         The cells, sorted by data set, noise and label.
@@ -66,12 +73,21 @@ def compare(
         if column not in RUN_COLUMNS:
             raise LabError(f"column {column!r}", suggest(column, RUN_COLUMNS))
     runs = _matching(results, dataset, noise, by)
-    values = choose(results.epochs, PROTOCOLS[protocol], metric).select("key", "value").collect()
+    runs = runs.join(row_labels(runs, by), on="group")
+    parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric)]
+    if averaged != "no" and AVERAGED + metric in METRICS:
+        keeping = runs.filter(_AVERAGES).with_columns(label=_averaged_label())
+        parts.append(_with_values(keeping, results, protocol, AVERAGED + metric))
+    if not any(len(part) for part in parts):
+        raise LabError(
+            f"no run with the {metric} of averaged weights",
+            "runs with the setting averaging, and a metric on test or validation images",
+            "--averaged no",
+        )
     status = pl.col("status")
     value = pl.when(status == "done").then(pl.col("value"))
     cells = (
-        runs.join(row_labels(runs, by), on="group")
-        .join(values, on="key", how="left")
+        pl.concat(parts)
         .group_by("dataset", "noise", "label", *by)
         .agg(
             mean=value.mean(),
@@ -86,6 +102,22 @@ def compare(
         .sort("dataset", "noise", "label", *by)
     )
     return Comparison(cells, metric, protocol, tuple(by))
+
+
+def _with_values(runs: pl.DataFrame, results: Results, protocol: Name, metric: str) -> pl.DataFrame:
+    """The runs with the metric under the protocol, null where it was not recorded."""
+    values = choose(results.epochs, PROTOCOLS[protocol], metric).select("key", "value").collect()
+    return runs.join(values, on="key", how="left")
+
+
+def _averaged_label() -> pl.Expr:
+    """`sln` -> `sln (averaged)`, `sln (sigma=0.5)` -> `sln (sigma=0.5, averaged)`."""
+    label = pl.col("label")
+    return (
+        pl.when(label.str.ends_with(")"))
+        .then(label.str.strip_suffix(")") + ", averaged)")
+        .otherwise(label + " (averaged)")
+    )
 
 
 def _matching(

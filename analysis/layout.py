@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from analysis.comparison import LOWER_IS_BETTER, Comparison
-from pipeline.results.protocols import PROTOCOLS
+from pipeline.results.protocols import PROTOCOLS, criterion_of
 from pipeline.results.schema import EPOCH_COLUMNS
 
 KNOWING = "†"
@@ -91,7 +91,7 @@ def caption(comparison: Comparison) -> str:
     if cells["diverged"].sum():
         sentences.append("Diverged runs are counted, not averaged")
     if unrecorded := cells["unrecorded"].sum():
-        missing = metric if rule.criterion == "epoch" else rule.criterion
+        missing = metric if rule.criterion == "epoch" else criterion_of(rule, metric)
         sentences.append(f"Finished runs left out because they recorded no {missing}: {unrecorded}")
     knowing = cells.select("label", pl.col("knows").list.join(", ")).filter(pl.col("knows") != "")
     for label, knows in knowing.unique().sort("label").iter_rows():

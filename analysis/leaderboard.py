@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.comparison import Comparison, compare
+from analysis.comparison import Comparison, Models, compare
 from analysis.layout import Layout, lay_out
 from pipeline.errors import program
 from pipeline.results.protocols import Name
@@ -51,6 +51,8 @@ class Flags:
     """Column of the epochs table: test_accuracy, test_top5, memorised, corrected, ..."""
     by: tuple[str, ...] = ()
     """Columns of the runs table that get a column of their own, such as backbone."""
+    averaged: Models = "both"
+    """Rows of the averaged weights, of runs that keep them: beside the others, only them, or no."""
     format: Literal["terminal", "markdown", "latex", "csv"] = "terminal"
     """How to print it."""
     view: tuple[Path, ...] = ()
@@ -132,6 +134,7 @@ def main() -> None:
         dataset=flags.dataset,
         noise=flags.noise,
         by=flags.by,
+        averaged=flags.averaged,
     )
     if flags.format == "csv":
         sys.stdout.write(csv(comparison))

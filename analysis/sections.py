@@ -102,7 +102,8 @@ def _rows(
                 "knows": last["knows"],
                 "cells": {name: by_label[name][label] for name in comparisons},
                 "optimism": None if last["mean"] is None else oracle - last["mean"],
-                "memorised": kept[label]["mean"],
+                # Of the weights as trained only: it is read off the training pass.
+                "memorised": kept[label]["mean"] if label in kept else None,
             }
         )
     return sorted(rows, key=lambda row: -(row["cells"]["last"]["mean"] or 0.0))

@@ -28,7 +28,7 @@ def finish(*words: str, lab: Path, cwd: Path | None = None) -> tuple[int, str, s
     return program.returncode, out, err
 
 
-def launch(n_processes: int, *flags: str) -> list[str]:
+def launch(n_processes: int, *flags: str, method: str = "robust_loss") -> list[str]:
     """The words that start a method script on CPU processes through Accelerate."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -37,5 +37,5 @@ def launch(n_processes: int, *flags: str) -> list[str]:
     return [
         PYTHON, "-m", "accelerate.commands.launch", *many, "--num_processes", str(n_processes),
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--main_process_port", str(port), SCRIPT, *flags,
+        "--main_process_port", str(port), str(methods_folder() / f"{method}.py"), *flags,
     ]  # fmt: skip

@@ -86,6 +86,57 @@ def test_columns_of_their_own_replace_the_setting_in_the_label(store: Store) -> 
     ]
 
 
+def add_averaged(store: Store, plain: float, averaged: float, **question: Any) -> None:
+    """A run of two epochs that keeps averaged weights, better in its first by their own word."""
+    settings = {"averaging": 0.99, **question.pop("settings", {})}
+    curves = {
+        "averaged_test_accuracy": [averaged + 0.1, averaged],
+        "val_noisy_accuracy": [0.1, 0.2],
+        "averaged_val_noisy_accuracy": [0.2, 0.1],
+    }
+    add_run(store, (0.0, plain), settings=settings, curves=curves, **question)
+
+
+def test_averaged_weights_have_a_row_beside_the_others(store: Store) -> None:
+    add_run(store, (0.5,), curves={"val_noisy_accuracy": [0.5]})
+    for seed, (plain, averaged) in enumerate(((0.6, 0.7), (0.7, 0.8))):
+        add_averaged(store, plain, averaged, variant="sln", seed=seed)
+    layout = lay_out(compare(read(store)))
+    assert [[c.text for c in row] for row in layout.rows] == [
+        ["sln (averaged)", "75.0 ± 7.1 (2)"],
+        ["sln", "65.0 ± 7.1 (2)"],
+        ["ce", "50.0 (1)"],
+    ]
+    # Each kind of weights by the epoch that its own validation accuracy chooses.
+    assert cell(store, "sln (averaged)", protocol="best-noisy-val")["mean"] == pytest.approx(0.85)
+    assert cell(store, "sln", protocol="best-noisy-val")["mean"] == pytest.approx(0.65)
+
+    def labels(**question: Any) -> list[str]:
+        return compare(read(store), **question).cells["label"].to_list()
+
+    assert labels(averaged="no") == ["ce", "sln"]
+    assert labels(averaged="only") == ["sln (averaged)"]
+    assert labels(metric="memorised") == labels(metric="averaged_test_accuracy") == ["ce", "sln"]
+    with pytest.raises(LabError, match="no run with the memorised of averaged weights"):
+        compare(read(store), metric="memorised", averaged="only")
+
+
+def test_labels_and_counts_of_averaged_rows(store: Store) -> None:
+    for sigma in (0.5, 1.0):
+        add_averaged(store, 0.6, 0.7, variant="sln", settings={"sigma": sigma})
+    assert compare(read(store)).cells["label"].to_list() == [
+        "sln (sigma=0.5)", "sln (sigma=0.5, averaged)", "sln (sigma=1)", "sln (sigma=1, averaged)",
+    ]  # fmt: skip
+    settings = {"averaging": 0.99, "sigma": 0.5}
+    store.write_run(run_row(variant="sln", seed=1, settings=settings, status="failed"))
+    found = cell(store, "sln (sigma=0.5, averaged)")
+    assert (found["n"], found["failed"], found["unrecorded"]) == (1, 1, 0)
+    add_run(store, (0.5,), variant="none", settings={"averaging": None})
+    assert "none (averaged)" not in compare(read(store)).cells["label"].to_list()
+    layout = lay_out(compare(read(store), protocol="best-clean-val", averaged="only"))
+    assert "recorded no val_clean_accuracy: 2" in layout.caption
+
+
 def test_one_name_in_two_methods_shows_the_method(store: Store) -> None:
     add_run(store, variant="same")
     add_run(store, variant="same", method="other", settings={"x": 1})

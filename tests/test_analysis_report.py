@@ -140,3 +140,14 @@ def test_report_of_diverged_runs_only(tmp_path: Path) -> None:
     add_run(store, (), status="diverged", status_detail="loss is nan in epoch 0")
     write_report(read(store), tmp_path / "out")
     assert "loss is nan" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_averaged_weights_have_rows_of_their_own(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    curves = {"memorised": [0.3], "averaged_test_accuracy": [0.75]}
+    add_run(store, (0.6,), variant="sln", settings={"averaging": 0.9}, curves=curves)
+    write_report(read(store), tmp_path / "report")
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    found = metrics["digits"]["sym"]
+    assert (found["sln"]["last"], found["sln"]["memorised"]) == (0.6, 0.3)
+    assert (found["sln (averaged)"]["last"], found["sln (averaged)"]["memorised"]) == (0.75, None)

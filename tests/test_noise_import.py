@@ -168,6 +168,13 @@ def test_an_imported_file_is_a_table_like_any_other(tmp_path: Path) -> None:
     assert made.card.realised_rate == np.mean(NOISY[:450] != CLEAN[:450])
 
 
+def test_the_first_labels_of_a_file_make_a_table_of_the_first_images(tmp_path: Path) -> None:
+    np.save(tmp_path / "whole.npy", NOISY)
+    table = _imported(tmp_path / "whole.npy", first=200, convention="symmetric", rate=0.4)
+    np.testing.assert_array_equal(table.y_noisy, NOISY[:200])
+    assert (table.card.n, table.index.tolist()) == (200, list(range(200)))
+
+
 def test_a_stated_convention_is_checked_against_the_labels(tmp_path: Path) -> None:
     np.save(tmp_path / "labels.npy", NOISY)
     with pytest.raises(LabError, match="said to be pair, but targets are uniform"):

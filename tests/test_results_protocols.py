@@ -79,3 +79,22 @@ def test_order_of_the_rows_does_not_matter() -> None:
         assert chosen(shuffled, name) == {
             key: pytest.approx(value) for key, value in chosen(epochs, name).items()
         }
+
+
+def test_averaged_weights_choose_their_own_epoch() -> None:
+    epochs = epochs_of(
+        a=epoch_rows(
+            "a",
+            [0.1, 0.9, 0.3],
+            val_noisy_accuracy=[0.5, 0.6, 0.4],
+            averaged_test_accuracy=[0.2, 0.7, 0.8],
+            averaged_val_noisy_accuracy=[0.1, 0.2, 0.3],
+        )
+    )
+    metric = "averaged_test_accuracy"
+    assert chosen(epochs, "best-noisy-val", metric) == {"a": (2, 0.8)}
+    assert chosen(epochs, "best-noisy-val") == {"a": (1, 0.9)}
+    assert chosen(epochs, "oracle", metric) == {"a": (2, 0.8)}
+    assert chosen(epochs, "oracle") == {"a": (1, 0.9)}
+    assert chosen(epochs, "last", metric) == {"a": (2, 0.8)}
+    assert chosen(epochs, "last10", metric) == {"a": (2, pytest.approx(1.7 / 3))}

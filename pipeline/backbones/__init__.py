@@ -1,19 +1,35 @@
 """Networks that map images to features, and their classifiers: `make_backbone(name, ...)`."""
 
-from torch import nn
+from __future__ import annotations
 
-from pipeline.backbones.resnet import resnet18, resnet34
+from collections.abc import Callable
+
+from pipeline.backbones.backbone import Backbone as Backbone
+from pipeline.backbones.resnet import resnet18, resnet34, resnet50
+from pipeline.backbones.simclr_resnet import torchvision_start
 from pipeline.backbones.small_cnn import SmallCNN
+from pipeline.backbones.timm_model import PREFIX, TimmModel
+from pipeline.backbones.wide_resnet import WideResNet
 from pipeline.errors import LabError, suggest
 
-_OWN = {"small-cnn": SmallCNN, "resnet18": resnet18, "resnet34": resnet34}
+_OWN: dict[str, Callable[[int, int], Backbone]] = {
+    "small-cnn": SmallCNN,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "wrn28-2": WideResNet,
+    "resnet18-simclr": torchvision_start(resnet18),
+    "resnet34-simclr": torchvision_start(resnet34),
+    "resnet50-simclr": torchvision_start(resnet50),
+}
 
 
-def make_backbone(name: str, n_classes: int, n_channels: int) -> nn.Module:
+def make_backbone(name: str, n_classes: int, n_channels: int) -> Backbone:
     """A classifier from normalised images [B, C, H, W] to logits [B, K].
 
     Args:
-        name: small-cnn, resnet18 or resnet34 (with the stem for 32-pixel images), or timm/NAME for
+        name: small-cnn; wrn28-2; resnet18, resnet34 or resnet50 (with the stem for 32-pixel
+            images), also with the random start of SimCLR codes (resnet34-simclr); or timm/NAME for
             any model of timm, such as timm/resnet50, with random weights.
         n_classes: K.
         n_channels: C.
@@ -26,14 +42,6 @@ def make_backbone(name: str, n_classes: int, n_channels: int) -> nn.Module:
     """
     if name in _OWN:
         return _OWN[name](n_classes, n_channels)
-    if name.startswith("timm/"):
-        # timm takes a second to import: only those who name it pay.
-        import timm
-
-        model = name.removeprefix("timm/")
-        if timm.is_model(model):
-            return timm.create_model(
-                model, pretrained=False, num_classes=n_classes, in_chans=n_channels
-            )
-        raise LabError(f"unknown backbone {name!r}", suggest(model, timm.list_models()[:2000]))
-    raise LabError(f"unknown backbone {name!r}", suggest(name, [*_OWN, "timm/NAME"]))
+    if name.startswith(PREFIX):
+        return TimmModel(name.removeprefix(PREFIX), n_classes, n_channels)
+    raise LabError(f"unknown backbone {name!r}", suggest(name, [*_OWN, f"{PREFIX}NAME"]))

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from pipeline.backbones.backbone import Backbone
+
 
 def _block(n_in: int, n_out: int, stride: int) -> nn.Sequential:
     # Group norm: a run on several processes equals the run on one, which batch norm would break.
@@ -12,7 +14,7 @@ def _block(n_in: int, n_out: int, stride: int) -> nn.Sequential:
     )
 
 
-class SmallCNN(nn.Module):
+class SmallCNN(Backbone):
     """Three strided 3x3 convolutions with group norm: 24 thousand parameters, under 1 MFLOP.
 
     Args:
@@ -25,8 +27,9 @@ class SmallCNN(nn.Module):
         self.body = nn.Sequential(
             _block(n_channels, 16, stride=2), _block(16, 32, stride=2), _block(32, 64, stride=2)
         )
+        self.n_features = 64
         self.linear = nn.Linear(64, n_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, K] of images [B, C, H, W]."""
-        return self.linear(self.body(x).mean(dim=(2, 3)))
+    def features(self, x: Tensor) -> Tensor:
+        """Pooled features [B, 64] of images [B, C, H, W]."""
+        return self.body(x).mean(dim=(2, 3))

@@ -141,6 +141,8 @@ class File(_Spec):
     """What the publishers say it is; checked against the labels where it can be."""
     rate: Rate | None = None
     """Nominal rate, if one is known."""
+    first: int | None = Field(None, ge=1)
+    """Take the labels of this many images only, from the start; None for all."""
 
 
 ClassConditional = Annotated[

@@ -12,6 +12,10 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+from pipeline.results.schema import EPOCH_COLUMNS
+
+AVERAGED = "averaged_"
+"""How the names of columns begin that tell of the averaged weights."""
 Name = Literal["last", "last10", "best-noisy-val", "best-clean-val", "oracle"]
 
 
@@ -40,12 +44,18 @@ PROTOCOLS: dict[Name, Protocol] = {
 """All protocols by name."""
 
 
+def criterion_of(rule: Protocol, metric: str) -> str:
+    """Column that chooses the epoch for a metric: of the averaged weights, if it tells of them."""
+    own = AVERAGED + rule.criterion
+    return own if metric.startswith(AVERAGED) and own in EPOCH_COLUMNS else rule.criterion
+
+
 def choose(epochs: pl.LazyFrame, rule: Protocol, metric: str = "test_accuracy") -> pl.LazyFrame:
     """Value of a metric under a protocol, one row per run.
 
     Args:
         epochs: epochs of any number of runs; columns of `schema.EPOCHS`.
-        rule: protocol to apply.
+        rule: protocol to apply; averaged weights are judged by their own accuracies.
         metric: column that is reported.
 
     Returns:
@@ -53,7 +63,7 @@ def choose(epochs: pl.LazyFrame, rule: Protocol, metric: str = "test_accuracy") 
         criterion or the metric was never recorded has no row; missing epochs of a mean are left
         out of it.
     """
-    criterion, epoch = pl.col(rule.criterion), pl.col("epoch")
+    criterion, epoch = pl.col(criterion_of(rule, metric)), pl.col("epoch")
     # One pass over all epochs leaves few rows; only the epoch itself has a window beyond 1.
     kept = epochs.filter(criterion >= criterion.max().over("key") - (rule.window - 1))
     if rule.window == 1:

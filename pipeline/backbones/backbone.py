@@ -1,0 +1,36 @@
+"""What every network of the laboratory offers: features, and logits made of them."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """An encoder with a classifier on its features.
+
+    A subclass sets `n_features` and a last layer `linear` in its constructor, and implements
+    `features`.
+    """
+
+    n_features: int
+    """Length D of the features."""
+    linear: nn.Module
+    """The classifier."""
+    classifier_names: tuple[str, ...] = ("linear",)
+    """Names of the modules that turn features into logits; all others make up the encoder."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features [B, D] of normalised images [B, C, H, W]."""
+        raise TypeError(f"{type(self).__name__} lacks features(x)")
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [B, K] of features [B, D]."""
+        return self.linear(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, K] of normalised images [B, C, H, W]."""
+        return self.classify(self.features(x))
+
+    def in_classifier(self, name: str) -> bool:
+        """Whether a parameter or buffer belongs to the classifier."""
+        return any(name.startswith(f"{module}.") for module in self.classifier_names)

@@ -1,0 +1,61 @@
+"""Any model of the timm library as a backbone."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from torch import Tensor
+
+from pipeline.backbones.backbone import Backbone
+from pipeline.errors import LabError, suggest
+
+PREFIX = "timm/"
+
+
+class TimmModel(Backbone):
+    """A model of timm with random weights.
+
+    Args:
+        name: architecture, with or without the tag of its weights: resnet50, resnet50.tv_in1k.
+        n_classes: K.
+        n_channels: C.
+
+    Raises:
+        LabError: for a model that timm does not know, or one without a classifier of its own.
+    """
+
+    def __init__(self, name: str, n_classes: int, n_channels: int) -> None:
+        super().__init__()
+        # timm takes a second to import: only those who name it pay.
+        import timm
+
+        if not timm.is_model(name):
+            known = timm.list_models()
+            raise LabError(f"unknown backbone {PREFIX + name!r}", _suggest_few(name, known))
+        network: Any = timm.create_model(
+            name, pretrained=False, num_classes=n_classes, in_chans=n_channels
+        )
+        classifier = network.default_cfg.get("classifier")
+        if not isinstance(classifier, str):
+            raise LabError(f"backbone {PREFIX + name} with {classifier}", "one classifier")
+        self.classifier_names = (f"network.{classifier}",)
+        self.n_features = int(network.head_hidden_size)
+        self.network = network
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the classifier would get: pooled features [B, D] of images [B, C, H, W]."""
+        return self.network.forward_head(self.network.forward_features(x), pre_logits=True)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [B, K] of features [B, D]."""
+        return self.network.get_classifier()(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, K] of images [B, C, H, W]."""
+        return self.network(x)
+
+
+def _suggest_few(name: str, known: list[str]) -> str:
+    """As `suggest`, of the names alone that resemble: timm has a thousand."""
+    return suggest(name, difflib.get_close_matches(name, known, n=5, cutoff=0.3))
