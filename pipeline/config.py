@@ -67,10 +67,14 @@ class RunSettings(BaseModel):
     """Epoch at which the warmup-cosine schedule would reach 0; None for the last one."""
     clip_norm: float | None = Field(None, gt=0)
     """Largest total L2 norm of the gradient; None leaves it."""
+    clip_separately: bool = Field(False, json_schema_extra={"as_before": False})
+    """Apply clip_norm to each parameter group of the method by itself."""
     crop_padding: int = Field(4, ge=0)
     """Zero padding in pixels before the random crop of the weak view; 0 for no crop."""
     flip: bool = True
-    """Random horizontal flip in the weak view."""
+    """Random horizontal flip in the weak and the strong view."""
+    strong_scale: float = Field(0.08, gt=0, le=1, json_schema_extra={"as_before": 0.08})
+    """Least share of the image's area that the random crop of the strong view covers."""
     normalisation: Literal["measured", "cifar10", "cifar100", "imagenet"] = "measured"
     """Channel mean and standard deviation: measured on the training images, or common constants."""
     transform: str | None = Field(None, json_schema_extra={"as_before": None})
@@ -84,11 +88,11 @@ class RunSettings(BaseModel):
     """Samples per given label of a balanced epoch; None for the size of the smallest class."""
     down_sample: bool = Field(False, json_schema_extra={"as_before": False})
     """Train, in all epochs, on as many samples of each given label as the rarest one has."""
-    validation: Literal["held-out", "uncovered"] = Field(
+    validation: Literal["held-out", "uncovered", "provided"] = Field(
         "held-out", json_schema_extra={"as_before": "held-out"}
     )
-    """Validation samples: `val_rate` of the labelled ones, or the training images that the label
-    table leaves out, with their clean labels."""
+    """Validation samples: `val_rate` of the labelled ones; the training images that the label
+    table leaves out, with their clean labels; or the data set's own clean validation split."""
     val_rate: float = Field(0.0, ge=0, lt=1)
     """Fraction of the labelled training samples held out for validation."""
     averaging: float | None = Field(None, gt=0, lt=1, json_schema_extra={"as_before": None})
@@ -119,8 +123,12 @@ class Execution(BaseModel):
     """Least time between two checkpoints; a stop signal writes one at once."""
     tracking: bool = True
     """Show the run in MLflow as it goes; the store is written either way."""
+    workers: int = Field(4, ge=0)
+    """Processes that decode images, where they stay in files of their own; 0 for none."""
     posterior: bool = False
     """Keep the softmax outputs of the training pass, from which pmd and dependent noise is made."""
+    keep_weights: bool = False
+    """Keep the trained weights beside the stored run, as an encoder entry of kind run asks."""
     group: str = "single"
     """Name under which MLflow groups the runs of one sweep."""
 
@@ -139,6 +147,8 @@ class Grid(BaseModel):
     """Blocks of settings, each naming its `method`; a list of values is crossed with the others."""
     workers: int = Field(1, ge=1)
     """Processes that compute cells at the same time."""
+    encoders: tuple[str, ...] = ()
+    """Encoders that DVC makes before the runs; each names all it needs (docs/encoders.md)."""
 
 
 class Params(BaseModel):
@@ -150,6 +160,8 @@ class Params(BaseModel):
     """Data sets by name; the built-in names need no entry."""
     noise: dict[str, dict[str, Any]] = {}
     """Label tables by name: kind, rate, seed and what the kind needs."""
+    encoders: dict[str, dict[str, Any]] = {}
+    """Encoders by name: kind and what the kind needs."""
     run: dict[str, Any] = {}
     """Settings of every method script, where they differ from the recipe."""
     methods: dict[str, dict[str, Any]] = {}

@@ -30,6 +30,21 @@ def labels_folder(dataset: str, noise: str) -> Path:
     return project_root() / "labels" / dataset / noise
 
 
+def encoders_folder(name: str) -> Path:
+    """Folder of an encoder whose entry in params.yaml names all it needs."""
+    return project_root() / "encoders" / name
+
+
+def kept_weights_folder(key: str) -> Path:
+    """Folder of the weights that a run kept."""
+    return store_folder() / "encoders" / key
+
+
+def cache_folder() -> Path:
+    """Folder of what is computed once and may be deleted at any time."""
+    return project_root() / "cache"
+
+
 def results_folder() -> Path:
     """Folder of views, reports and checkpoints."""
     return project_root() / "results"

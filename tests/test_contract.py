@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import PARAMS, write_params
 from runs import numbers, row, run
+from tiny_encoder import ENTRY, tiny_encoder
 
 from pipeline.errors import LabError
 from pipeline.files import methods_folder, project_root
 from pipeline.recipes import _recipes_of, choose
 from pipeline.training.method import Batch, Problem, load_method
 
-METHODS = sorted(
-    path.stem for path in methods_folder().glob("*.py") if path.stem not in {"__init__", "losses"}
-)
+METHODS = sorted(path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__")
 FINGERPRINTS = json.loads((Path(__file__).parent / "data" / "fingerprints.json").read_text())
-PROBLEM = Problem(n_classes=10, n_train=40, image_shape=(8, 8, 1))
+PROBLEM = Problem(n_classes=10, n_train=40, image_shape=(8, 8, 1), encoder=tiny_encoder())
 
 
 def test_every_method_is_found():
@@ -38,9 +38,14 @@ def test_a_method_file_shadows_no_library_and_names_itself(name):
 def test_predictions_are_probabilities(name):
     method_class = load_method(name)
     method = method_class(method_class.Settings(backbone="small-cnn"), PROBLEM)
-    p = method.predict(torch.zeros(3, 1, 8, 8))
+    p = method.predict(*(shown(view, torch.zeros(3, 1, 8, 8)) for view in method.predict_views))
     assert p.shape == (3, 10)
-    torch.testing.assert_close(p.sum(dim=1), torch.ones(3))
+    torch.testing.assert_close(p.sum(dim=1).float(), torch.ones(3))
+
+
+def shown(view, x):
+    """A view of images x."""
+    return PROBLEM.encoder(x) if view == "embedding" else x
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -62,6 +67,7 @@ def test_an_unknown_recipe_is_answered_with_the_known_ones():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_tiny_run_ends_in_rows(lab, name):
+    write_params(lab, PARAMS | {"encoders": {"simclr-digits": ENTRY}})
     outcome = run(name, backbone="small-cnn", epochs=1)
     assert outcome.ending == "done"
     assert row(outcome.key)["method"] == name
@@ -80,28 +86,37 @@ def test_numbers_move_only_with_the_version(case):
     stored = FINGERPRINTS[case]
     method_class = load_method(name)
     assert stored["version"] == method_class.VERSION
-    assert three_steps(method_class, variant) == pytest.approx(stored["losses"], rel=1e-4)
+    settings = stored.get("settings", {"loss": variant})
+    assert three_steps(method_class, settings) == pytest.approx(stored["losses"], rel=1e-4)
 
 
-def three_steps(method_class, variant):
+def three_steps(method_class, own_settings):
     from pipeline.training.context import Context
     from pipeline.training.optimizers import make_optimizer
 
-    field = "loss"
-    settings = method_class.Settings(**{field: variant}, backbone="small-cnn", epochs=10, lr=0.01)
+    settings = method_class.Settings(**own_settings, backbone="small-cnn", epochs=10, lr=0.01)
     torch.manual_seed(0)
     method = method_class(settings, PROBLEM)
     index = torch.arange(40)
     y, x = index % 10, torch.sin(torch.arange(40 * 64.0)).view(40, 1, 8, 8)
+
+    def predict_pass(_augmented, _averaged, samples, function, views):
+        images = x if samples is None else x[samples]
+        with torch.no_grad():
+            given = [shown(view, images) for view in views or method.predict_views]
+            return (function or method.predict)(*given)
+
     context = Context(
         method=method_class.name(), knows=method_class.knows, y_noisy=y, y_clean=y, n_classes=10,
-        n_epochs=10, seed=0, predict_pass=lambda: torch.empty(0), epoch=6,
+        n_epochs=10, seed=0, predict_pass=predict_pass, epoch=6,
     )  # fmt: skip
     method.start(context)
     method.epoch_start(context)
     optimizer, losses = make_optimizer(method, settings), []
     for _ in range(3):
-        loss = method(Batch((x,), y, index)).loss
+        views = tuple(shown(view, x.roll(i, dims=3)) for i, view in enumerate(method.views))
+        output = method(Batch(views, y, index))
+        loss = output.loss if output.coupled is None else output.loss + output.coupled
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -110,9 +125,9 @@ def three_steps(method_class, variant):
 
 
 def test_every_loss_of_the_robust_method_has_a_fingerprint():
-    from methods.robust_loss import PARAMETERS
+    from methods.losses.choice import ROBUST
 
-    assert {f"robust_loss/{loss}" for loss in PARAMETERS} <= set(FINGERPRINTS)
+    assert {f"robust_loss/{loss}" for loss in ROBUST} <= set(FINGERPRINTS)
 
 
 def test_there_is_one_epoch_loop():

@@ -77,3 +77,24 @@ def test_changing_one_label_table_makes_one_table_again(copy):
     out = dvc(copy, "repro", "noise")
     assert out.count("Running stage") == 1
     assert "Running stage 'noise@digits-pair-40'" in out
+
+
+def test_an_encoder_is_made_once_and_then_taken_from_the_store(copy):
+    entry = {"kind": "run", "method": "simclr", "dataset": "digits", "noise": "clean", "seed": 0,
+             "epochs": 1}  # fmt: skip
+    runs = [{"method": "robust_loss", "loss": "ce", "start_from": "base"}]
+    grid = PARAMS["grid"] | {"encoders": ["base"], "runs": runs}
+    write(copy, PARAMS | {"encoders": {"base": entry}, "grid": grid})
+    out = dvc(copy, "repro", "runs")
+    assert "1 cells; 1 done" in out
+    card = copy / "encoders" / "base" / "card.json"
+    key = json.loads(card.read_text())["run_key"]
+    view = pl.read_parquet(copy / "results" / "views" / "tiny.parquet")
+    assert view["encoder_digest"].to_list() == [key]
+    assert "up to date" in dvc(copy, "repro", "runs")
+
+    written = (copy / "results" / "store" / "runs" / f"{key}.parquet").stat().st_mtime_ns
+    out = dvc(copy, "repro", "--force", "--single-item", "encoder@base")
+    assert "base: small-cnn" in out
+    assert (copy / "results" / "store" / "runs" / f"{key}.parquet").stat().st_mtime_ns == written
+    assert json.loads(card.read_text())["run_key"] == key

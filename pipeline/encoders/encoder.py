@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Self
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.backbones import make_backbone
+from pipeline.errors import LabError
+from pipeline.identity import digest
+
+Part = Literal["encoder", "projection", "classifier"]
+"""Parts of a set of weights: the network up to its features, and what may follow them."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +25,7 @@ class EncoderCard:
     Args:
         name: name of the entry in params.yaml.
         kind: how it came about: run, timm, simclr or cc.
-        network: name of the network that takes the weights.
+        network: name of the backbone that takes the weights.
         n_features: length D of its features.
         mean: per channel, subtracted from pixels / 255.
         std: per channel, divided by.
@@ -23,6 +33,9 @@ class EncoderCard:
         unit_length: whether features are scaled to length 1.
         external: whether it was trained on images beyond those of the data set.
         weights_digest: digest over names and values of the weights.
+        antialias: whether the bicubic resize has the kernel that PIL has (a = -0.5, widened when
+            images get smaller) or that of tensors (a = -0.75), which old torchvision versions use.
+        projected: whether features are the output of the linear layer `projection`.
         run_key: key of the run that trained it here, if one did.
         data_digest: digest of the data set it was trained on, where known.
         settings: with which it was made.
@@ -38,18 +51,26 @@ class EncoderCard:
     unit_length: bool
     external: bool
     weights_digest: str
+    antialias: bool = True
+    projected: bool = False
     run_key: str | None = None
     data_digest: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def transform(self) -> dict[str, Any]:
+        """How images become features, apart from the weights."""
+        names = ("network", "mean", "std", "image_size", "unit_length", "antialias", "projected")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def identity(self) -> str:
         """What stands for the encoder in the keys of runs.
 
-        That is the key of the run that trained it, which is known before it has run, or the digest
-        of its weights.
+        That is the key of the run that trained it, which is known before it has run, or a digest
+        of its weights and of how they are used.
         """
-        return self.run_key or self.weights_digest
+        return self.run_key or digest({"weights": self.weights_digest, **self.transform})
 
 
 class Encoder(nn.Module):
@@ -57,12 +78,98 @@ class Encoder(nn.Module):
 
     Args:
         card: its description.
-        network: maps prepared images [B, C, S, S] to features [B, D].
+        state: its weights, named encoder.*, projection.* and classifier.*.
+
+    Raises:
+        LabError: when the weights do not fit the network that the card names.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, card: EncoderCard, network: nn.Module) -> None:
+    def __init__(self, card: EncoderCard, state: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.card, self.network = card, network.eval().requires_grad_(False)
+        self.card, self.state = card, dict(state)
+        self.backbone = make_backbone(card.network, n_classes=1, n_channels=len(card.mean))
+        own = self.backbone.state_dict()
+        given = self.part("encoder")
+        expected = {name for name in own if not self.backbone.in_classifier(name)}
+        misfits = expected ^ set(given)
+        misfits |= {name for name in expected & set(given) if own[name].shape != given[name].shape}
+        if misfits:
+            raise LabError(
+                f"encoder {card.name}: {len(misfits)} weights, such as {min(misfits)!r}, do not "
+                f"fit the network {card.network}",
+                f"exactly the weights of {card.network}",
+            )
+        self.backbone.load_state_dict(given, strict=False)
+        self.projection = self._projection() if card.projected else None
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(card, name))[:, None, None]
+            self.register_buffer(name, values, persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def _projection(self) -> nn.Linear:
+        given = self.part("projection")
+        n_out, n_in = given["weight"].shape
+        layer = nn.Linear(n_in, n_out, bias="bias" in given)
+        layer.load_state_dict(given)
+        return layer
+
+    def part(self, part: Part) -> dict[str, Tensor]:
+        """Weights of one part, named as in the module they belong to; empty if there are none."""
+        return {
+            name.removeprefix(f"{part}."): value
+            for name, value in self.state.items()
+            if name.startswith(f"{part}.")
+        }
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode, whatever the module that holds it does."""
+        del mode
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of images.
+
+        Args:
+            images: float32 [B, C, H, W], pixels in [0, 1]; grey ones go to a network for colours as
+                three equal channels.
+
+        Returns:
+            float32 [B, D].
+
+        Raises:
+            LabError: for colour images and a network for grey ones.
+        """
+        x = (self._fitted(images) - self.mean) / self.std
+        features = self.backbone.features(x)
+        if self.projection is not None:
+            features = self.projection(features)
+        features = features.float()
+        return functional.normalize(features, dim=1) if self.card.unit_length else features
+
+    def _fitted(self, images: Tensor) -> Tensor:
+        """Images in the number of channels and of pixels that the network was made for."""
+        n_channels = len(self.card.mean)
+        if images.shape[1] == 1:
+            images = images.expand(-1, n_channels, -1, -1)
+        elif images.shape[1] != n_channels:
+            raise LabError(
+                f"images of {images.shape[1]} channels for encoder {self.card.name}",
+                f"images of {n_channels} channel(s)",
+            )
+        size = self.card.image_size
+        height, width = images.shape[2:]
+        if size is None or height == width == size:
+            return images
+        # The shorter side becomes `size`, then the centre is cut out. Values may overshoot [0, 1].
+        new_height = max(size, round(height * size / min(height, width)))
+        new_width = max(size, round(width * size / min(height, width)))
+        images = functional.interpolate(
+            images, (new_height, new_width), mode="bicubic", antialias=self.card.antialias
+        )
+        top, left = (new_height - size) // 2, (new_width - size) // 2
+        return images[:, :, top : top + size, left : left + size]

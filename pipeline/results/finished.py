@@ -63,7 +63,8 @@ def _circumstances(params: Path) -> str:
     code = methods_folder().parent
     sources = [*code.glob("pipeline/**/*.py"), *code.glob("methods/**/*.py"),
                *code.glob("methods/recipes/*.yaml")]  # fmt: skip
-    cards = [*project_root().glob("data/*/card.json"), *project_root().glob("labels/*/*/card.json")]
+    inputs = ("data/*/card.json", "labels/*/*/card.json", "encoders/*/card.json")
+    cards = [path for pattern in inputs for path in project_root().glob(pattern)]
     content = hashlib.sha256()
     for path in (params, *sorted(sources), *sorted(cards)):
         content.update(f"{path}\0".encode())

@@ -12,6 +12,10 @@ from pipeline.identity import seed_stream
 from pipeline.training.method import Knowledge
 
 
+def _of_one_process(make: Callable[[], Tensor], like: Tensor) -> Tensor:
+    return make().to(like)
+
+
 @dataclass
 class Context:
     """Services for a method: labels, progress, random streams, an ordered prediction pass.
@@ -24,8 +28,11 @@ class Context:
         n_classes: number of classes.
         n_epochs: length of the run in epochs.
         seed: root seed of the run.
-        predict_pass: computes predictions of all training samples, see `predict_train`.
+        predict_pass: computes predictions of training samples, see `predict_train`.
+        share_pass: computes something once for all processes, see `from_main`.
         epoch: the current epoch, from 0.
+        resumed: whether a resume entered the current epoch in its middle: what a method derived
+            from the network at the start of the epoch is then in its buffers already.
     """
 
     method: str
@@ -35,8 +42,10 @@ class Context:
     n_classes: int
     n_epochs: int
     seed: int
-    predict_pass: Callable[[bool, bool], Tensor]
+    predict_pass: Callable[..., Tensor]
+    share_pass: Callable[[Callable[[], Tensor], Tensor], Tensor] = _of_one_process
     epoch: int = 0
+    resumed: bool = False
 
     @property
     def progress(self) -> float:
@@ -52,17 +61,41 @@ class Context:
         """Seed of a random stream of the method's own, by name."""
         return seed_stream(self.seed, "method", *names)
 
-    def predict_train(self, augmented: bool = False, averaged: bool = False) -> Tensor:
-        """Class probabilities of all training samples, in order: float32 [n_train, K].
+    def predict_train(
+        self,
+        augmented: bool = False,
+        averaged: bool = False,
+        *,
+        samples: Tensor | None = None,
+        function: Callable[..., Tensor] | None = None,
+        views: tuple[str, ...] | None = None,
+    ) -> Tensor:
+        """Class probabilities of training samples, in order: float32 [n_train, K].
 
         Args:
             augmented: of the weak view, drawn for this epoch, instead of the plain images.
             averaged: by the averaged weights; only where the setting `averaging` is on.
+            samples: int64 [n], positions among the training samples; None for all.
+            function: maps the views of a batch to [B, D], in evaluation mode and without gradient;
+                None for the method's `predict`.
+            views: of each sample; None for the method's `predict_views`.
 
         Returns:
-            The same on all processes, which share the work.
+            float32 [n, D], the same on all processes, which share the work.
         """
-        return self.predict_pass(augmented, averaged)
+        return self.predict_pass(augmented, averaged, samples, function, views)
+
+    def from_main(self, make: Callable[[], Tensor], like: Tensor) -> Tensor:
+        """What one process makes, on all of them.
+
+        Args:
+            make: called on the main process only.
+            like: a tensor of the shape and type to expect.
+
+        Returns:
+            The same on all processes.
+        """
+        return self.share_pass(make, like)
 
     def true_noise_rate(self) -> float:
         """Realised fraction of wrong training labels; only for methods that declare `noise_rate`.

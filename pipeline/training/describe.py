@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pipeline.config import Params, key_facts
-from pipeline.data.dataset import DataCard
+from pipeline.config import Params, RunSettings, key_facts
+from pipeline.data import dataset as datasets
+from pipeline.data.card import DataCard
+from pipeline.files import labels_folder
 from pipeline.identity import digest, run_key
+from pipeline.noise import table as tables
 from pipeline.noise.card import NoiseCard
-from pipeline.training.method import Method
+from pipeline.training.method import Knowledge, Method
 from pipeline.training.settings import Resolved, noise_spec
 
 
@@ -35,9 +40,31 @@ class Cards(NamedTuple):
         """The cards of one data set and one label table."""
         return cls(data, noise, noise.to_json())
 
+    @classmethod
+    def read(cls, dataset: str, noise: str) -> Cards:
+        """The cards of inputs that are prepared."""
+        return cls.of(datasets.load(dataset).card, tables.read(labels_folder(dataset, noise)).card)
 
-def identify(method: type[Method], resolved: Resolved, cards: Cards) -> Identity:
-    """The identity of a run."""
+
+class EncoderFact(NamedTuple):
+    """What the identity of a run and its row hold of an encoder it names."""
+
+    identity: str
+    """See `EncoderCard.identity`."""
+    knows: frozenset[Knowledge]
+    """Knowledge that came into its weights."""
+
+
+_NO_ENCODERS: Mapping[str, EncoderFact] = MappingProxyType({})
+
+
+def identify(
+    method: type[Method],
+    resolved: Resolved,
+    cards: Cards,
+    encoders: Mapping[str, EncoderFact] = _NO_ENCODERS,
+) -> Identity:
+    """The identity of a run; encoders are part of it where the run names some."""
     settings = key_facts(resolved.settings)
     facts = {
         "method": method.name(),
@@ -45,13 +72,23 @@ def identify(method: type[Method], resolved: Resolved, cards: Cards) -> Identity
         "settings": settings,
         "data": cards.data.digest,
         "labels": cards.noise.labels_digest,
+        **{role: encoder.identity for role, encoder in encoders.items()},
     }
     without_seed = {name: v for name, v in settings.items() if name != "seed"}
     return Identity(run_key(facts), digest(facts | {"settings": without_seed}))
 
 
+def _knowledge(settings: RunSettings) -> set[str]:
+    """Knowledge beyond the noisy labels that comes with the settings, whatever the method."""
+    return set() if settings.validation == "held-out" else {"clean_validation"}
+
+
 def describe(
-    method: type[Method], resolved: Resolved, cards: Cards, params: Params
+    method: type[Method],
+    resolved: Resolved,
+    cards: Cards,
+    params: Params,
+    encoders: Mapping[str, EncoderFact] = _NO_ENCODERS,
 ) -> dict[str, Any]:
     """The columns of the runs table that are known before a run starts.
 
@@ -60,12 +97,14 @@ def describe(
         resolved: its settings.
         cards: of its inputs.
         params: names the label noise.
+        encoders: that the run names, by the setting that names them.
 
     Returns:
         Column name -> value; counts, status and costs are for the runner to add.
     """
     settings, status = resolved
-    identity = identify(method, resolved, cards)
+    identity = identify(method, resolved, cards, encoders)
+    knows = (method.knows | _knowledge(settings)).union(*(one.knows for one in encoders.values()))
     spec = noise_spec(settings.noise, params)
     same_name = ("dataset", "noise", "seed", "recipe", "backbone", "epochs", "batch_size", "lr",
                  "weight_decay", "precision", "determinism")  # fmt: skip
@@ -83,8 +122,8 @@ def describe(
         "settings": json.dumps(settings.model_dump(mode="json"), sort_keys=True),
         "data_digest": cards.data.digest,
         "labels_digest": cards.noise.labels_digest,
-        "encoder_digest": None,
+        "encoder_digest": "+".join(one.identity for one in encoders.values()) or None,
         "noise_card": cards.noise_text,
-        "knows": sorted(method.knows),
+        "knows": sorted(knows),
         "class_names": list(cards.data.class_names),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
@@ -80,13 +81,26 @@ class Devices:
             if name.endswith(("running_mean", "running_var")):
                 buffer.copy_(self.sum(buffer.clone()) / self.n_processes)
 
-    def backward(self, loss: Tensor) -> None:
-        """Backward pass; gradients are averaged over processes."""
-        self._accelerator.backward(loss)
+    def backward(self, loss: Tensor, idle: Iterable[nn.Parameter] = ()) -> None:
+        """Backward pass; gradients are averaged over processes.
 
-    def clip_gradients(self, module: nn.Module, norm: float) -> None:
-        """Scale the averaged gradient to a total L2 norm of at most `norm`."""
-        self._accelerator.clip_grad_norm_(module.parameters(), norm)
+        Args:
+            loss: scalar.
+            idle: parameters to be trained on which the loss does not depend; they get no gradient.
+        """
+        unused = list(idle) if self.n_processes > 1 else []
+        # Several processes wait for a gradient of every parameter: zero will do.
+        zeros = [0 * parameter.sum() for parameter in unused]
+        self._accelerator.backward(sum(zeros, start=loss))
+        for parameter in unused:
+            # With a zero gradient an optimiser would count a step.
+            parameter.grad = None
+
+    def clip_gradients(self, groups: Iterable[Iterable[nn.Parameter]], norm: float) -> None:
+        """Scale the averaged gradient of each group to an L2 norm of at most `norm`."""
+        self._accelerator.unscale_gradients()
+        for group in groups:
+            nn.utils.clip_grad_norm_(group, norm)
 
     def share(self, n: int) -> Tensor:
         """Which of `n` samples this process works on: int64, ascending."""
@@ -104,6 +118,15 @@ class Devices:
         if self.n_processes == 1:
             return value
         return self._accelerator.reduce(value, reduction="sum")
+
+    def from_main(self, make: Callable[[], Tensor], like: Tensor) -> Tensor:
+        """What the main process makes, on all processes.
+
+        Args:
+            make: called on the main process only.
+            like: a tensor of the shape and type to expect.
+        """
+        return self.sum(make().to(like) if self.is_main else torch.zeros_like(like))
 
     def largest(self, value: int) -> int:
         """Largest of one integer per process: how processes agree on a request."""

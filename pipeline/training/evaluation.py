@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,8 @@ class Evaluation:
 @torch.no_grad()
 def predictions(
     method: Method, images: ImageSource, index: Tensor, devices: Devices,
-    augmentation: int | None = None,
+    augmentation: int | None = None, function: Callable[..., Tensor] | None = None,
+    views: tuple[str, ...] | None = None,
 ) -> Tensor:  # fmt: skip
     """Class probabilities of images, in order.
 
@@ -44,11 +46,13 @@ def predictions(
         index: int64 [N], positions in `images`.
         devices: each process predicts its share.
         augmentation: seed of the weak view; None for the plain one.
+        function: computed instead of `predict`.
+        views: it takes; None for the method's `predict_views`.
 
     Returns:
         float32 [N, K], the same on all processes.
     """
-    views = method.predict_views
+    views = views or method.predict_views
     if augmentation is not None:
         views = tuple("weak" if view == "plain" else view for view in views)
     joined: Tensor | None = None
@@ -57,7 +61,7 @@ def predictions(
     parts = share.split(_BATCH)
     made = images.batches([index[part] for part in parts], views, [augmentation or 0] * len(views))
     for part, batch in zip(parts, made, strict=True):
-        p = method.predict(*batch).float()
+        p = (function or method.predict)(*batch).float()
         if joined is None:
             joined = p.new_zeros(len(index), p.shape[1])
         joined[part] = p
@@ -90,7 +94,9 @@ def evaluate(
     sums: Tensor | None = None
     confusion = torch.zeros(0, dtype=torch.int64, device=index.device)
     for part, batch in zip(parts, made, strict=True):
-        p = method.predict(*batch).float()
+        p = method.predict(*batch)
+        # Not less precise than it is: rounding could make two classes equal.
+        p = p.to(torch.promote_types(p.dtype, torch.float32))
         y, n_classes = labels[part], p.shape[1]
         if sums is None:
             sums = torch.zeros(2, dtype=torch.float64, device=p.device)

@@ -14,19 +14,18 @@ from typing import Any, NamedTuple
 import polars as pl
 from tqdm import tqdm
 
-from pipeline.config import Execution, Grid, Params, grid_of, read_params
-from pipeline.data import dataset as datasets
+from pipeline.config import Execution, Grid, Params, RunSettings, grid_of, read_params
 from pipeline.errors import LabError
-from pipeline.files import labels_folder
-from pipeline.noise import table as tables
 from pipeline.results.store import Store
 from pipeline.results.tracker import prepare_view
 from pipeline.training.checkpoints import checkpoint_path
-from pipeline.training.describe import Cards, describe
+from pipeline.training.describe import Cards, EncoderFact, describe
 from pipeline.training.devices import Devices
 from pipeline.training.inputs import prepare_data, prepare_labels
 from pipeline.training.method import Method, load_method
-from pipeline.training.run import Outcome, execute
+from pipeline.training.named_encoders import named_encoders, prepare_encoder_inputs
+from pipeline.training.pretraining import carry_out
+from pipeline.training.run import Outcome
 from pipeline.training.settings import Resolved, pinned, resolve
 from pipeline.training.workers import in_worker, worker_pool
 
@@ -76,16 +75,21 @@ def cells(params: Params) -> list[Cell]:
     grid = grid_of(params)
     found: dict[str, Cell] = {}
     for dataset, noise in itertools.product(grid.datasets, grid.noises):
-        table = tables.read(labels_folder(dataset, noise))
-        cards = Cards.of(datasets.load(dataset).card, table.card)
+        cards = Cards.read(dataset, noise)
         for block, seed in itertools.product(_blocks(grid), grid.seeds):
             method = load_method(block["method"])
             explicit = {name: value for name, value in block.items() if name != "method"}
             place = {"dataset": dataset, "noise": noise, "seed": seed}
             resolved = resolve(method, pinned(method, params) | explicit | place, params)
-            cell = Cell(method, resolved, describe(method, resolved, cards, params))
+            facts = _encoder_facts(resolved.settings, params)
+            cell = Cell(method, resolved, describe(method, resolved, cards, params, facts))
             found.setdefault(cell.key, cell)
     return list(found.values())
+
+
+def _encoder_facts(settings: RunSettings, params: Params) -> dict[str, EncoderFact]:
+    prepare_encoder_inputs(settings, params)
+    return {role: one.fact for role, one in named_encoders(settings, params).items()}
 
 
 def _blocks(grid: Grid) -> Iterator[dict[str, Any]]:
@@ -229,7 +233,7 @@ def _outcomes(
             devices = Devices(planned.cell.resolved.settings.precision)
             yield (
                 planned,
-                execute(planned.cell.method, planned.cell.resolved, execution, params, devices),
+                carry_out(planned.cell.method, planned.cell.resolved, execution, params, devices),
             )
         return
     with worker_pool(workers) as pool:
@@ -250,4 +254,4 @@ def _run_key(params_path: Path | None, execution: Execution, key: str) -> Outcom
     """Compute one cell in a worker process."""
     cell = _cells_by_key(params_path)[key]
     devices = Devices(cell.resolved.settings.precision)
-    return execute(cell.method, cell.resolved, execution, read_params(params_path), devices)
+    return carry_out(cell.method, cell.resolved, execution, read_params(params_path), devices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,8 @@ from pipeline.training.evaluation import Evaluation, evaluate
 from pipeline.training.method import Batch, Method, StepOutput
 from pipeline.training.optimizers import set_learning_rate
 from pipeline.training.posterior import Posterior
-from pipeline.training.sampling import epoch_samples
 from pipeline.training.schedules import learning_rate
+from pipeline.training.steps import Step, batches_of_steps, steps_of_epoch
 from pipeline.training.stopping import StopRequest
 
 
@@ -108,7 +108,7 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
     settings, progress = session.settings, session.progress
     session.method.start(session.context)
     for epoch in range(progress.epoch, settings.epochs):
-        session.context.epoch = epoch
+        session.context.epoch, session.context.resumed = epoch, progress.step > 0
         rate = learning_rate(settings, epoch)
         session.method.epoch_start(session.context)
         means = _train_epoch(session, stop)
@@ -122,25 +122,29 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
 def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
     """Train the rest of the current epoch; returns the means of loss and scalars over it."""
     settings, devices, progress = session.settings, session.devices, session.progress
-    steps = _steps_of_epoch(session)
+    epoch, method, train = progress.epoch, session.method, session.train
+    with_partners = bool(method.partner_views)
+    steps = steps_of_epoch(settings, epoch, train.y_noisy, devices, with_partners)
     began = time.perf_counter() - progress.seconds
     sums = _sums_so_far(progress, devices)
     rest = steps[progress.step :]
     bar = tqdm(
-        zip(rest, _views_of_steps(session, rest), strict=True),
-        desc=f"epoch {progress.epoch + 1}/{settings.epochs}",
+        zip(
+            rest, batches_of_steps(rest, method, train, settings.seed, epoch, devices), strict=True
+        ),
+        desc=f"epoch {epoch + 1}/{settings.epochs}",
         initial=progress.step,
         total=len(steps),
         leave=False,
         # None means: shown on a terminal only.
         disable=None if devices.is_main else True,
     )
-    for step, views in bar:
-        set_learning_rate(session.optimizer, settings, progress.epoch + progress.step / len(steps))
-        output = _step(session, step, views)
+    for step, batch in bar:
+        set_learning_rate(session.optimizer, settings, epoch + progress.step / len(steps))
+        output = _step(session, step, batch)
         for name, value in {"loss": output.total, **output.scalars}.items():
             sums[name] = sums.get(name, 0.0) + value.detach().double() * step.weight
-        session.method.step_end(session.context)
+        method.step_end(session.context)
         if session.average is not None:
             session.average.update()
         progress.step += 1
@@ -152,38 +156,6 @@ def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
     progress.seconds = time.perf_counter() - began
     n = sum(step.n_samples for step in steps)
     return {name: total / n for name, total in _joined(sums, devices).items()}
-
-
-class _Step(NamedTuple):
-    """What this process does in one step."""
-
-    samples: Tensor
-    """Positions among the training samples, int64 [B]."""
-    weight: int
-    """How many of them count."""
-    n_samples: int
-    """How many count on all processes."""
-
-
-def _steps_of_epoch(session: Session) -> list[_Step]:
-    settings, devices, train = session.settings, session.devices, session.train
-    samples = epoch_samples(settings, session.progress.epoch, train.y_noisy)
-    steps = []
-    for batch in samples.to(devices.device).split(settings.batch_size):
-        if settings.drop_last and len(batch) < settings.batch_size:
-            break
-        share = batch[devices.share(len(batch))]
-        # A last batch smaller than the number of processes: idle ones go along with weight 0.
-        mine, weight = (share, len(share)) if len(share) else (batch[:1], 0)
-        steps.append(_Step(mine, weight, len(batch)))
-    return steps
-
-
-def _views_of_steps(session: Session, steps: list[_Step]) -> Iterator[tuple[Tensor, ...]]:
-    train, views = session.train, session.method.views
-    seed, epoch = session.settings.seed, session.progress.epoch
-    seeds = [seed_stream(seed, "augment", epoch, number) for number in range(len(views))]
-    return train.images.batches([train.index[step.samples] for step in steps], views, seeds)
 
 
 def _sums_so_far(progress: Progress, devices: Devices) -> dict[str, Tensor]:
@@ -201,21 +173,21 @@ def _joined(sums: dict[str, Tensor], devices: Devices) -> dict[str, float]:
     return dict(zip(sums, totals.tolist(), strict=True))
 
 
-def _step(session: Session, step: _Step, views: tuple[Tensor, ...]) -> StepOutput:
+def _step(session: Session, step: Step, batch: Batch) -> StepOutput:
     """One optimiser step."""
     settings, devices = session.settings, session.devices
     epoch, number = session.progress.epoch, session.progress.step
     # What a method draws from torch's global stream depends on the step alone, so a run that
     # was stopped and resumed draws the same.
     devices.seed(seed_stream(settings.seed, "method", epoch, number, devices.rank))
-    y_noisy = session.train.y_noisy[step.samples]
-    batch = Batch(views, y_noisy, step.samples, devices.together(step.n_samples))
     output: StepOutput = session.trained(batch)
     # DDP averages over processes; this weight makes it the mean over the global batch.
     loss = output.loss * (step.weight * devices.n_processes / step.n_samples)
-    devices.backward(loss if output.coupled is None else loss + output.coupled)
+    if output.coupled is not None:
+        loss = loss + output.coupled
+    devices.backward(loss, session.method.idle_parameters())
     if settings.clip_norm is not None:
-        devices.clip_gradients(session.trained, settings.clip_norm)
+        devices.clip_gradients(_clipped_groups(session), settings.clip_norm)
     session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
     if step.weight and output.logits is not None:
@@ -225,11 +197,17 @@ def _step(session: Session, step: _Step, views: tuple[Tensor, ...]) -> StepOutpu
     return output
 
 
+def _clipped_groups(session: Session) -> list[list[nn.Parameter]]:
+    """Parameters whose gradient norms are limited: all together, or each group by itself."""
+    groups = [group["params"] for group in session.optimizer.param_groups]
+    return groups if session.settings.clip_separately else [[p for group in groups for p in group]]
+
+
 def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict[str, Any]:
     """Close an epoch: method's hook, dynamics, evaluation; returns its record."""
     method, devices = session.method, session.devices
-    method.epoch_end(session.context)
     devices.average_running_statistics(method)
+    method.epoch_end(session.context)
     measures = session.dynamics.close_epoch(epoch)
     if session.posterior is not None:
         session.posterior.close_epoch()
@@ -242,9 +220,10 @@ def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict
         "scalars": {name: finite_or_none(v) for name, v in means.items() if name != "loss"},
         "seconds": session.progress.seconds,
     }
-    record["scalars"] |= _evaluate_others(session)
+    record["scalars"] |= _evaluate_others(session) | _label_accuracy(session)
     if session.average is not None:
         with session.average.applied():
+            devices.average_running_statistics(method)
             averaged, others = _evaluate(session)[0], _evaluate_others(session)
         record |= {f"averaged_{name}": value for name, value in averaged.items()}
         record["scalars"] |= {f"averaged_{name}": value for name, value in others.items()}
@@ -280,6 +259,14 @@ def _evaluate_others(session: Session) -> dict[str, float | None]:
         found = _evaluate_split(session, data)
         figures |= {f"{name}_accuracy": found.accuracy, f"{name}_top5": found.top5}
     return figures
+
+
+def _label_accuracy(session: Session) -> dict[str, float | None]:
+    """Share of the labels that the method settled on which are the true ones, where both exist."""
+    labels, y_clean = session.method.corrected_labels(), session.train.y_clean
+    if labels is None or y_clean is None:
+        return {}
+    return {"corrected_label_accuracy": float((labels == y_clean).double().mean())}
 
 
 def _evaluate_split(session: Session, data: Labelled) -> Evaluation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -23,6 +24,18 @@ Knowledge = Literal["noise_rate", "clean_validation", "clean_labels", "extra_fea
 """What a method may know beyond the noisy labels; undeclared access raises."""
 
 
+class Partners(NamedTuple):
+    """Images and labels drawn independently of a batch, and of each other.
+
+    Args:
+        views: float32 [B, C, H, W] each, in the order of `Method.partner_views`.
+        y_noisy: int64 [B], given labels; of other samples than the images.
+    """
+
+    views: tuple[Tensor, ...]
+    y_noisy: Tensor
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one process sees of one step.
@@ -32,12 +45,14 @@ class Batch:
         y_noisy: int64 [B], the given labels.
         index: int64 [B], positions among the training samples, in [0, n_train).
         together: joins what the processes have of this step.
+        partners: where the method names `partner_views`.
     """
 
     views: tuple[Tensor, ...]
     y_noisy: Tensor
     index: Tensor
     together: Together = ALONE
+    partners: Partners | None = None
 
     @property
     def x(self) -> Tensor:
@@ -76,10 +91,15 @@ class Problem(NamedTuple):
     n_train: int
     image_shape: tuple[int, int, int]
     """Height, width, channels."""
+    mean: tuple[float, ...] = (0.0,)
+    """Per channel, subtracted from pixels / 255 in all views."""
+    std: tuple[float, ...] = (1.0,)
+    """Per channel, divided by."""
     start: Encoder | None = None
     """Encoder that `start_from` names."""
     encoder: Encoder | None = None
-    """Frozen encoder that the setting `encoder` of a method names."""
+    """Frozen encoder that the setting `encoder` of a method names; the field is marked NOT_IN_KEY,
+    because what the name stands for is in the key."""
 
 
 class Method(nn.Module):
@@ -96,9 +116,14 @@ class Method(nn.Module):
     """Part of every key: raised when the same settings give other numbers."""
     knows: ClassVar[frozenset[Knowledge]] = frozenset()
     """Knowledge beyond the noisy labels that the method uses."""
+    makes_encoder: ClassVar[bool] = False
+    """Whether an encoder is what the method is for: its weights are always kept, and its features
+    are used at unit length."""
     views: tuple[str, ...] = ("weak",)
     """Views of each image that a batch holds: plain, weak, strong or embedding. An object may have
     others than its class, according to its settings."""
+    partner_views: tuple[str, ...] = ()
+    """Views of further images that come with a batch, see `Partners`."""
     predict_views: tuple[str, ...] = ("plain",)
     """Views that `predict` takes: plain or embedding."""
 
@@ -125,6 +150,10 @@ class Method(nn.Module):
     def encoder_state(self) -> dict[str, Tensor] | None:
         """Weights that an encoder made from this run consists of; None if it makes none."""
         return None
+
+    def idle_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters to be trained that take no part in the loss of the current epoch."""
+        return ()
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Parameter groups for the optimiser; a group may hold an `lr_factor` on the schedule."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from pipeline.config import Execution, Params, RunSettings
+from pipeline.data.views import channel_statistics
 from pipeline.errors import Interrupted, LabError
 from pipeline.files import store_folder
 from pipeline.identity import seed_stream
@@ -21,13 +24,17 @@ from pipeline.training.context import Context
 from pipeline.training.describe import Cards, describe
 from pipeline.training.devices import Devices, set_determinism
 from pipeline.training.dynamics import Dynamics
+from pipeline.training.embedded import show_embeddings
 from pipeline.training.evaluation import predictions
-from pipeline.training.inputs import Inputs, Splits, load_inputs, make_splits
+from pipeline.training.inputs import Inputs, load_inputs
+from pipeline.training.kept_weights import are_kept, keep_weights
 from pipeline.training.loop import Diverged, Progress, Session, run_epochs
 from pipeline.training.method import Method, Problem
+from pipeline.training.named_encoders import NamedEncoder, named_encoders
 from pipeline.training.optimizers import make_optimizer
 from pipeline.training.posterior import Posterior
 from pipeline.training.settings import Resolved
+from pipeline.training.splits import Opener, Splits, make_splits
 from pipeline.training.stopping import StopRequest
 
 Ending = Literal["done", "diverged", "stored", "busy"]
@@ -66,19 +73,22 @@ def execute(
     """
     inputs = load_inputs(resolved.settings.dataset, resolved.settings.noise)
     cards = Cards.of(inputs.dataset.card, inputs.table.card)
-    row = describe(method_class, resolved, cards, params)
+    named = named_encoders(resolved.settings, params)
+    facts = {role: encoder.fact for role, encoder in named.items()}
+    row = describe(method_class, resolved, cards, params, facts)
     key, store = row["key"], Store()
     lock_path = store_folder() / "locks" / f"{key}.lock"
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_path, blocking=False)
     try:
-        claim = _claim(lock, store, key, execution.force) if devices.is_main else _GRANTED
+        claim = _claim(lock, store, key, execution) if devices.is_main else _GRANTED
         claim = devices.largest(claim)
         if claim == _BUSY:
             return Outcome(key, "busy", "another program computes this run")
         if claim == _STORED:
             return Outcome(key, "stored", f"in {store.folder} already; --force computes it again")
-        splits = make_splits(inputs, resolved.settings, devices, execution.channels_last)
+        opener = Opener(inputs, resolved.settings, execution, devices.device)
+        splits = make_splits(inputs, resolved.settings, opener, devices.device)
         row |= {
             "n_train": len(splits.train.index),
             "n_val": len(splits.validation.index) if splits.validation else 0,
@@ -86,8 +96,18 @@ def execute(
         }
         view = LiveView(execution.tracking and devices.is_main, execution.group)
         books = Books(row, store, view, devices)
-        session = _open_session(method_class, resolved.settings, execution, devices, inputs, splits)
-        return _train(session, key, books, execution.checkpoint_seconds)
+        problem = _problem(resolved.settings, inputs, splits, named, devices)
+        settings = resolved.settings
+        session = _open_session(method_class, settings, execution, devices, problem, splits)
+        if "embedding" in (*session.method.views, *session.method.predict_views):
+            show_embeddings(session, opener, problem.encoder)
+
+        def keep() -> None:
+            if execution.keep_weights or method_class.makes_encoder:
+                external = "extra_features" in row["knows"]
+                keep_weights(session, key, problem, inputs.dataset.card, external)
+
+        return _train(session, key, books, execution.checkpoint_seconds, keep)
     finally:
         if lock.is_locked:
             lock_path.unlink(missing_ok=True)
@@ -97,14 +117,50 @@ def execute(
 _GRANTED, _STORED, _BUSY = 0, 1, 2
 
 
-def _claim(lock: FileLock, store: Store, key: str, force: bool) -> int:
+def _claim(lock: FileLock, store: Store, key: str, execution: Execution) -> int:
     """Take the run for this program, unless another one computes it or it is stored."""
     try:
         lock.acquire()
     except Timeout:
         return _BUSY
-    finished = store.status(key) in {"done", "diverged"}
-    return _STORED if finished and not force else _GRANTED
+    return _GRANTED if is_open(key, execution, store) else _STORED
+
+
+def is_open(key: str, execution: Execution, store: Store) -> bool:
+    """Whether a run would be computed: it is not stored, or something that is asked for is not.
+
+    Args:
+        key: of the run.
+        execution: how it would be carried out.
+        store: of finished runs.
+    """
+    status = store.status(key)
+    if execution.force or status not in {"done", "diverged"}:
+        return True
+    return execution.keep_weights and status == "done" and not are_kept(key)
+
+
+def _problem(
+    settings: RunSettings,
+    inputs: Inputs,
+    splits: Splits,
+    named: dict[str, NamedEncoder],
+    devices: Devices,
+) -> Problem:
+    """What the method is built for; the encoders that the run names are loaded."""
+    card = inputs.dataset.card
+    mean, std = channel_statistics(settings.normalisation, (card.mean, card.std))
+    encoders = {role: encoder.load() for role, encoder in named.items()}
+    asked = encoders.get("encoder")
+    return Problem(
+        n_classes=card.n_classes,
+        n_train=len(splits.train.index),
+        image_shape=card.image_shape,
+        mean=mean,
+        std=std,
+        start=encoders.get("start_from"),
+        encoder=None if asked is None else asked.to(devices.device),
+    )
 
 
 def _open_session(
@@ -112,15 +168,14 @@ def _open_session(
     settings: RunSettings,
     execution: Execution,
     devices: Devices,
-    inputs: Inputs,
+    problem: Problem,
     splits: Splits,
 ) -> Session:
     """Build method, optimiser and everything else the loop works with."""
     _check_batch(settings.batch_size, devices.n_processes)
     set_determinism(settings.determinism)
-    card, train = inputs.dataset.card, splits.train
+    train = splits.train
     torch.manual_seed(seed_stream(settings.seed, "init"))  # modules are made on the CPU
-    problem = Problem(card.n_classes, len(train.index), card.image_shape)
     method = devices.synchronised(method_class(settings, problem)).to(devices.device)
     if execution.channels_last:
         method = method.to(memory_format=torch.channels_last)
@@ -143,10 +198,11 @@ def _open_session(
             knows=method_class.knows,
             y_noisy=train.y_noisy,
             y_clean=train.y_clean,
-            n_classes=card.n_classes,
+            n_classes=problem.n_classes,
             n_epochs=settings.epochs,
             seed=settings.seed,
-            predict_pass=lambda augmented, averaged: _predict_train(session, augmented, averaged),
+            predict_pass=lambda *asked: _predict_train(session, *asked),
+            share_pass=devices.from_main,
         ),
         dynamics=Dynamics(train.y_noisy, train.y_clean, devices),
         progress=Progress(),
@@ -154,12 +210,19 @@ def _open_session(
     if settings.averaging is not None:
         session.average = WeightAverage(method, settings.averaging, settings.average_buffers)
     if execution.posterior:
-        session.posterior = Posterior(len(train.index), card.n_classes, devices)
+        session.posterior = Posterior(problem.n_train, problem.n_classes, devices)
     return session
 
 
-def _predict_train(session: Session, augmented: bool, averaged: bool) -> torch.Tensor:
-    """Class probabilities [n_train, K] of the training samples, as a method asks for them."""
+def _predict_train(
+    session: Session,
+    augmented: bool,
+    averaged: bool,
+    samples: Tensor | None,
+    function: Callable[..., Tensor] | None,
+    views: tuple[str, ...] | None,
+) -> Tensor:
+    """Class probabilities [n, K] of training samples, as a method asks for them."""
     seed = seed_stream(session.settings.seed, "augment", session.context.epoch, "prediction")
     weights: AbstractContextManager[None] = nullcontext()
     if averaged:
@@ -170,10 +233,16 @@ def _predict_train(session: Session, augmented: bool, averaged: bool) -> torch.T
                 "--averaging 0.999",
             )
         weights = session.average.applied()
-    train = session.train
+    index = session.train.index if samples is None else session.train.index[samples]
     with weights:
         return predictions(
-            session.method, train.images, train.index, session.devices, seed if augmented else None
+            session.method,
+            session.train.images,
+            index,
+            session.devices,
+            seed if augmented else None,
+            function,
+            views,
         )
 
 
@@ -187,8 +256,10 @@ def _check_batch(batch_size: int, n_processes: int) -> None:
         )
 
 
-def _train(session: Session, key: str, books: Books, checkpoint_seconds: float) -> Outcome:
-    """Train from the start or the checkpoint, and store the result."""
+def _train(
+    session: Session, key: str, books: Books, checkpoint_seconds: float, keep: Callable[[], None]
+) -> Outcome:
+    """Train from the start or the checkpoint, and store the result; `keep` writes the weights."""
     resumed = resume(session, key)
     stop = StopRequest(session.devices, checkpoint_seconds, lambda: save_checkpoint(session, key))
     ending: Ending = "done"
@@ -198,6 +269,8 @@ def _train(session: Session, key: str, books: Books, checkpoint_seconds: float) 
         with stop:
             for record in run_epochs(session, stop):
                 books.epoch(record)
+        if session.devices.is_main:
+            keep()
     except Diverged as divergence:
         ending, detail = "diverged", str(divergence)
     except Interrupted as wish:

@@ -9,8 +9,9 @@ from pipeline.errors import LabError, program
 from pipeline.training.devices import Devices
 from pipeline.training.inputs import prepare_data, prepare_labels
 from pipeline.training.method import Method
+from pipeline.training.named_encoders import prepare_encoder_inputs
 from pipeline.training.posterior import posterior_folder
-from pipeline.training.run import execute
+from pipeline.training.pretraining import carry_out
 from pipeline.training.settings import parse_flags
 
 
@@ -29,8 +30,9 @@ def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> 
     if devices.is_main:
         prepare_data(settings.dataset, params, execution.root)
         prepare_labels(settings.dataset, settings.noise, params)
+        prepare_encoder_inputs(settings, params)
     devices.wait()
-    outcome = execute(method, resolved, execution, params, devices)
+    outcome = carry_out(method, resolved, execution, params, devices)
     if outcome.ending == "diverged":
         raise LabError(
             f"run {outcome.key} diverged: {outcome.detail}",

@@ -94,8 +94,14 @@ def parse_flags(
 def _recipe_for(method: type[Method], values: dict[str, Any], params: Params) -> Choice:
     cell = {name: field.default for name, field in method.Settings.model_fields.items()} | values
     spec = noise_spec(cell["noise"], params)
-    facts = {"noise_kind": spec.kind, "rate": getattr(spec, "rate", None)}
+    facts = {"noise_kind": _kind_of_labels(spec), "rate": getattr(spec, "rate", None)}
     return choose(method.name(), cell["recipe"], cell | facts)
+
+
+def _kind_of_labels(spec: NoiseSpec) -> str:
+    """The kind of noise; of published labels the one they are said to follow, if it has a name."""
+    stated: str | None = getattr(spec, "convention", None)
+    return spec.kind if stated is None or "+" in stated else stated.partition("/")[0]
 
 
 class _Flags(NamedTuple):

@@ -1,0 +1,117 @@
+"""SimCLR: an encoder learned from images alone, by telling two views of an image from others.
+
+    accelerate launch methods/simclr.py --dataset cifar10 --noise clean --recipe paper
+
+Chen, Kornblith, Norouzi, Hinton: A Simple Framework for Contrastive Learning of Visual
+Representations (arXiv 2002.05709), as the public codes for CIFAR have it: two strong views of each
+image, each through network and projection head by itself; the loss is NT-Xent over the global
+batch, whose embeddings all processes join with their gradients.
+
+The monitored figure is the accuracy of a weighted vote of nearest neighbours, votes
+exp(cosine / temperature) of the k most similar training images by their features. So the
+`test_accuracy` of a run is that accuracy. It uses the given labels; published figures use the true
+ones: `--noise clean`. Training sees no labels.
+
+Where the authors' code (RRR, main.py) differs: it keeps the epoch that is best on the test set,
+here the last one counts; `--head-norm layer` replaces the batch norm of the head, which couples the
+samples of a process, so that several processes compute what one does.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from methods import losses
+from pipeline.backbones import make_backbone
+from pipeline.backbones.heads import N_PROJECTED, projection_head
+from pipeline.config import RunSettings
+from pipeline.encoders.knn import weighted_knn
+from pipeline.encoders.start import kept_weights, load_into
+from pipeline.training.context import Context
+from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.script import run_script
+
+
+class SimclrSettings(RunSettings):
+    """Settings of contrastive pretraining."""
+
+    drop_last: bool = True
+    """Leave out the last batch of an epoch where it is smaller: its loss would mean another."""
+    temperature: float = Field(0.5, gt=0)
+    """Temperature of the loss and of the votes of neighbours."""
+    n_projected: int = Field(N_PROJECTED, ge=1)
+    """Length of the embeddings that the loss compares."""
+    head_norm: Literal["batch", "layer"] = "batch"
+    """Normalisation in the projection head."""
+    k: int = Field(200, ge=1)
+    """Neighbours that vote; all training images where there are fewer."""
+
+    @field_validator("averaging")
+    @classmethod
+    def _no_average(cls, value: float | None) -> float | None:
+        if value is not None:
+            raise ValueError("the neighbours' features are those of the plain weights: none")
+        return value
+
+
+class Simclr(Method):
+    """A network with a projection head, trained to recognise views of the same image."""
+
+    Settings = SimclrSettings
+    VERSION: ClassVar[int] = 1
+    makes_encoder: ClassVar[bool] = True
+    views = ("strong", "strong")
+
+    def __init__(self, settings: SimclrSettings, problem: Problem) -> None:
+        super().__init__()
+        self.settings, self.n_classes = settings, problem.n_classes
+        self.network = make_backbone(settings.backbone, 1, n_channels=problem.image_shape[2])
+        load_into(self.network, problem.start, settings.backbone)
+        for name, parameter in self.network.named_parameters():
+            # Nothing is classified: a layer without gradient would hold up several processes.
+            parameter.requires_grad_(not self.network.in_classifier(name))
+        self.projection = projection_head(
+            self.network.n_features, settings.n_projected, settings.head_norm
+        )
+        self.bank: tuple[Tensor, Tensor] | None = None
+        """Features [n_train, D] of unit length and given labels of the last finished epoch."""
+
+    def encoder_state(self) -> dict[str, Tensor]:
+        """Network and projection head."""
+        state = kept_weights(self.network, self.projection)
+        return {name: value for name, value in state.items() if not name.startswith("classifier.")}
+
+    def forward(self, batch: Batch) -> StepOutput:
+        """NT-Xent of the two views over the batch of all processes."""
+        embeddings = [self.projection(self.network.features(view)) for view in batch.views]
+        first, second = (batch.together.gather(rows) for rows in embeddings)
+        loss = losses.info_nce(first, second, temperature=self.settings.temperature)
+        return StepOutput(loss.new_zeros(()), None, {}, coupled=loss)
+
+    def epoch_end(self, context: Context) -> None:
+        """Renew the features of the training images, on which predictions rest."""
+        self.bank = (context.predict_train(function=self._features), context.y_noisy)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Shares of the neighbours' votes; the same for all classes before the first epoch ends."""
+        if self.bank is None:
+            return images.new_full((len(images), self.n_classes), 1 / self.n_classes)
+        votes = weighted_knn(
+            self._features(images),
+            *self.bank,
+            self.n_classes,
+            k=min(self.settings.k, len(self.bank[1])),
+            temperature=self.settings.temperature,
+        )
+        return votes / votes.sum(dim=1, keepdim=True)
+
+    def _features(self, images: Tensor) -> Tensor:
+        return normalize(self.network.features(images).float(), dim=1)
+
+
+if __name__ == "__main__":
+    run_script(Simclr)

@@ -1,0 +1,97 @@
+"""An encoder on disk: a folder with weights.safetensors and card.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline.data.folder import replacing_folder
+from pipeline.encoders.encoder import Encoder, EncoderCard
+from pipeline.errors import LabError
+
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """First 16 hex digits of the SHA-256 over names, types, shapes and values of weights."""
+    content = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        content.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        content.update(value.numpy().tobytes())
+    return content.hexdigest()[:16]
+
+
+def save(folder: Path, card: EncoderCard, state: Mapping[str, Tensor]) -> None:
+    """Write an encoder; the folder appears complete or not at all.
+
+    Args:
+        folder: to make or to replace.
+        card: its description.
+        state: its weights, named encoder.*, projection.* and classifier.*.
+    """
+    plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    with replacing_folder(folder) as new:
+        save_file(plain, new / WEIGHTS)
+        (new / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path) -> EncoderCard | None:
+    """The card of an encoder; None where there is no whole encoder.
+
+    Args:
+        folder: of the encoder.
+
+    Returns:
+        The card.
+
+    Raises:
+        LabError: for a card that is damaged or of another version.
+    """
+    path = folder / CARD
+    if not path.exists() or not (folder / WEIGHTS).exists():
+        return None
+    try:
+        return TypeAdapter(EncoderCard).validate_json(path.read_bytes())
+    except ValidationError as failure:
+        raise _damaged(path, folder) from failure
+
+
+def load(folder: Path) -> Encoder:
+    """Load an encoder onto the CPU.
+
+    Args:
+        folder: written by `save`.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        LabError: where it is missing, or its weights are damaged or not those of its card.
+    """
+    card = read_card(folder)
+    if card is None:
+        raise LabError(f"no encoder in {folder}", "a folder with weights and card", _remedy(folder))
+    try:
+        state = load_file(folder / WEIGHTS)
+    except SafetensorError as failure:
+        raise _damaged(folder / WEIGHTS, folder) from failure
+    if weights_digest(state) != card.weights_digest:
+        raise _damaged(folder / WEIGHTS, folder)
+    return Encoder(card, state)
+
+
+def _damaged(path: Path, folder: Path) -> LabError:
+    return LabError(f"{path} is damaged", "the file as it was written", _remedy(folder))
+
+
+def _remedy(folder: Path) -> str:
+    return f"rm -r {folder}: the encoder is then made again"

@@ -1,0 +1,191 @@
+"""Encoders that others trained: models of timm, SimCLR checkpoints, the CC network of Clothing1M.
+
+Each import gives weights in the laboratory's names (encoder.*, projection.*, classifier.*) and the
+card that says how images become features.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from pipeline.backbones import make_backbone
+from pipeline.backbones.simclr_resnet import own_name
+from pipeline.data.views import CONSTANTS
+from pipeline.encoders.artefact import weights_digest
+from pipeline.encoders.checkpoint_files import file_digest, read_weights, source_path
+from pipeline.encoders.encoder import Encoder, EncoderCard
+from pipeline.encoders.spec import CcEncoder, ImportedSpec, SimclrEncoder, TimmEncoder
+from pipeline.errors import LabError
+
+_CLOTHING1M = ((0.6959, 0.6537, 0.6371), (0.3113, 0.3192, 0.3214))
+_SIMCLR_PARTS = {"f": "encoder", "g": "projection", "fc": "classifier"}
+_IMAGENET_CLASSES = {1000, 11821, 12000, 21841, 21843}
+
+
+class Imported(NamedTuple):
+    """An encoder that was brought in."""
+
+    card: EncoderCard
+    state: dict[str, Tensor]
+
+
+def import_encoder(name: str, spec: ImportedSpec) -> Imported:
+    """Bring an encoder in.
+
+    Args:
+        name: of its entry in params.yaml.
+        spec: the entry.
+
+    Returns:
+        Card and weights, which fit the network that the card names.
+
+    Raises:
+        LabError: when a file is missing, damaged or of another layout, or nothing can be fetched.
+    """
+    match spec:
+        case TimmEncoder():
+            facts, state = _from_timm(spec)
+        case SimclrEncoder():
+            facts, state = _from_simclr(spec)
+        case CcEncoder():
+            facts, state = _from_cc(spec)
+    network = str(facts["network"])
+    width = make_backbone(network, n_classes=1, n_channels=3).n_features
+    if facts.get("projected"):
+        width = len(state["projection.weight"])
+    card = EncoderCard(
+        name=name,
+        kind=spec.kind,
+        n_features=width,
+        unit_length=spec.unit_length,
+        antialias=spec.antialias,
+        weights_digest=weights_digest(state),
+        settings=import_settings(spec),
+        **facts,
+    )
+    Encoder(card, state)  # refuses weights of another network
+    return Imported(card, state)
+
+
+def import_settings(spec: ImportedSpec) -> dict[str, Any]:
+    """What an import was made from: the entry, and the digest of the file it names."""
+    path = spec.weights if isinstance(spec, TimmEncoder) else spec.path
+    is_file = not (isinstance(spec, TimmEncoder) and path == "hub")
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "file_digest": file_digest(source_path(path)) if is_file else None,
+    }
+
+
+def _from_timm(spec: TimmEncoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    import timm
+    from timm.data.config import resolve_model_data_config
+
+    network = f"timm/{spec.model}"
+    names = make_backbone(network, n_classes=1, n_channels=3).classifier_names  # a known model
+    overlay = {}
+    if spec.weights != "hub":
+        overlay["state_dict"] = read_weights(source_path(spec.weights))
+    try:
+        model: Any = timm.create_model(spec.model, pretrained=True, pretrained_cfg_overlay=overlay)
+    # Whatever the hub, the network or a checkpoint of another form makes timm raise.
+    except Exception as failure:
+        raise LabError(
+            f"weights of {spec.model} from {spec.weights}: {failure}",
+            "weights that timm has for this model, on a machine that reaches them",
+            "weights: FILE in the entry takes a local .safetensors, .pt or .pth file",
+        ) from failure
+    config = resolve_model_data_config(model)
+    projected = embeds(spec.model) if spec.projection is None else spec.projection
+    head = names[0].removeprefix("network.")
+    state = {}
+    for name, value in model.state_dict().items():
+        if not name.startswith(f"{head}."):
+            state[f"encoder.network.{name}"] = value
+        elif projected:
+            state[f"projection.{name.removeprefix(f'{head}.')}"] = value
+        else:
+            state[f"classifier.network.{name}"] = value
+    facts = {
+        "network": network,
+        "mean": tuple(config["mean"]),
+        "std": tuple(config["std"]),
+        "image_size": config["input_size"][1],
+        "projected": projected,
+        "external": True,
+    }
+    return facts, state
+
+
+def embeds(model: str) -> bool:
+    """Whether the last layer of a timm model gives an image embedding, as CLIP's does, not classes.
+
+    Args:
+        model: name with the tag of its weights.
+    """
+    import timm
+
+    published = timm.get_pretrained_cfg(model)
+    n_classes = 0 if published is None else published.num_classes
+    return "clip" in model and n_classes not in {*_IMAGENET_CLASSES, 0}
+
+
+def _from_simclr(spec: SimclrEncoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    path = source_path(spec.path)
+    state = {}
+    for name, value in read_weights(path).items():
+        part, _, rest = name.partition(".")
+        own = own_name(rest) if part == "f" else f"linear.{rest}" if part == "fc" else rest
+        if part not in _SIMCLR_PARTS or own is None:
+            raise LabError(
+                f"{path} holds {name!r}",
+                "the layout of the SimCLR codes: f.* of the network, g.* of its head",
+            )
+        state[f"{_SIMCLR_PARTS[part]}.{own}"] = value
+    mean, std = CONSTANTS[spec.normalisation]
+    facts = {
+        "network": spec.network,
+        "mean": mean,
+        "std": std,
+        "image_size": None,
+        "external": spec.external,
+    }
+    return facts, state
+
+
+def _from_cc(spec: CcEncoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    path = source_path(spec.path)
+    weights = read_weights(path)
+    mark = "layer4.2.conv3.weight"
+    prefixes = [name.removesuffix(mark) for name in weights if name.endswith(mark)]
+    if len(prefixes) != 1 or "dr.weight" not in {_last_two(name) for name in weights}:
+        raise LabError(
+            f"{path} is not the CC network", "a ResNet-50 with a linear layer `dr` to 128 features"
+        )
+    # Two classifier heads and the ImageNet classifier are in the file, too; nothing uses them.
+    backbone = make_backbone("timm/resnet50", n_classes=1, n_channels=3)
+    wanted = [name for name in backbone.state_dict() if not backbone.in_classifier(name)]
+    state = {}
+    for name in wanted:
+        published = prefixes[0] + name.removeprefix("network.")
+        if published not in weights:
+            raise LabError(f"{path} lacks {published!r}", "all weights of ResNet-50")
+        state[f"encoder.{name}"] = weights[published]
+    for name, value in weights.items():
+        if _last_two(name) in {"dr.weight", "dr.bias"}:
+            state[f"projection.{name.rsplit('.', 1)[1]}"] = value
+    facts = {
+        "network": "timm/resnet50",
+        "mean": _CLOTHING1M[0],
+        "std": _CLOTHING1M[1],
+        "image_size": 224,
+        "projected": True,
+        "external": True,  # it was started from ImageNet
+    }
+    return facts, state
+
+
+def _last_two(name: str) -> str:
+    return ".".join(name.split(".")[-2:])

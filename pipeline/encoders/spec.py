@@ -1,0 +1,144 @@
+"""Where encoders come from: the models behind the `encoders` block of params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.config import STRICT, validated
+from pipeline.errors import LabError, suggest
+
+
+class RunEncoder(BaseModel):
+    """A run of a method made here, whose weights are kept.
+
+    All further keys are settings of the method. What is left out of dataset, noise and seed is that
+    of the run that asks for the encoder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    kind: Literal["run"] = "run"
+    method: str
+    """File name of the method."""
+    dataset: str | None = None
+    """Data set that it learns from."""
+    noise: str | None = None
+    """Label table that it learns from."""
+    seed: int | None = Field(None, ge=0)
+    """Root seed of the run."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the entry names all it needs, so that it means one encoder."""
+        return None not in (self.dataset, self.noise, self.seed)
+
+    @property
+    def explicit(self) -> dict[str, Any]:
+        """The settings that the entry gives."""
+        place = {name: getattr(self, name) for name in ("dataset", "noise", "seed")}
+        given = {name: value for name, value in place.items() if value is not None}
+        return given | (self.model_extra or {})
+
+
+class _Imported(BaseModel):
+    model_config = STRICT
+
+    unit_length: bool = False
+    """Whether features are scaled to length 1."""
+    antialias: bool = True
+    """Bicubic resize as PIL does it; false for that of tensors, as old torchvision versions do."""
+
+
+class TimmEncoder(_Imported):
+    """A model of the timm library with its published weights."""
+
+    kind: Literal["timm"] = "timm"
+    model: str
+    """Name with tag, such as resnet50.tv_in1k or vit_large_patch14_clip_quickgelu_224.openai."""
+    weights: str = "hub"
+    """`hub` to download them, or a file: .safetensors, or .pt and .pth (read without pickle)."""
+    projection: bool | None = None
+    """Whether features are the output of the last layer, as the image embedding of CLIP is; None
+    for: of CLIP models that were not fine-tuned to classify."""
+
+
+class SimclrEncoder(_Imported):
+    """A checkpoint in the layout of the public SimCLR codes for CIFAR (f.* and g.*)."""
+
+    kind: Literal["simclr"] = "simclr"
+    path: str
+    """The file."""
+    network: Literal["resnet18", "resnet34", "resnet50"]
+    """Which ResNet with the 32-pixel stem it holds."""
+    normalisation: Literal["cifar10", "cifar100", "imagenet"] = "cifar10"
+    """Channel means and deviations it was trained with."""
+    external: bool = False
+    """Whether it was trained on images beyond those of the data set."""
+    unit_length: bool = True
+    """Whether features are scaled to length 1."""
+
+
+class CcEncoder(_Imported):
+    """A checkpoint of the CC network for Clothing1M: ResNet-50 and a linear layer to 128."""
+
+    kind: Literal["cc"] = "cc"
+    path: str
+    """The file."""
+
+
+EncoderSpec = Annotated[
+    RunEncoder | TimmEncoder | SimclrEncoder | CcEncoder, Field(discriminator="kind")
+]
+ImportedSpec = TimmEncoder | SimclrEncoder | CcEncoder
+
+_KINDS: dict[str, type[BaseModel]] = {
+    "run": RunEncoder,
+    "timm": TimmEncoder,
+    "simclr": SimclrEncoder,
+    "cc": CcEncoder,
+}
+
+
+def parse(values: Mapping[str, Any], where: str) -> EncoderSpec:
+    """The checked model of one entry of the `encoders` block.
+
+    Args:
+        values: the entry as read from params.yaml.
+        where: what it belongs to, for the error.
+
+    Returns:
+        One of the models of `EncoderSpec`.
+
+    Raises:
+        LabError: for an unknown kind, an unknown key or a value out of range.
+    """
+    kind = values.get("kind")
+    if kind not in _KINDS:
+        raise LabError(f"{where}: kind = {kind!r}", suggest(str(kind), _KINDS))
+    return cast("EncoderSpec", validated(_KINDS[kind], dict(values), where))
+
+
+def encoder_spec(name: str, entries: Mapping[str, Mapping[str, Any]]) -> EncoderSpec:
+    """The encoder that params.yaml names.
+
+    Args:
+        name: of the entry.
+        entries: the `encoders` block.
+
+    Returns:
+        Its checked model.
+
+    Raises:
+        LabError: for an unknown name or a faulty entry.
+    """
+    if name not in entries:
+        raise LabError(
+            f"unknown encoder {name!r}",
+            suggest(name, entries),
+            f"add it to the encoders block of params.yaml, as in  {name}: "
+            "{kind: run, method: simclr, noise: clean, seed: 0}",
+        )
+    return parse(entries[name], f"params.yaml: encoders.{name}")

@@ -1,0 +1,51 @@
+"""DVC stage `encoder`: make one encoder, or bring it in.
+
+python -m pipeline.stages.encoder simclr-digits
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from pipeline.config import Execution, RunSettings, read_params
+from pipeline.encoders import artefact
+from pipeline.encoders.spec import encoder_spec
+from pipeline.errors import LabError, program
+from pipeline.training.devices import Devices
+from pipeline.training.named_encoders import find_encoder, prepare_encoder_input
+from pipeline.training.pretraining import make_encoder
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Make an encoder."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Name of the entry in the encoders block of params.yaml, which names all it needs."""
+    tracking: bool = True
+    """Show its run in MLflow."""
+
+
+@program
+def main() -> None:
+    """Make the encoder and print what it is."""
+    flags = tyro.cli(Flags, description=__doc__)
+    params, asking = read_params(), RunSettings()
+    if not getattr(encoder_spec(flags.name, params.encoders), "is_closed", True):
+        raise LabError(
+            f"encoder {flags.name} means another one for each run that asks for it",
+            "an entry with dataset, noise and seed",
+            "runs that name it make it by themselves",
+        )
+    prepare_encoder_input(flags.name, asking, params)
+    encoder = find_encoder(flags.name, asking, params)
+    precision = encoder.run.resolved.settings.precision if encoder.run else "fp32"
+    execution = Execution(tracking=flags.tracking, group="encoders")
+    make_encoder(encoder, execution, params, Devices(precision))
+    card = artefact.load(encoder.folder).card
+    print(f"{card.name}: {card.network}, {card.n_features} features, weights {card.weights_digest}")
+
+
+if __name__ == "__main__":
+    main()

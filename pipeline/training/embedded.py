@@ -1,0 +1,47 @@
+"""The view `embedding` of a run: rows of its encoder's cached embeddings beside the images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from pipeline.encoders.embeddings import Precision, WithEmbeddings, embeddings
+from pipeline.encoders.encoder import Encoder
+from pipeline.errors import LabError
+from pipeline.training.loop import Labelled, Session
+from pipeline.training.splits import Opener
+
+
+def show_embeddings(session: Session, opener: Opener, encoder: Encoder | None) -> None:
+    """Add the view `embedding` to the images of all splits of a session.
+
+    Args:
+        session: whose splits; its setting `embedding_dtype`, where the method has one, says how
+            exactly embeddings are stored.
+        opener: of the run's images.
+        encoder: computes what is not in the cache.
+
+    Raises:
+        LabError: without an encoder.
+    """
+    if encoder is None:
+        raise LabError(
+            f"{session.context.method} asks for embeddings without an encoder",
+            "a run whose setting `encoder` names one",
+            "--encoder NAME, an entry of the encoders block of params.yaml",
+        )
+    device = session.devices.device
+    precision: Precision = getattr(session.settings, "embedding_dtype", "float32")
+
+    def shown(data: Labelled, split: str) -> Labelled:
+        table = embeddings(
+            encoder, partial(opener.pixels, split), opener.size(split), opener.digest(split),
+            split, precision, device,
+        )  # fmt: skip
+        return replace(data, images=WithEmbeddings(data.images, table, device))
+
+    session.train, session.test = shown(session.train, "train"), shown(session.test, "test")
+    session.other_tests = {name: shown(data, name) for name, data in session.other_tests.items()}
+    if session.validation is not None:
+        split = "val" if session.settings.validation == "provided" else "train"
+        session.validation = shown(session.validation, split)
