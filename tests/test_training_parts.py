@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filled_weights import filled
 
+from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
-from pipeline.backbones import make_backbone
 from pipeline.training.context import Context
 from pipeline.training.devices import Devices
 from pipeline.training.dynamics import Dynamics
@@ -27,38 +28,37 @@ def test_learning_rates_of_the_published_schedules():
     assert learning_rate(RunSettings(lr=0.3, schedule="constant"), 99) == 0.3
 
 
-def test_resnet18_equals_the_reference_network():
-    """Output of the authors' ResNet-18 on weights filled by rule (tests/data)."""
-    reference = np.load(Path(__file__).parent / "data" / "resnet18_reference.npz")
-    network = make_backbone("resnet18", 10, 3)
+@pytest.mark.parametrize(
+    ("name", "file"), [("resnet18", "resnet18_reference"), ("wrn28-2", "wrn28_2_reference")]
+)
+def test_networks_equal_the_reference(name, file):
+    """Output of the authors' networks on weights filled by rule (tests/data)."""
+    reference = np.load(Path(__file__).parent / "data" / f"{file}.npz")
+    network = make_backbone(name, 10, 3)
     state = network.state_dict()
     assert list(state) == reference["state_keys"].tolist()
-    stream = np.random.default_rng(int(reference["seed"]))
-    network.load_state_dict({name: _filled(name, old, stream) for name, old in state.items()})
+    shapes = [value.shape for value in state.values()]
+    network.load_state_dict(filled(state, shapes, reference["seed"]))
     network.eval()
     with torch.no_grad():
-        out = network(torch.from_numpy(reference["input"]))
-    np.testing.assert_allclose(out, reference["out"], atol=1e-3 * np.abs(reference["out"]).max())
-
-
-def _filled(name, old, stream):
-    if name.endswith("num_batches_tracked"):
-        return torch.zeros_like(old)
-    x = stream.standard_normal(old.numel()).reshape(old.shape)
-    if name.endswith("running_mean") or name.endswith("bias"):
-        x = 0.1 * x
-    elif name.endswith("running_var"):
-        x = np.exp(0.2 * x)
-    elif old.ndim == 1:
-        x = 1 + 0.1 * x
-    else:
-        x = x * np.sqrt(2 * old.shape[0] / old.numel())
-    return torch.tensor(x, dtype=torch.float32)
+        features = network.features(torch.from_numpy(reference["input"]))
+        out = network.linear(features)
+    found = {"out": out, "feat": features}
+    for part in set(found) & set(reference):
+        expected = reference[part]
+        np.testing.assert_allclose(found[part], expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
     ("name", "classes", "parameters"),
-    [("resnet18", 10, 11_173_962), ("resnet18", 100, 11_220_132), ("resnet34", 100, 21_328_292)],
+    [
+        ("resnet18", 10, 11_173_962),
+        ("resnet18", 100, 11_220_132),
+        ("resnet34", 100, 21_328_292),
+        ("wrn28-2", 10, 1_469_642),
+        ("wrn28-2", 100, 1_481_252),
+        ("timm/resnet50.tv_in1k", 14, 23_536_718),
+    ],
 )
 def test_parameter_counts(name, classes, parameters):
     network = make_backbone(name, classes, 3)

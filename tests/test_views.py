@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data.randomness import epoch_order, sample_uniforms
+from pipeline.data.randomness import epoch_order, sample_normals, sample_uniforms
 from pipeline.data.views import DeviceImages
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
@@ -44,8 +44,8 @@ def test_a_view_depends_on_sample_and_seed_not_on_the_batch():
 
 
 def test_an_unknown_view_is_refused():
-    with pytest.raises(ValueError, match="strong"):
-        make().view("strong", torch.arange(2), 0)
+    with pytest.raises(ValueError, match="stronger"):
+        make().view("stronger", torch.arange(2), 0)
 
 
 def test_sample_uniforms_are_uniform_and_uncorrelated():
@@ -57,6 +57,25 @@ def test_sample_uniforms_are_uniform_and_uncorrelated():
     neighbours = np.corrcoef(u[:-1, 0], u[1:, 0])[0, 1]
     assert abs(neighbours) < 4 / 100_000**0.5
     assert np.abs(np.corrcoef(u.T) - np.eye(4)).max() < 4 / 100_000**0.5
+
+
+def test_sample_normals_are_normal_symmetric_and_of_the_sample():
+    n = 200_000
+    z = sample_normals(3, torch.arange(n), 5)
+    assert z.dtype == torch.float32
+    assert torch.equal(sample_normals(3, torch.tensor([17]), 5), z[17:18])
+    assert not torch.equal(sample_normals(4, torch.arange(n), 5), z)
+    # Kolmogorov-Smirnov distance: the chance of more than 2 / sqrt(draws) is below 0.001.
+    draws = z.flatten().sort().values.double()
+    expected = torch.special.ndtr(draws)
+    steps = torch.arange(1, len(draws) + 1) / len(draws)
+    assert (expected - steps).abs().max() < 2 / len(draws) ** 0.5
+    # Moments and correlations of n draws, 4.5 standard deviations; tails as long as they should be.
+    assert z.mean(dim=0).abs().max() < 4.5 / n**0.5
+    assert (z.var(dim=0) - 1).abs().max() < 4.5 * (2 / n) ** 0.5
+    assert np.abs(np.corrcoef(z.T) - np.eye(5)).max() < 4.5 / n**0.5
+    assert abs(np.corrcoef(z[:-1, 0], z[1:, 0])[0, 1]) < 4.5 / n**0.5
+    assert 4 < z.abs().max() < 5.5
 
 
 def test_every_epoch_visits_every_sample_once_in_its_own_order():
