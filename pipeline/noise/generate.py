@@ -168,7 +168,7 @@ def _openset(spec: kinds.OpenSet, dataset: Dataset) -> Drawn:
 @generate.register
 def _file(spec: kinds.File, dataset: Dataset) -> Drawn:
     path = project_path(spec.path)
-    noisy = readers.read_labels(path, spec.column)[: spec.first]
+    noisy = readers.read_labels(path, spec.column)
     clean, n_classes = dataset.train_clean_labels, dataset.card.n_classes
     reference = dataset.train_labels if clean is None else clean
     alignment.check_labels(np.asarray(reference), noisy, n_classes, path.name)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pipeline.data.dataset import Dataset
+from pipeline.errors import LabError
 from pipeline.noise.card import NoiseCard, confusion, realised
-from pipeline.noise.generate import generate
+from pipeline.noise.generate import Drawn, generate
 from pipeline.noise.spec import NoiseSpec
 from pipeline.noise.table import LabelTable, sealed
 
@@ -27,7 +30,7 @@ def make(dataset: Dataset, name: str, spec: NoiseSpec) -> LabelTable:
         LabError: if the specification does not fit the data set, or a file it names is missing,
             damaged or belongs to other images.
     """
-    drawn = generate(spec, dataset)
+    drawn = _first(generate(spec, dataset), spec)
     n, clean = len(drawn.noisy), dataset.train_clean_labels
     head = None if clean is None else np.asarray(clean[:n])
     found = None
@@ -57,3 +60,12 @@ def make(dataset: Dataset, name: str, spec: NoiseSpec) -> LabelTable:
         ),
     )
     return sealed(table)
+
+
+def _first(drawn: Drawn, spec: NoiseSpec) -> Drawn:
+    """The labels of the first images, where the specification keeps these only."""
+    if spec.first is None:
+        return drawn
+    if drawn.openset is not None:
+        raise LabError("first with open-set noise", "all images, some of which are replaced")
+    return replace(drawn, noisy=drawn.noisy[: spec.first])

@@ -25,6 +25,9 @@ Variant = Literal["xia2020", "dal", "rrr", "cifarn"]
 class _Spec(BaseModel):
     model_config = STRICT
 
+    first: int | None = Field(None, ge=1)
+    """Keep the labels of this many images only, from the start; None for all."""
+
 
 class _Drawn(_Spec):
     rate: Rate
@@ -141,8 +144,6 @@ class File(_Spec):
     """What the publishers say it is; checked against the labels where it can be."""
     rate: Rate | None = None
     """Nominal rate, if one is known."""
-    first: int | None = Field(None, ge=1)
-    """Take the labels of this many images only, from the start; None for all."""
 
 
 ClassConditional = Annotated[
