@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -53,7 +54,8 @@ def compare(
     Args:
         results: runs and epochs of a store or of views.
         protocol: name of the rule that picks the epoch.
-        metric: column of the epochs table.
+        metric: column of the epochs table, or a scalar that runs stored under a name of their own,
+            such as ilsvrc_accuracy.
         dataset: one data set; None for all.
         noise: label tables; empty for all.
         by: further columns of the runs table that separate rows.
@@ -67,15 +69,14 @@ def compare(
     Raises:
         LabError: for an unknown metric or column, or if no run matches.
     """
-    if metric not in METRICS:
-        raise LabError(f"metric {metric!r}", suggest(metric, METRICS))
+    results = _with_metric(results, metric)
     for column in by:
         if column not in RUN_COLUMNS:
             raise LabError(f"column {column!r}", suggest(column, RUN_COLUMNS))
     runs = _matching(results, dataset, noise, by)
     runs = runs.join(row_labels(runs, by), on="group")
     parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric)]
-    if averaged != "no" and AVERAGED + metric in METRICS:
+    if averaged != "no" and _has_average(results, metric):
         keeping = runs.filter(_AVERAGES).with_columns(label=_averaged_label())
         parts.append(_with_values(keeping, results, protocol, AVERAGED + metric))
     if not any(len(part) for part in parts):
@@ -102,6 +103,24 @@ def compare(
         .sort("dataset", "noise", "label", *by)
     )
     return Comparison(cells, metric, protocol, tuple(by))
+
+
+def _with_metric(results: Results, metric: str) -> Results:
+    """The results with the metric as a column of their epochs."""
+    if metric in METRICS:
+        return results
+    first = results.epochs.filter(pl.col("epoch") == 0).select("scalars").unique().collect()
+    known = {name for text in first["scalars"] for name in json.loads(text or "{}")}
+    if metric not in known:
+        raise LabError(f"metric {metric!r}", suggest(metric, [*METRICS, *sorted(known)]))
+    wanted = [name for name in (metric, AVERAGED + metric) if name in known]
+    scalar = pl.col("scalars").str.json_path_match
+    columns = {name: scalar(f"$.{name}").cast(pl.Float64) for name in wanted}
+    return results._replace(epochs=results.epochs.with_columns(**columns))
+
+
+def _has_average(results: Results, metric: str) -> bool:
+    return AVERAGED + metric in results.epochs.collect_schema().names()
 
 
 def _with_values(runs: pl.DataFrame, results: Results, protocol: Name, metric: str) -> pl.DataFrame:

@@ -32,7 +32,13 @@ class Layout(NamedTuple):
 
 def number(value: float, metric: str) -> str:
     """A value of a metric as tables show it: fractions in percent with one decimal."""
-    return f"{100 * value:.1f}" if EPOCH_COLUMNS[metric].fraction else f"{value:.3f}"
+    return f"{100 * value:.1f}" if _is_fraction(metric) else f"{value:.3f}"
+
+
+def _is_fraction(metric: str) -> bool:
+    if metric in EPOCH_COLUMNS:
+        return EPOCH_COLUMNS[metric].fraction
+    return metric.endswith(("_accuracy", "_top5"))  # of further test splits, stored by name
 
 
 def spread(mean: float | None, std: float | None, metric: str) -> str:
@@ -82,7 +88,7 @@ def caption(comparison: Comparison) -> str:
     """What the numbers of a table are, and what is not among them."""
     cells, metric = comparison.cells, comparison.metric
     datasets = ", ".join(cells["dataset"].unique().sort())
-    unit = " in percent" if EPOCH_COLUMNS[metric].fraction else ""
+    unit = " in percent" if _is_fraction(metric) else ""
     rule = PROTOCOLS[comparison.protocol]
     sentences = [
         f"{datasets}: {metric}{unit}; protocol {comparison.protocol}: {rule.meaning}",

@@ -15,6 +15,7 @@ PARAMS = {
         "symmetric-40": {"kind": "symmetric", "rate": 0.4, "seed": 1},
         "pair-40": {"kind": "pair", "rate": 0.4, "seed": 1},
     },
+    "encoders": {},
     "run": {"dataset": "digits", "noise": "symmetric-40", "recipe": "pocket"},
     "methods": {"robust_loss": {"loss": "ce", **SMALL}},
     "grid": {
@@ -22,6 +23,7 @@ PARAMS = {
         "datasets": ["digits"],
         "noises": ["symmetric-40"],
         "seeds": [0],
+        "encoders": [],
         "runs": [{"method": "robust_loss", "loss": ["ce", "dal"]}],
     },
 }

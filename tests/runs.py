@@ -12,7 +12,9 @@ from pipeline.training import loop
 from pipeline.training.devices import Devices
 from pipeline.training.inputs import prepare_data, prepare_labels
 from pipeline.training.method import load_method
-from pipeline.training.run import Outcome, execute
+from pipeline.training.named_encoders import prepare_encoder_inputs
+from pipeline.training.pretraining import carry_out
+from pipeline.training.run import Outcome
 from pipeline.training.settings import pinned, resolve
 
 QUIET = {"tracking": False}
@@ -26,7 +28,8 @@ def run(method: str = "robust_loss", execution: dict | None = None, **settings) 
     prepare_data(resolved.settings.dataset, params)
     prepare_labels(resolved.settings.dataset, resolved.settings.noise, params)
     how = Execution(**(QUIET | (execution or {})))
-    return execute(loaded, resolved, how, params, Devices())
+    prepare_encoder_inputs(resolved.settings, params)
+    return carry_out(loaded, resolved, how, params, Devices())
 
 
 def numbers(key: str, store: Path | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -243,3 +243,14 @@ def test_analysis_starts_without_the_training_libraries() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "set()\n"
+
+
+def test_a_scalar_stored_by_name_is_a_metric_too(store: Store) -> None:
+    scalars = ['{"ilsvrc_accuracy": 0.25}', '{"ilsvrc_accuracy": 0.5}']
+    add_run(store, (0.9, 0.1), curves={"scalars": scalars})
+    assert cell(store, "ce", metric="ilsvrc_accuracy")["mean"] == 0.5
+    assert cell(store, "ce", metric="ilsvrc_accuracy", protocol="oracle")["mean"] == 0.25
+    table = markdown(lay_out(compare(read(store), metric="ilsvrc_accuracy")))
+    assert "50.0" in table
+    with pytest.raises(LabError, match="did you mean 'ilsvrc_accuracy'"):
+        compare(read(store), metric="ilsvrc_acuracy")

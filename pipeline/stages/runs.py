@@ -51,10 +51,16 @@ def main() -> None:
 
 def _print_plan(params: Params) -> None:
     from pipeline.training.grid import cells, expected_seconds, plan, prepare_grid
+    from pipeline.training.named_encoders import missing_encoders
 
     prepare_grid(params)
     all_cells, store = cells(params), Store()
     planned = plan(all_cells, store)
+    encoders: dict[str, str] = {}
+    for cell, _ in planned:
+        encoders |= missing_encoders(cell.resolved.settings, params)
+    for key, name in encoders.items():
+        print(f"{key} encoder {name}: missing")
     for cell, why in planned:
         row = cell.row
         print(
