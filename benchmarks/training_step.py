@@ -26,15 +26,15 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from methods.robust_loss import RobustLoss, RobustLossSettings
-from pipeline.data.randomness import epoch_order
-from pipeline.data.views import DeviceImages
 from pipeline.backbones import make_backbone
+from pipeline.data.views import DeviceImages
 from pipeline.training.context import Context
 from pipeline.training.devices import Devices
 from pipeline.training.dynamics import Dynamics
 from pipeline.training.loop import Labelled, Progress, Session, _step
 from pipeline.training.method import Problem
 from pipeline.training.optimizers import make_optimizer
+from pipeline.training.steps import batches_of_steps, steps_of_epoch
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 BATCH, N_IMAGES = 128, 20_000
@@ -98,22 +98,28 @@ def laboratory(
     flags: Flags, images: np.ndarray, labels: np.ndarray, devices: Devices
 ) -> Iterator[None]:
     """The laboratory's step; yields after every one."""
-    settings = RobustLossSettings(loss="ce", backbone=flags.network, epochs=1, determinism="off")
+    settings = RobustLossSettings(
+        loss="ce", backbone=flags.network, epochs=1, determinism="off", batch_size=BATCH,
+        drop_last=True,
+    )  # fmt: skip
     source = DeviceImages(images, MEAN, STD, devices.device, crop_padding=4, flip=True)
     y = torch.from_numpy(labels).to(devices.device)
-    method = RobustLoss(settings, Problem(10, len(y), (32, 32, 3)))
+    method = RobustLoss(settings, Problem(10, len(y), (32, 32, 3), MEAN, STD))
     method = method.to(devices.device, memory_format=torch.channels_last)
     train = Labelled(source, torch.arange(len(y), device=devices.device), y, y)
     context = Context("robust_loss", frozenset(), y, y, 10, 1, 0, lambda: torch.empty(0))
     session = Session(
         settings, devices, method, devices.connect(method),
         devices.connect_optimizer(make_optimizer(method, settings)),
-        train, train, None, context, Dynamics(y, y, devices), Progress(),
+        train, train, {}, None, context, Dynamics(y, y, devices), Progress(),
     )  # fmt: skip
     method.epoch_start(context)
+    steps = steps_of_epoch(settings, 0, y, devices, with_partners=False)
     while True:
-        for samples in epoch_order(0, len(y)).to(devices.device).split(BATCH)[:-1]:
-            _step(session, samples)
+        for step, batch in zip(
+            steps, batches_of_steps(steps, method, train, 0, 0, devices), strict=True
+        ):
+            _step(session, step, batch)
             session.progress.step += 1
             yield
 

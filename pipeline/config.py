@@ -85,7 +85,8 @@ class RunSettings(BaseModel):
     sampling: Literal["all", "balanced"] = Field("all", json_schema_extra={"as_before": "all"})
     """Samples of an epoch: all, or equally many of each given label, drawn anew each epoch."""
     per_class: int | None = Field(None, ge=1, json_schema_extra={"as_before": None})
-    """Samples per given label of a balanced epoch; None for the size of the smallest class."""
+    """At most so many samples per given label of a balanced epoch, and never more than the rarest
+    label has; None for just that many."""
     down_sample: bool = Field(False, json_schema_extra={"as_before": False})
     """Train, in all epochs, on as many samples of each given label as the rarest one has."""
     validation: Literal["held-out", "uncovered", "provided"] = Field(

@@ -127,6 +127,26 @@ def test_open_set_keeps_labels_and_stores_which_images_go() -> None:
     assert loaded.card.details["openset_rate"] == 0.25
 
 
+@pytest.mark.parametrize("values", [v for v, _, _ in EVERY_KIND if v["kind"] != "openset"])
+def test_the_labels_of_the_first_images_are_the_head_of_the_whole_table(
+    values: dict[str, Any],
+) -> None:
+    whole, head = _make(**values), _make(**values, first=250)
+    assert len(head.index) == head.card.n == 250
+    assert (head.index == np.arange(250)).all()
+    assert head.y_clean is not None
+    assert (head.y_noisy == whole.y_noisy[:250]).all()
+    assert (head.y_clean == DATASET.train_labels[:250]).all()
+    # The card describes what is kept, not what was drawn.
+    assert head.card.realised_rate == pytest.approx((head.y_clean != head.y_noisy).mean())
+    assert head.card.labels_digest != whole.card.labels_digest
+
+
+def test_open_set_labels_are_not_cut() -> None:
+    with pytest.raises(LabError, match="first with open-set noise"):
+        _make(kind="openset", rate=0.25, source="small", first=250)
+
+
 def test_open_set_needs_images_of_the_same_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "load_dataset", lambda _: small_dataset(side=5))
     with pytest.raises(LabError, match=r"shape \(5, 5, 1\); shape \(4, 4, 1\)"):

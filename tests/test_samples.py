@@ -38,9 +38,11 @@ def test_a_balanced_epoch_is_mixed():
     assert (drawn.diff() != 0).sum() > 400
 
 
-def test_more_than_the_rarest_class_has_is_refused():
-    with pytest.raises(LabError, match="--per-class 4"):
-        epoch_samples(RunSettings(sampling="balanced", per_class=5), 0, LABELS)
+def test_more_than_the_rarest_class_has_is_never_taken():
+    for per_class, expected in ((3, 3), (4, 4), (5, 4), (500, 4)):
+        settings = RunSettings(sampling="balanced", per_class=per_class)
+        found = LABELS[epoch_samples(settings, 0, LABELS)]
+        assert found.bincount().tolist() == [expected] * 3
 
 
 def test_down_sampling_keeps_equally_many_of_each_given_label(lab):

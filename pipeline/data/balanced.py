@@ -3,7 +3,6 @@
 import numpy as np
 
 from pipeline.data.source import Labels
-from pipeline.errors import LabError
 
 
 def balanced_epoch(y: Labels, per_class: int | None, seed: int) -> Labels:
@@ -13,24 +12,16 @@ def balanced_epoch(y: Labels, per_class: int | None, seed: int) -> Labels:
 
     Args:
         y: int64 [N], the given labels.
-        per_class: samples per label that occurs; None for as many as the rarest one has.
+        per_class: at most so many samples per label that occurs; never more than the rarest one
+            has, which is also what None stands for.
         seed: of the draw; another one gives another subset.
 
     Returns:
         int64 positions in [0, N), in the order of their use.
-
-    Raises:
-        LabError: if a label has fewer than `per_class` samples.
     """
-    classes, counts = np.unique(y, return_counts=True)
-    quota = int(counts.min()) if per_class is None else per_class
-    if quota > counts.min():
-        rarest = int(classes[counts.argmin()])
-        raise LabError(
-            f"{quota} samples per class of label {rarest}, which has {counts.min()}",
-            f"at most {counts.min()}",
-            f"--per-class {counts.min()}, or none for the size of the rarest label",
-        )
+    _, counts = np.unique(y, return_counts=True)
+    rarest = int(counts.min())
+    quota = rarest if per_class is None else min(per_class, rarest)
     draw = np.random.Generator(np.random.PCG64(seed))
     order = draw.permutation(len(y))
     by_label = order[np.argsort(y[order], kind="stable")]

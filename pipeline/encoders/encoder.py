@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.backbones import make_backbone
+from pipeline.backbones import Backbone, make_backbone
 from pipeline.errors import LabError
 from pipeline.identity import digest
 
+NO_NETWORK = "none"
+"""What the card of given embeddings says in place of the network that made them."""
 Part = Literal["encoder", "projection", "classifier"]
 """Parts of a set of weights: the network up to its features, and what may follow them."""
 
@@ -24,8 +26,8 @@ class EncoderCard:
 
     Args:
         name: name of the entry in params.yaml.
-        kind: how it came about: run, timm, simclr or cc.
-        network: name of the backbone that takes the weights.
+        kind: how it came about: run, timm, simclr, cc or embeddings.
+        network: name of the backbone that takes the weights; NO_NETWORK for given embeddings.
         n_features: length D of its features.
         mean: per channel, subtracted from pixels / 255.
         std: per channel, divided by.
@@ -58,6 +60,11 @@ class EncoderCard:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def has_network(self) -> bool:
+        """Whether it can be asked for the features of any image, or only has those it was given."""
+        return self.network != NO_NETWORK
+
+    @property
     def transform(self) -> dict[str, Any]:
         """How images become features, apart from the weights."""
         names = ("network", "mean", "std", "image_size", "unit_length", "antialias", "projected")
@@ -78,7 +85,8 @@ class Encoder(nn.Module):
 
     Args:
         card: its description.
-        state: its weights, named encoder.*, projection.* and classifier.*.
+        state: its weights, named encoder.*, projection.* and classifier.*; of given embeddings the
+            table [N, D] of each split, by its name.
 
     Raises:
         LabError: when the weights do not fit the network that the card names.
@@ -90,10 +98,19 @@ class Encoder(nn.Module):
     def __init__(self, card: EncoderCard, state: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.card, self.state = card, dict(state)
-        self.backbone = make_backbone(card.network, n_classes=1, n_channels=len(card.mean))
-        own = self.backbone.state_dict()
-        given = self.part("encoder")
-        expected = {name for name in own if not self.backbone.in_classifier(name)}
+        self.backbone = self._backbone() if card.has_network else None
+        self.projection = self._projection() if card.projected else None
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(card, name))[:, None, None]
+            self.register_buffer(name, values, persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def _backbone(self) -> Backbone:
+        card, given = self.card, self.part("encoder")
+        backbone = make_backbone(card.network, n_classes=1, n_channels=len(card.mean))
+        own = backbone.state_dict()
+        expected = {name for name in own if not backbone.in_classifier(name)}
         misfits = expected ^ set(given)
         misfits |= {name for name in expected & set(given) if own[name].shape != given[name].shape}
         if misfits:
@@ -102,13 +119,8 @@ class Encoder(nn.Module):
                 f"fit the network {card.network}",
                 f"exactly the weights of {card.network}",
             )
-        self.backbone.load_state_dict(given, strict=False)
-        self.projection = self._projection() if card.projected else None
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(card, name))[:, None, None]
-            self.register_buffer(name, values, persistent=False)
-        self.requires_grad_(False)
-        self.eval()
+        backbone.load_state_dict(given, strict=False)
+        return backbone
 
     def _projection(self) -> nn.Linear:
         given = self.part("projection")
@@ -142,8 +154,15 @@ class Encoder(nn.Module):
             float32 [B, D].
 
         Raises:
-            LabError: for colour images and a network for grey ones.
+            LabError: for colour images and a network for grey ones, or where there is no network.
         """
+        if self.backbone is None:
+            raise LabError(
+                f"encoder {self.card.name} is a table of embeddings without a network: it cannot "
+                "embed augmented images",
+                "methods and settings that take the embedding of the plain image from the table",
+                "--query cached",
+            )
         x = (self._fitted(images) - self.mean) / self.std
         features = self.backbone.features(x)
         if self.projection is not None:

@@ -1,7 +1,7 @@
 """Encoders that others trained: models of timm, SimCLR checkpoints, the CC network of Clothing1M.
 
 Each import gives weights in the laboratory's names (encoder.*, projection.*, classifier.*) and the
-card that says how images become features.
+card that says how images become features; embeddings that others computed have neither.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ from pipeline.backbones.simclr_resnet import own_name
 from pipeline.data.views import CONSTANTS
 from pipeline.encoders.artefact import weights_digest
 from pipeline.encoders.checkpoint_files import file_digest, read_weights, source_path
-from pipeline.encoders.encoder import Encoder, EncoderCard
-from pipeline.encoders.spec import CcEncoder, ImportedSpec, SimclrEncoder, TimmEncoder
+from pipeline.encoders.encoder import NO_NETWORK, Encoder, EncoderCard
+from pipeline.encoders.given import read_tables
+from pipeline.encoders.spec import (
+    CcEncoder,
+    EmbeddingsEncoder,
+    ImportedSpec,
+    NetworkSpec,
+    SimclrEncoder,
+    TimmEncoder,
+)
 from pipeline.errors import LabError
+from pipeline.identity import digest
 
 _CLOTHING1M = ((0.6959, 0.6537, 0.6371), (0.3113, 0.3192, 0.3214))
 _SIMCLR_PARTS = {"f": "encoder", "g": "projection", "fc": "classifier"}
@@ -29,6 +38,10 @@ class Imported(NamedTuple):
 
     card: EncoderCard
     state: dict[str, Tensor]
+
+
+_Found = tuple[dict[str, Any], dict[str, Tensor]]
+"""What an import says for the card, and the weights."""
 
 
 def import_encoder(name: str, spec: ImportedSpec) -> Imported:
@@ -45,22 +58,14 @@ def import_encoder(name: str, spec: ImportedSpec) -> Imported:
         LabError: when a file is missing, damaged or of another layout, or nothing can be fetched.
     """
     match spec:
-        case TimmEncoder():
-            facts, state = _from_timm(spec)
-        case SimclrEncoder():
-            facts, state = _from_simclr(spec)
-        case CcEncoder():
-            facts, state = _from_cc(spec)
-    network = str(facts["network"])
-    width = make_backbone(network, n_classes=1, n_channels=3).n_features
-    if facts.get("projected"):
-        width = len(state["projection.weight"])
+        case EmbeddingsEncoder():
+            facts, state = _from_tables(spec)
+        case _:
+            facts, state = _from_network(spec)
     card = EncoderCard(
         name=name,
         kind=spec.kind,
-        n_features=width,
         unit_length=spec.unit_length,
-        antialias=spec.antialias,
         weights_digest=weights_digest(state),
         settings=import_settings(spec),
         **facts,
@@ -70,16 +75,54 @@ def import_encoder(name: str, spec: ImportedSpec) -> Imported:
 
 
 def import_settings(spec: ImportedSpec) -> dict[str, Any]:
-    """What an import was made from: the entry, and the digest of the file it names."""
-    path = spec.weights if isinstance(spec, TimmEncoder) else spec.path
-    is_file = not (isinstance(spec, TimmEncoder) and path == "hub")
+    """What an import was made from: the entry, and the digest of the files it names.
+
+    The digest is None where none of them is there, and where the entry names none.
+    """
+    match spec:
+        case EmbeddingsEncoder():
+            files = list(spec.files.values())
+        case TimmEncoder():
+            files = [] if spec.weights == "hub" else [spec.weights]
+        case _:
+            files = [spec.path]
+    found = [file_digest(source_path(path)) for path in files]
+    if not any(found):
+        found = [None]
     return {
         "spec": spec.model_dump(mode="json"),
-        "file_digest": file_digest(source_path(path)) if is_file else None,
+        "file_digest": found[0] if len(found) == 1 else digest(found),
     }
 
 
-def _from_timm(spec: TimmEncoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _from_tables(spec: EmbeddingsEncoder) -> _Found:
+    state = read_tables(spec)
+    facts = {
+        "network": NO_NETWORK,
+        "n_features": next(iter(state.values())).shape[1],
+        "mean": (),
+        "std": (),
+        "image_size": None,
+        "external": True,
+    }
+    return facts, state
+
+
+def _from_network(spec: NetworkSpec) -> _Found:
+    match spec:
+        case TimmEncoder():
+            facts, state = _from_timm(spec)
+        case SimclrEncoder():
+            facts, state = _from_simclr(spec)
+        case CcEncoder():
+            facts, state = _from_cc(spec)
+    width = make_backbone(str(facts["network"]), n_classes=1, n_channels=3).n_features
+    if facts.get("projected"):
+        width = len(state["projection.weight"])
+    return facts | {"n_features": width, "antialias": spec.antialias}, state
+
+
+def _from_timm(spec: TimmEncoder) -> _Found:
     import timm
     from timm.data.config import resolve_model_data_config
 
@@ -132,7 +175,7 @@ def embeds(model: str) -> bool:
     return "clip" in model and n_classes not in {*_IMAGENET_CLASSES, 0}
 
 
-def _from_simclr(spec: SimclrEncoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _from_simclr(spec: SimclrEncoder) -> _Found:
     path = source_path(spec.path)
     state = {}
     for name, value in read_weights(path).items():
@@ -155,7 +198,7 @@ def _from_simclr(spec: SimclrEncoder) -> tuple[dict[str, Any], dict[str, Tensor]
     return facts, state
 
 
-def _from_cc(spec: CcEncoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _from_cc(spec: CcEncoder) -> _Found:
     path = source_path(spec.path)
     weights = read_weights(path)
     mark = "layer4.2.conv3.weight"

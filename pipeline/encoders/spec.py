@@ -48,11 +48,14 @@ class _Imported(BaseModel):
 
     unit_length: bool = False
     """Whether features are scaled to length 1."""
+
+
+class _Network(_Imported):
     antialias: bool = True
     """Bicubic resize as PIL does it; false for that of tensors, as old torchvision versions do."""
 
 
-class TimmEncoder(_Imported):
+class TimmEncoder(_Network):
     """A model of the timm library with its published weights."""
 
     kind: Literal["timm"] = "timm"
@@ -65,7 +68,7 @@ class TimmEncoder(_Imported):
     for: of CLIP models that were not fine-tuned to classify."""
 
 
-class SimclrEncoder(_Imported):
+class SimclrEncoder(_Network):
     """A checkpoint in the layout of the public SimCLR codes for CIFAR (f.* and g.*)."""
 
     kind: Literal["simclr"] = "simclr"
@@ -81,7 +84,7 @@ class SimclrEncoder(_Imported):
     """Whether features are scaled to length 1."""
 
 
-class CcEncoder(_Imported):
+class CcEncoder(_Network):
     """A checkpoint of the CC network for Clothing1M: ResNet-50 and a linear layer to 128."""
 
     kind: Literal["cc"] = "cc"
@@ -89,16 +92,24 @@ class CcEncoder(_Imported):
     """The file."""
 
 
-EncoderSpec = Annotated[
-    RunEncoder | TimmEncoder | SimclrEncoder | CcEncoder, Field(discriminator="kind")
-]
-ImportedSpec = TimmEncoder | SimclrEncoder | CcEncoder
+class EmbeddingsEncoder(_Imported):
+    """Features that were computed elsewhere: tables without the network that made them."""
+
+    kind: Literal["embeddings"] = "embeddings"
+    files: dict[str, str] = Field(min_length=1)
+    """Split of the data set -> .npy file, floating [N, D], whose row i belongs to image i."""
+
+
+NetworkSpec = TimmEncoder | SimclrEncoder | CcEncoder
+ImportedSpec = NetworkSpec | EmbeddingsEncoder
+EncoderSpec = Annotated[RunEncoder | ImportedSpec, Field(discriminator="kind")]
 
 _KINDS: dict[str, type[BaseModel]] = {
     "run": RunEncoder,
     "timm": TimmEncoder,
     "simclr": SimclrEncoder,
     "cc": CcEncoder,
+    "embeddings": EmbeddingsEncoder,
 }
 
 

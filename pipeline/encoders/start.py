@@ -40,10 +40,16 @@ def load_into(
         classifier: whether the classifier is taken over, too.
 
     Raises:
-        LabError: when the weights are those of another architecture.
+        LabError: when the weights are those of another architecture, or there are none.
     """
     if start is None:
         return
+    if not start.card.has_network:
+        raise LabError(
+            f"start_from {start.card.name}, a table of embeddings without weights",
+            "an entry of kind run, timm, simclr or cc",
+            f"--encoder {start.card.name}, for methods that use its embeddings",
+        )
     parts = start.part("encoder") | (start.part("classifier") if classifier else {})
     own = {
         key: value

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data import dataset as data
+from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError
-from pipeline.noise.arrays import Floats, read_matrix
+from pipeline.noise.arrays import Floats
 from pipeline.noise.card import confusion
 from pipeline.noise.describe import matrix_lines
 from pipeline.noise.hoc import Estimate

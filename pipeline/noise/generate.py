@@ -11,10 +11,11 @@ import numpy as np
 
 from pipeline.data.dataset import Dataset
 from pipeline.data.dataset import load as load_dataset
+from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError
 from pipeline.noise import alignment, instance, open_set, posterior, readers, transitions
 from pipeline.noise import spec as kinds
-from pipeline.noise.arrays import Floats, Labels, project_path, read_matrix
+from pipeline.noise.arrays import Floats, Labels, project_path
 from pipeline.noise.card import confusion
 from pipeline.noise.class_maps import custom_map, named_map
 from pipeline.noise.detect import check_stated, detect

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data import dataset as data
+from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError
 from pipeline.noise import instance, posterior, transitions
 from pipeline.noise.alignment import check_posterior
-from pipeline.noise.arrays import Floats, Labels, read_matrix
+from pipeline.noise.arrays import Floats, Labels
 from pipeline.noise.class_maps import named_map
 from pipeline.noise.finding import Finding, Verdict
 from pipeline.noise.inventory import LabelFile

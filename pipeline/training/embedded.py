@@ -7,6 +7,7 @@ from functools import partial
 
 from pipeline.encoders.embeddings import Precision, WithEmbeddings, embeddings
 from pipeline.encoders.encoder import Encoder
+from pipeline.encoders.given import given_embeddings
 from pipeline.errors import LabError
 from pipeline.training.loop import Labelled, Session
 from pipeline.training.splits import Opener
@@ -19,10 +20,10 @@ def show_embeddings(session: Session, opener: Opener, encoder: Encoder | None) -
         session: whose splits; its setting `embedding_dtype`, where the method has one, says how
             exactly embeddings are stored.
         opener: of the run's images.
-        encoder: computes what is not in the cache.
+        encoder: computes what is not in the cache, or holds the embeddings of all splits.
 
     Raises:
-        LabError: without an encoder.
+        LabError: without an encoder, or when given embeddings are not those of the images.
     """
     if encoder is None:
         raise LabError(
@@ -34,10 +35,21 @@ def show_embeddings(session: Session, opener: Opener, encoder: Encoder | None) -
     precision: Precision = getattr(session.settings, "embedding_dtype", "float32")
 
     def shown(data: Labelled, split: str) -> Labelled:
-        table = embeddings(
-            encoder, partial(opener.pixels, split), opener.size(split), opener.digest(split),
-            split, precision, device,
-        )  # fmt: skip
+        n = opener.size(split)
+        if encoder.card.has_network:
+            table = embeddings(
+                encoder, partial(opener.pixels, split), n, opener.digest(split), split, precision,
+                device,
+            )  # fmt: skip
+        elif opener.has_replaced_images(split):
+            raise LabError(
+                f"embeddings of encoder {encoder.card.name} for open-set labels, which replace "
+                "images",
+                "labels of the images that the embeddings belong to",
+                "an encoder with a network, or another label table",
+            )
+        else:
+            table = given_embeddings(encoder, split, n, precision)
         return replace(data, images=WithEmbeddings(data.images, table, device))
 
     session.train, session.test = shown(session.train, "train"), shown(session.test, "test")

@@ -81,10 +81,13 @@ class Opener:
         facts = [dataset.card.digest]
         if self._transform is not None:
             facts.append(self._transform)
-        # Open-set labels come with other images.
-        if split == "train" and table.openset is not None:
+        if self.has_replaced_images(split):
             facts.append(table.card.labels_digest)
         return facts[0] if len(facts) == 1 else digest(facts)
+
+    def has_replaced_images(self, split: str) -> bool:
+        """Whether images of a split are not those of the data set, as open-set labels have it."""
+        return split == "train" and self._inputs.table.openset is not None
 
     def size(self, split: str) -> int:
         """Number of images of a split."""
