@@ -56,7 +56,7 @@ class Table:
         return np.asarray(self.clean != self.noisy)
 
 
-def read(dataset: str, name: str) -> Table:
+def read_labels(dataset: str, name: str) -> Table:
     """Read a label table with clean labels.
 
     Args:
@@ -240,7 +240,7 @@ def main(
         names: names of the tables.
         posterior: .npy file [n, K] of class probabilities, instead of a linear model of the pixels.
     """
-    tables = [read(dataset, name) for name in names]
+    tables = [read_labels(dataset, name) for name in names]
     if not tables:
         raise LabError(
             "no tables named",

@@ -22,9 +22,9 @@ import tyro
 import yaml
 
 from pipeline.config import read_params
+from pipeline.grids.grid import cells, prepare_grid
 from pipeline.results.schema import SAMPLES
 from pipeline.results.store import Store
-from pipeline.training.grid import cells, prepare_grid
 
 
 def share() -> None:

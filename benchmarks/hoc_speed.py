@@ -16,8 +16,8 @@ import tyro
 
 from pipeline.noise import transitions
 from pipeline.noise.arrays import Floats, Labels
-from pipeline.noise.consensus import Moments, consensus
-from pipeline.noise.hoc import solve
+from pipeline.noise.estimation.consensus import Moments, consensus
+from pipeline.noise.estimation.hoc import solve
 
 
 def full_matrix_round(features: Floats, y: Labels, n_classes: int) -> Moments:

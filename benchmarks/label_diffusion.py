@@ -33,12 +33,13 @@ from pipeline.data.views import DeviceImages
 from pipeline.diffusion.process import class_probabilities, ddim_sample
 from pipeline.encoders.embeddings import WithEmbeddings
 from pipeline.encoders.encoder import Encoder
+from pipeline.training.batches import Labelled
 from pipeline.training.context import Context
-from pipeline.training.devices import Devices
-from pipeline.training.dynamics import Dynamics
-from pipeline.training.loop import Labelled, Progress, Session, _train_epoch
+from pipeline.training.loop import Progress, Session, _train_epoch
 from pipeline.training.method import Method, Problem
-from pipeline.training.optimizers import make_optimizer
+from pipeline.training.observers import Dynamics
+from pipeline.training.optimisation import make_optimizer
+from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -67,12 +68,14 @@ class Flags:
 def main() -> None:
     """Measure in turns and print medians and ratios."""
     flags = tyro.cli(Flags, description=__doc__)
-    devices = Devices()
+    processes = Processes()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LNL_ROOT"] = folder  # the table of neighbours is not to be kept
-        plain = session_of(flags, devices, RobustLoss, common(flags, RobustLossSettings, loss="ce"))
+        plain = session_of(
+            flags, processes, RobustLoss, common(flags, RobustLossSettings, loss="ce")
+        )
         settings = common(flags, LraDiffusionSettings, width=flags.width)
-        diffusion = session_of(flags, devices, LraDiffusion, settings)
+        diffusion = session_of(flags, processes, LraDiffusion, settings)
         epochs = {
             "cross entropy": lambda: epoch(plain),
             "label diffusion": lambda: epoch(diffusion),
@@ -88,7 +91,7 @@ def main() -> None:
             "whole network": lambda: straightforward(method, x, f_p),
             "head per step": torch.no_grad()(lambda: method.predict(x, f_p)),
         }
-        print(f"{flags.network} on {devices.kind}, {os.cpu_count()} cores")
+        print(f"{flags.network} on {processes.kind}, {os.cpu_count()} cores")
         compare("epoch", epochs, flags.rounds)
         method.eval()
         compare("prediction", predictions, flags.rounds)
@@ -104,34 +107,34 @@ def common(flags: Flags, kind: type[RunSettings], **own: Any) -> RunSettings:
 
 
 def session_of(
-    flags: Flags, devices: Devices, method_class: type[Method], settings: RunSettings
+    flags: Flags, processes: Processes, method_class: type[Method], settings: RunSettings
 ) -> Session:
     """A run on random images, labels and embeddings."""
     stream = np.random.default_rng(0)
     images = stream.integers(0, 256, (flags.images, 32, 32, 3), dtype=np.uint8)
     table = stream.standard_normal((flags.images, flags.n_features), dtype=np.float32)
-    y = torch.from_numpy(stream.integers(0, 10, flags.images)).to(devices.device)
+    y = torch.from_numpy(stream.integers(0, 10, flags.images)).to(processes.device)
     source = WithEmbeddings(
-        DeviceImages(images, MEAN, STD, devices.device, crop_padding=4, flip=True),
+        DeviceImages(images, MEAN, STD, processes.device, crop_padding=4, flip=True),
         table,
-        devices.device,
+        processes.device,
     )
     # Embeddings are cached: nobody asks the encoder, but for the length of its features.
     card = SimpleNamespace(n_features=flags.n_features)
     unasked = cast("Encoder", SimpleNamespace(card=card))
     problem = Problem(10, flags.images, (32, 32, 3), MEAN, STD, encoder=unasked)
     method = method_class(settings, problem)
-    method = method.to(devices.device, memory_format=torch.channels_last)
-    train = Labelled(source, torch.arange(flags.images, device=devices.device), y, y)
-    bank = torch.from_numpy(table).to(devices.device)
+    method = method.to(processes.device, memory_format=torch.channels_last)
+    train = Labelled(source, torch.arange(flags.images, device=processes.device), y, y)
+    bank = torch.from_numpy(table).to(processes.device)
     context = Context(
         method_class.name(), frozenset(), y, y, 10, 1, 0, predict_pass=lambda *_: bank
     )
     session = Session(
-        settings=settings, devices=devices, method=method, trained=devices.connect(method),
-        optimizer=devices.connect_optimizer(make_optimizer(method, settings)), train=train,
+        settings=settings, processes=processes, method=method, trained=processes.connect(method),
+        optimizer=processes.connect_optimizer(make_optimizer(method, settings)), train=train,
         test=train, other_tests={}, validation=None, context=context,
-        dynamics=Dynamics(y, y, devices), progress=Progress(),
+        dynamics=Dynamics(y, y, processes), progress=Progress(),
     )  # fmt: skip
     method.start(context)
     method.epoch_start(context)

@@ -28,13 +28,13 @@ from torchvision import transforms
 from methods.robust_loss import RobustLoss, RobustLossSettings
 from pipeline.backbones import make_backbone
 from pipeline.data.views import DeviceImages
+from pipeline.training.batches import Labelled, batches_of_steps, steps_of_epoch
 from pipeline.training.context import Context
-from pipeline.training.devices import Devices
-from pipeline.training.dynamics import Dynamics
-from pipeline.training.loop import Labelled, Progress, Session, _step
+from pipeline.training.loop import Progress, Session, _step
 from pipeline.training.method import Problem
-from pipeline.training.optimizers import make_optimizer
-from pipeline.training.steps import batches_of_steps, steps_of_epoch
+from pipeline.training.observers import Dynamics
+from pipeline.training.optimisation import make_optimizer
+from pipeline.training.processes import Processes
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 BATCH, N_IMAGES = 128, 20_000
@@ -95,29 +95,29 @@ def conventional(
 
 
 def laboratory(
-    flags: Flags, images: np.ndarray, labels: np.ndarray, devices: Devices
+    flags: Flags, images: np.ndarray, labels: np.ndarray, processes: Processes
 ) -> Iterator[None]:
     """The laboratory's step; yields after every one."""
     settings = RobustLossSettings(
         loss="ce", backbone=flags.network, epochs=1, determinism="off", batch_size=BATCH,
         drop_last=True,
     )  # fmt: skip
-    source = DeviceImages(images, MEAN, STD, devices.device, crop_padding=4, flip=True)
-    y = torch.from_numpy(labels).to(devices.device)
+    source = DeviceImages(images, MEAN, STD, processes.device, crop_padding=4, flip=True)
+    y = torch.from_numpy(labels).to(processes.device)
     method = RobustLoss(settings, Problem(10, len(y), (32, 32, 3), MEAN, STD))
-    method = method.to(devices.device, memory_format=torch.channels_last)
-    train = Labelled(source, torch.arange(len(y), device=devices.device), y, y)
+    method = method.to(processes.device, memory_format=torch.channels_last)
+    train = Labelled(source, torch.arange(len(y), device=processes.device), y, y)
     context = Context("robust_loss", frozenset(), y, y, 10, 1, 0, lambda: torch.empty(0))
     session = Session(
-        settings, devices, method, devices.connect(method),
-        devices.connect_optimizer(make_optimizer(method, settings)),
-        train, train, {}, None, context, Dynamics(y, y, devices), Progress(),
+        settings, processes, method, processes.connect(method),
+        processes.connect_optimizer(make_optimizer(method, settings)),
+        train, train, {}, None, context, Dynamics(y, y, processes), Progress(),
     )  # fmt: skip
     method.epoch_start(context)
-    steps = steps_of_epoch(settings, 0, y, devices, with_partners=False)
+    steps = steps_of_epoch(settings, 0, y, processes, with_partners=False)
     while True:
         for step, batch in zip(
-            steps, batches_of_steps(steps, method, train, 0, 0, devices), strict=True
+            steps, batches_of_steps(steps, method, train, 0, 0, processes), strict=True
         ):
             _step(session, step, batch)
             session.progress.step += 1
@@ -142,24 +142,24 @@ def main() -> None:
     stream = np.random.default_rng(0)
     images = stream.integers(0, 256, (N_IMAGES, 32, 32, 3), dtype=np.uint8)
     labels = stream.integers(0, 10, N_IMAGES)
-    devices = Devices()
+    processes = Processes()
     ways = {
-        "conventional": conventional(flags, images, labels, devices.device),
-        "laboratory": laboratory(flags, images, labels, devices),
+        "conventional": conventional(flags, images, labels, processes.device),
+        "laboratory": laboratory(flags, images, labels, processes),
     }
     for steps in ways.values():
-        images_per_second(steps, 3, devices.device)  # warm-up
+        images_per_second(steps, 3, processes.device)  # warm-up
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(flags.rounds):
         for name, steps in ways.items():
-            speeds[name].append(images_per_second(steps, flags.steps, devices.device))
+            speeds[name].append(images_per_second(steps, flags.steps, processes.device))
     medians = {name: statistics.median(found) for name, found in speeds.items()}
     for name, found in speeds.items():
         print(
             f"{name:13} {medians[name]:9.0f} images/s  (rounds {min(found):.0f}..{max(found):.0f})"
         )
     ratio = medians["laboratory"] / medians["conventional"]
-    print(f"{flags.network} on {devices.kind}, {os.cpu_count()} cores: ratio {ratio:.2f}")
+    print(f"{flags.network} on {processes.kind}, {os.cpu_count()} cores: ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":

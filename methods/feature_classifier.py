@@ -22,9 +22,9 @@ from pipeline.config import NOT_IN_KEY, RunSettings
 from pipeline.diffusion.retrieval import label_shares
 from pipeline.encoders.neighbours import nearest
 from pipeline.errors import LabError
+from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
-from pipeline.training.script import run_script
 
 
 class FeatureClassifierSettings(RunSettings):

@@ -48,9 +48,9 @@ from pipeline.encoders.neighbours import nearest
 from pipeline.encoders.start import load_into
 from pipeline.errors import LabError
 from pipeline.files import cache_folder
+from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
-from pipeline.training.script import run_script
 
 
 class LraDiffusionSettings(RunSettings):
@@ -184,7 +184,7 @@ class LraDiffusion(Method):
         losses = (predicted - drawn.noise).square().mean(dim=1)
         agreement = n_agree.float()
         if self.settings.weighted:
-            losses = losses * agreement / batch.together.mean(agreement)
+            losses = losses * agreement / batch.gather.mean(agreement)
         scalars = {
             "retrieved_as_given": (label == batch.y_noisy).float().mean(),
             "agreement": agreement.mean() / options.shape[1],
@@ -215,7 +215,7 @@ class LraDiffusion(Method):
         training set, so that it is the same however the batch is spread over processes.
         """
         index, n_steps = batch.index, self.settings.n_steps
-        everyone = batch.together.gather(index).sort().values
+        everyone = batch.gather.rows(index).sort().values
         uniform = sample_uniforms(self._seeds["step"], everyone[: len(everyone) // 2 + 1], 1)
         t = mirrored((uniform[:, 0] * n_steps).long(), len(everyone), n_steps)
         position = sample_uniforms(self._seeds["label"], index, 1)[:, 0] * n_candidates

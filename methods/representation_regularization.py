@@ -41,11 +41,11 @@ from pipeline.backbones.heads import projection_head
 from pipeline.config import RunSettings
 from pipeline.encoders.start import kept_weights, load_into, load_projection
 from pipeline.errors import LabError
-from pipeline.noise.anchor import anchor_transition
-from pipeline.noise.hoc import estimate
+from pipeline.noise.estimation.anchor import anchor_transition
+from pipeline.noise.estimation.hoc import estimate
+from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
-from pipeline.training.script import run_script
 
 REGULARISERS: Choices = {
     "none": {},
@@ -270,7 +270,7 @@ class RepresentationRegularization(Method):
     def _base_term(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted base loss: as a mean over this process, or of the batch of all processes."""
         weight = self.settings.base_weight if self.base == self.settings.loss else 1.0
-        y, index, gather = batch.y_noisy, batch.index, batch.together.gather
+        y, index, gather = batch.y_noisy, batch.index, batch.gather.rows
         state: dict[str, Tensor] = {}
         match self.base:
             case "dmi":
@@ -295,7 +295,7 @@ class RepresentationRegularization(Method):
     ) -> dict[str, Tensor]:
         """Weighted self-supervised term and regulariser over the batch of all processes."""
         assert self.projection is not None
-        settings, gather = self.settings, batch.together.gather
+        settings, gather = self.settings, batch.gather.rows
         # In the order of the views, in which batch norm takes them in.
         projected = [self.projection(rows) for rows in (features, *others)]
         first, *strong = [gather(_wide(rows)) for rows in projected]

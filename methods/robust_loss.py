@@ -26,9 +26,9 @@ from methods.losses.choice import EpochLoss, LossSettings
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.encoders.start import kept_weights, load_into
+from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
-from pipeline.training.script import run_script
 
 
 class RobustLossSettings(LossSettings):

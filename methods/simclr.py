@@ -31,9 +31,9 @@ from pipeline.backbones.heads import N_PROJECTED, projection_head
 from pipeline.config import RunSettings
 from pipeline.encoders.knn import weighted_knn
 from pipeline.encoders.start import kept_weights, load_into
+from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
-from pipeline.training.script import run_script
 
 
 class SimclrSettings(RunSettings):
@@ -88,7 +88,7 @@ class Simclr(Method):
     def forward(self, batch: Batch) -> StepOutput:
         """NT-Xent of the two views over the batch of all processes."""
         embeddings = [self.projection(self.network.features(view)) for view in batch.views]
-        first, second = (batch.together.gather(rows) for rows in embeddings)
+        first, second = (batch.gather.rows(rows) for rows in embeddings)
         loss = losses.info_nce(first, second, temperature=self.settings.temperature)
         return StepOutput(loss.new_zeros(()), None, {}, coupled=loss)
 

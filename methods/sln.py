@@ -34,10 +34,10 @@ from pipeline.config import RunSettings
 from pipeline.data.randomness import sample_normals
 from pipeline.encoders.start import kept_weights, load_into
 from pipeline.errors import LabError
+from pipeline.runs.script import run_script
+from pipeline.training.batches import epoch_samples
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
-from pipeline.training.sampling import epoch_samples
-from pipeline.training.script import run_script
 
 CORRECTION: dict[str, Any] = {
     "pseudo_labels": "hard",

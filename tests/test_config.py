@@ -1,14 +1,14 @@
 """params.yaml and flags: what is accepted, and one clear line for what is not."""
 
 import pytest
-from conftest import PARAMS, write_params
 from pydantic import Field
+from support.lab import PARAMS, write_params
 
 from methods.robust_loss import RobustLoss
 from pipeline.config import Params, RunSettings, key_facts, read_params, validated
 from pipeline.errors import LabError
-from pipeline.training.inputs import data_spec
-from pipeline.training.settings import noise_spec, parse_flags, resolve
+from pipeline.runs.inputs import data_spec
+from pipeline.runs.settings import noise_spec, parse_flags, resolve
 
 
 @pytest.mark.parametrize(

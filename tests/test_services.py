@@ -10,16 +10,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import PARAMS, write_params
 from mlflow import MlflowClient
-from programs import PYTHON, finish
-from runs import numbers, row, run
-from servers import Servers
+from support.lab import PARAMS, write_params
+from support.paths import PROJECT
+from support.programs import PYTHON, finish
+from support.runs import numbers, row, run
+from support.servers import Servers
 
 from pipeline.results import tracker
 from pipeline.results.store import Store
 
-PROJECT = Path(__file__).parent.parent
 GRID = ("-m", "pipeline.stages.runs")
 pytestmark = pytest.mark.services
 

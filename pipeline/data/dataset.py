@@ -15,16 +15,15 @@ from pipeline.data.arrays import (
     open_labels,
     pixel_statistics,
 )
-from pipeline.data.card import CARD, DataCard, IndexFacts
-from pipeline.data.folder import replacing_folder
+from pipeline.data.data_card import CARD, DataCard, IndexFacts
+from pipeline.data.data_spec import DataKind, DataSpec
 from pipeline.data.listed import IndexedImages, LabelledFiles, ListedSource, ListedSplit
 from pipeline.data.source import Labels, Pixels, Source, Split
-from pipeline.data.spec import DataKind, DataSpec
 from pipeline.errors import LabError
-from pipeline.files import data_folder
+from pipeline.files import data_folder, replacing_folder
 from pipeline.identity import array_digest
 
-__all__ = ["CARD", "DataCard", "Dataset", "load", "prepare"]
+__all__ = ["CARD", "DataCard", "Dataset", "load_dataset", "prepare_dataset"]
 
 TRAIN_IMAGES, TRAIN_LABELS, TRAIN_CLEAN = "train_images.npy", "train_labels.npy", "train_clean.npy"
 TEST_IMAGES, TEST_LABELS = "test_images.npy", "test_labels.npy"
@@ -77,7 +76,7 @@ class Dataset:
         return self.train_labels if self.card.labels == "clean" else self.given_clean
 
 
-def prepare(name: str, spec: DataSpec) -> DataCard:
+def prepare_dataset(name: str, spec: DataSpec) -> DataCard:
     """Read a data set from its source and write it in the laboratory's form.
 
     The folder appears complete or not at all, and replaces an earlier one of that name. A data set
@@ -100,7 +99,7 @@ def prepare(name: str, spec: DataSpec) -> DataCard:
             if card.kind == spec.kind:
                 return card
     # Imported here so that loading a prepared data set does not pay for the readers.
-    from pipeline.data.sources import READERS
+    from pipeline.data.readers.every import READERS
 
     source = READERS[spec.kind](spec)
     with replacing_folder(folder) as new:
@@ -111,7 +110,7 @@ def prepare(name: str, spec: DataSpec) -> DataCard:
         return _write(new, name, spec.kind, source)
 
 
-def load(name: str, verify: bool = False) -> Dataset:
+def load_dataset(name: str, verify: bool = False) -> Dataset:
     """Open a prepared data set; images stay on disk until they are read.
 
     Args:

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.data.card import DataCard, IndexFacts
+from pipeline.data.data_card import DataCard, IndexFacts
+from pipeline.data.data_spec import DataSpec
 from pipeline.data.image_files import find_bad, resize_copies
 from pipeline.data.index_table import BAD, index_digest, table_file, write_bad, write_table
 from pipeline.data.listed import Bad, ListedSource, located
 from pipeline.data.manifest import check_counts
-from pipeline.data.spec import DataSpec
 from pipeline.data.transforms import CROP, TRANSFORMS
 from pipeline.errors import LabError
 from pipeline.files import cache_folder, project_root

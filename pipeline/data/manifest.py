@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.data.data_spec import DataSpec
 from pipeline.data.listed import ListedSource
-from pipeline.data.spec import DataSpec
 from pipeline.errors import LabError
 
 _SHOWN = 5

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.spec import DataSpec, LabelKind
+from pipeline.data.data_spec import DataSpec, LabelKind
 from pipeline.errors import LabError
 from pipeline.files import project_root
 from pipeline.identity import seed_stream

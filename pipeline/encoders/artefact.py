@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipeline.data.folder import replacing_folder
 from pipeline.encoders.encoder import Encoder, EncoderCard
 from pipeline.errors import LabError
+from pipeline.files import replacing_folder
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 

@@ -11,7 +11,7 @@ from pipeline.data.matrix import read_matrix
 from pipeline.encoders.checkpoint_files import source_path
 from pipeline.encoders.embeddings import Embeddings, Precision
 from pipeline.encoders.encoder import Encoder
-from pipeline.encoders.spec import EmbeddingsEncoder
+from pipeline.encoders.encoder_spec import EmbeddingsEncoder
 from pipeline.errors import LabError
 
 

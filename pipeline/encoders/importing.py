@@ -16,8 +16,7 @@ from pipeline.data.views import CONSTANTS
 from pipeline.encoders.artefact import weights_digest
 from pipeline.encoders.checkpoint_files import file_digest, read_weights, source_path
 from pipeline.encoders.encoder import NO_NETWORK, Encoder, EncoderCard
-from pipeline.encoders.given import read_tables
-from pipeline.encoders.spec import (
+from pipeline.encoders.encoder_spec import (
     CcEncoder,
     EmbeddingsEncoder,
     ImportedSpec,
@@ -25,6 +24,7 @@ from pipeline.encoders.spec import (
     SimclrEncoder,
     TimmEncoder,
 )
+from pipeline.encoders.given import read_tables
 from pipeline.errors import LabError
 from pipeline.identity import digest
 

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from pipeline.data import dataset as data
+from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError, program, suggest
 from pipeline.files import labels_folder, replacing
-from pipeline.noise import table
-from pipeline.noise.describe import describe
+from pipeline.noise import label_table as table
+from pipeline.noise.card_text import describe
+from pipeline.noise.label_table import load_table, open_table, save_table, table_remedy
 
 Word = Annotated[str, tyro.conf.Positional]
 File = Annotated[Path, tyro.conf.Positional]
@@ -19,7 +20,7 @@ File = Annotated[Path, tyro.conf.Positional]
 def list_tables() -> None:
     """List the label tables that lie on disk."""
     for folder in _folders():
-        card = table.read(folder).card
+        card = open_table(folder).card
         realised = "unknown" if card.realised_rate is None else f"{card.realised_rate:.4f}"
         print(f"{card.dataset}  {card.name}  {card.convention}  realised {realised}  n {card.n}")
 
@@ -38,19 +39,19 @@ def show(name: Word, /, dataset: str | None = None, figure: Path | None = None) 
         raise LabError(
             f"no label table {name!r}" + (f" of {dataset!r}" if dataset else ""),
             suggest(name, made),
-            table.remedy(dataset or "DATASET", name),
+            table_remedy(dataset or "DATASET", name),
         )
     if len(found) > 1:
         owners = ", ".join(folder.parent.name for folder in found)
         raise LabError(
             f"several tables are called {name!r}", f"one of: {owners}", "add --dataset NAME"
         )
-    card = table.read(found[0]).card
+    card = open_table(found[0]).card
     print(describe(card))
     if figure is not None:
-        from pipeline.noise.figure import draw_card
+        from pipeline.noise.card_figure import draw_card
 
-        draw_card(card, data.load(card.dataset).card.class_names, figure)
+        draw_card(card, load_dataset(card.dataset).card.class_names, figure)
         print(f"figure: {figure}")
 
 
@@ -75,13 +76,13 @@ def import_file(
         rate: nominal rate.
     """
     from pipeline.noise.make import make
-    from pipeline.noise.spec import parse
+    from pipeline.noise.noise_spec import parse
 
     given = {"column": column, "convention": convention, "rate": rate}
     values = {key: value for key, value in given.items() if value is not None}
     spec = parse({"kind": "file", "path": str(file.resolve()), **values}, f"import of {file.name}")
-    made = make(data.load(dataset), name, spec)
-    table.save(made, labels_folder(dataset, name))
+    made = make(load_dataset(dataset), name, spec)
+    save_table(made, labels_folder(dataset, name))
     print(describe(made.card))
     print(f"written: {labels_folder(dataset, name)}")
 
@@ -93,7 +94,7 @@ def verify_folder(folder: File, /, posterior: tuple[Path, ...] = ()) -> None:
         folder: the files; a manifest.csv among them is compared with as well.
         posterior: .npy files with softmax averages [N, K], to make `dependent` labels from.
     """
-    from pipeline.noise.verify import verify
+    from pipeline.noise.published.verify import verify
 
     findings = verify(folder, posterior)
     print("\n".join(map(str, findings)))
@@ -133,10 +134,10 @@ def estimate_matrix(
         returns: the iterate with the smallest objective, or the last one, as in the official code.
         out: also write matrix, prior and errors into this JSON file.
     """
-    from pipeline.noise.estimation import features_of, report
-    from pipeline.noise.hoc import estimate
+    from pipeline.noise.estimation.hoc import estimate
+    from pipeline.noise.estimation.report import features_of, report
 
-    labels = table.load(dataset, name)
+    labels = load_table(dataset, name)
     found = estimate(
         features_of(labels, features),
         labels.y_noisy,

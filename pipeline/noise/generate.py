@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.dataset import Dataset
-from pipeline.data.dataset import load as load_dataset
+from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError
-from pipeline.noise import alignment, instance, open_set, posterior, readers, transitions
-from pipeline.noise import spec as kinds
+from pipeline.noise import alignment, instance, open_set, readers, transitions
+from pipeline.noise import from_posterior as posterior
+from pipeline.noise import noise_spec as kinds
 from pipeline.noise.arrays import Floats, Labels, project_path
-from pipeline.noise.card import confusion
 from pipeline.noise.class_maps import custom_map, named_map
 from pipeline.noise.detect import check_stated, detect
-from pipeline.noise.published_streams import instance_legacy
+from pipeline.noise.noise_card import confusion
+from pipeline.noise.published.streams import instance_legacy
 
 IMPORT_VERSION = 1
 """Raised when the same file would be read as other labels."""

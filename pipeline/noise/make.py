@@ -8,10 +8,10 @@ import numpy as np
 
 from pipeline.data.dataset import Dataset
 from pipeline.errors import LabError
-from pipeline.noise.card import NoiseCard, confusion, realised
 from pipeline.noise.generate import Drawn, generate
-from pipeline.noise.spec import NoiseSpec
-from pipeline.noise.table import LabelTable, sealed
+from pipeline.noise.label_table import LabelTable, sealed
+from pipeline.noise.noise_card import NoiseCard, confusion, realised
+from pipeline.noise.noise_spec import NoiseSpec
 
 
 def make(dataset: Dataset, name: str, spec: NoiseSpec) -> LabelTable:

@@ -9,9 +9,9 @@ from typing import Annotated
 import tyro
 
 from pipeline.config import read_params
-from pipeline.data import dataset as datasets
+from pipeline.data.dataset import prepare_dataset
 from pipeline.errors import program
-from pipeline.training.inputs import data_spec
+from pipeline.runs.inputs import data_spec
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Flags:
 def main() -> None:
     """Prepare the data set and print what it is."""
     flags = tyro.cli(Flags, description=__doc__)
-    card = datasets.prepare(flags.name, data_spec(flags.name, read_params(), flags.root))
+    card = prepare_dataset(flags.name, data_spec(flags.name, read_params(), flags.root))
     print(f"{card.name}: {card.n_train} + {card.n_test} images, digest {card.digest}")
 
 

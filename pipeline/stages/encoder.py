@@ -10,11 +10,11 @@ import tyro
 
 from pipeline.config import Execution, RunSettings, read_params
 from pipeline.encoders import artefact
-from pipeline.encoders.spec import encoder_spec
+from pipeline.encoders.encoder_spec import encoder_spec
 from pipeline.errors import LabError, program
-from pipeline.training.devices import Devices
-from pipeline.training.named_encoders import find_encoder, prepare_encoder_input
-from pipeline.training.pretraining import make_encoder
+from pipeline.runs.encoders import find_encoder, prepare_encoder_input
+from pipeline.runs.pretraining import make_encoder
+from pipeline.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def main() -> None:
     encoder = find_encoder(flags.name, asking, params)
     precision = encoder.run.resolved.settings.precision if encoder.run else "fp32"
     execution = Execution(tracking=flags.tracking, group="encoders")
-    make_encoder(encoder, execution, params, Devices(precision))
+    make_encoder(encoder, execution, params, Processes(precision))
     card = artefact.load(encoder.folder).card
     print(f"{card.name}: {card.network}, {card.n_features} features, weights {card.weights_digest}")
 

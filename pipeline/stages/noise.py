@@ -10,8 +10,8 @@ import tyro
 
 from pipeline.config import read_params
 from pipeline.errors import program
-from pipeline.noise import table as tables
-from pipeline.training.inputs import make_labels, prepare_data
+from pipeline.noise.label_table import load_table
+from pipeline.runs.inputs import make_labels, prepare_data
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def main() -> None:
     params = read_params()
     prepare_data(flags.dataset, params)
     make_labels(flags.dataset, flags.noise, params)
-    card = tables.load(flags.dataset, flags.noise).card
+    card = load_table(flags.dataset, flags.noise).card
     rate = "unknown" if card.realised_rate is None else f"{card.realised_rate:.4f}"
     print(f"{flags.dataset} {flags.noise}: {card.n} labels, realised rate {rate}")
 

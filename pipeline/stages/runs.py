@@ -50,8 +50,8 @@ def main() -> None:
 
 
 def _print_plan(params: Params) -> None:
-    from pipeline.training.grid import cells, expected_seconds, plan, prepare_grid
-    from pipeline.training.named_encoders import missing_encoders
+    from pipeline.grids.grid import cells, expected_seconds, plan, prepare_grid
+    from pipeline.runs.encoders import missing_encoders
 
     prepare_grid(params)
     all_cells, store = cells(params), Store()
@@ -73,7 +73,7 @@ def _print_plan(params: Params) -> None:
 
 
 def _compute(flags: Flags, params: Params, grid: Grid, view: Path) -> None:
-    from pipeline.training.grid import cells, prepare_grid, run_grid
+    from pipeline.grids.grid import cells, prepare_grid, run_grid
 
     prepare_grid(params)
     execution = Execution(tracking=flags.tracking, group=grid.name)

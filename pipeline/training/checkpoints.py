@@ -21,20 +21,20 @@ def save_checkpoint(session: Session, key: str) -> None:
     """Write the state of a session; all processes take part, the main one writes."""
     dynamics = session.dynamics.state()
     posterior = session.posterior.state() if session.posterior else {}
-    if session.devices.is_main:
+    if session.processes.is_main:
         state = {
             "key": key,
             "progress": asdict(session.progress),
             "method": session.method.state_dict(),
             "optimizer": session.optimizer.state_dict(),
-            "scaler": session.devices.scaler_state(),
+            "scaler": session.processes.scaler_state(),
             "dynamics": dynamics,
             "posterior": posterior,
             "average": session.average.state() if session.average else [],
         }
         with replacing(checkpoint_path(key)) as temporary:
             torch.save(state, temporary)
-    session.devices.wait()
+    session.processes.wait()
 
 
 def resume(session: Session, key: str) -> bool:
@@ -54,7 +54,7 @@ def resume(session: Session, key: str) -> bool:
     if not path.exists():
         return False
     try:
-        state = torch.load(path, map_location=session.devices.device, weights_only=True)
+        state = torch.load(path, map_location=session.processes.device, weights_only=True)
     # A damaged file can make the reader fail in any way; whatever it is, the remedy is the same.
     except Exception as failure:
         raise LabError(
@@ -69,7 +69,7 @@ def resume(session: Session, key: str) -> bool:
     session.progress = Progress(**state["progress"])
     session.method.load_state_dict(state["method"])
     session.optimizer.load_state_dict(state["optimizer"])
-    session.devices.load_scaler_state(state["scaler"])
+    session.processes.load_scaler_state(state["scaler"])
     session.dynamics.load_state(state["dynamics"])
     if session.average is not None:
         session.average.load_state(state["average"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from pipeline.errors import LabError
 from pipeline.identity import seed_stream
-from pipeline.training.method import Knowledge
+
+Knowledge = Literal["noise_rate", "clean_validation", "clean_labels", "extra_features"]
+"""What a method may know beyond the noisy labels; undeclared access raises."""
 
 
 def _of_one_process(make: Callable[[], Tensor], like: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pipeline.data.views import ImageSource
-from pipeline.training.devices import Devices
 from pipeline.training.method import Method
+from pipeline.training.processes import Processes
 
 _BATCH = 512
 
@@ -34,7 +34,7 @@ class Evaluation:
 
 @torch.no_grad()
 def predictions(
-    method: Method, images: ImageSource, index: Tensor, devices: Devices,
+    method: Method, images: ImageSource, index: Tensor, processes: Processes,
     augmentation: int | None = None, function: Callable[..., Tensor] | None = None,
     views: tuple[str, ...] | None = None,
 ) -> Tensor:  # fmt: skip
@@ -44,7 +44,7 @@ def predictions(
         method: its `predict` is used.
         images: where the images come from.
         index: int64 [N], positions in `images`.
-        devices: each process predicts its share.
+        processes: each process predicts its share.
         augmentation: seed of the weak view; None for the plain one.
         function: computed instead of `predict`.
         views: it takes; None for the method's `predict_views`.
@@ -57,7 +57,7 @@ def predictions(
         views = tuple("weak" if view == "plain" else view for view in views)
     joined: Tensor | None = None
     method.eval()
-    share = devices.share(len(index))
+    share = processes.share(len(index))
     parts = share.split(_BATCH)
     made = images.batches([index[part] for part in parts], views, [augmentation or 0] * len(views))
     for part, batch in zip(parts, made, strict=True):
@@ -67,13 +67,13 @@ def predictions(
         joined[part] = p
     method.train()
     if joined is None:
-        raise ValueError(f"{len(index)} images for {devices.n_processes} processes to predict")
-    return devices.sum(joined)
+        raise ValueError(f"{len(index)} images for {processes.n_processes} processes to predict")
+    return processes.sum(joined)
 
 
 @torch.no_grad()
 def evaluate(
-    method: Method, images: ImageSource, index: Tensor, labels: Tensor, devices: Devices
+    method: Method, images: ImageSource, index: Tensor, labels: Tensor, processes: Processes
 ) -> Evaluation:
     """Evaluate on all images at `index`.
 
@@ -82,13 +82,13 @@ def evaluate(
         images: where the images come from.
         index: int64 [N], positions in `images`.
         labels: int64 [N], on the device.
-        devices: each process evaluates its share; the result is the same on all.
+        processes: each process evaluates its share; the result is the same on all.
 
     Returns:
         The evaluation over all N images.
     """
     method.eval()
-    parts = devices.share(len(index)).split(_BATCH)
+    parts = processes.share(len(index)).split(_BATCH)
     views = method.predict_views
     made = images.batches([index[part] for part in parts], views, [0] * len(views))
     sums: Tensor | None = None
@@ -107,8 +107,8 @@ def evaluate(
         confusion += (y * n_classes + p.argmax(dim=1)).bincount(minlength=n_classes**2)
     method.train()
     if sums is None:
-        raise ValueError(f"{len(index)} images for {devices.n_processes} processes to evaluate")
-    total, counts = devices.sum(sums).tolist(), devices.sum(confusion)
+        raise ValueError(f"{len(index)} images for {processes.n_processes} processes to evaluate")
+    total, counts = processes.sum(sums).tolist(), processes.sum(confusion)
     n_classes = round(len(counts) ** 0.5)
     matrix = counts.view(n_classes, n_classes).cpu()
     return Evaluation(

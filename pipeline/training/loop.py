@@ -12,36 +12,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline.config import RunSettings
-from pipeline.data.views import ImageSource
 from pipeline.identity import finite_or_none, seed_stream
-from pipeline.training.averaging import WeightAverage
+from pipeline.training.batches import Labelled, Step, batches_of_steps, steps_of_epoch
 from pipeline.training.context import Context
-from pipeline.training.devices import Devices
-from pipeline.training.dynamics import Dynamics
 from pipeline.training.evaluation import Evaluation, evaluate
 from pipeline.training.method import Batch, Method, StepOutput
-from pipeline.training.optimizers import set_learning_rate
-from pipeline.training.posterior import Posterior
-from pipeline.training.schedules import learning_rate
-from pipeline.training.steps import Step, batches_of_steps, steps_of_epoch
+from pipeline.training.observers import Dynamics, Posterior
+from pipeline.training.optimisation import WeightAverage, learning_rate, set_learning_rate
+from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Images with labels, as the loop needs them.
-
-    Args:
-        images: where the images come from.
-        index: int64 [N], positions in `images`.
-        y_noisy: int64 [N], given labels.
-        y_clean: int64 [N] or None where unknown.
-    """
-
-    images: ImageSource
-    index: Tensor
-    y_noisy: Tensor
-    y_clean: Tensor | None
 
 
 @dataclass
@@ -67,10 +46,10 @@ class Session:
     """A run in progress: everything the loop works with."""
 
     settings: RunSettings
-    devices: Devices
+    processes: Processes
     method: Method
     trained: nn.Module
-    """The method as the devices run it (wrapped for several processes)."""
+    """The method as the processes run it (wrapped for several processes)."""
     optimizer: torch.optim.Optimizer
     train: Labelled
     test: Labelled
@@ -121,23 +100,25 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
 
 def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
     """Train the rest of the current epoch; returns the means of loss and scalars over it."""
-    settings, devices, progress = session.settings, session.devices, session.progress
+    settings, processes, progress = session.settings, session.processes, session.progress
     epoch, method, train = progress.epoch, session.method, session.train
     with_partners = bool(method.partner_views)
-    steps = steps_of_epoch(settings, epoch, train.y_noisy, devices, with_partners)
+    steps = steps_of_epoch(settings, epoch, train.y_noisy, processes, with_partners)
     began = time.perf_counter() - progress.seconds
-    sums = _sums_so_far(progress, devices)
+    sums = _sums_so_far(progress, processes)
     rest = steps[progress.step :]
     bar = tqdm(
         zip(
-            rest, batches_of_steps(rest, method, train, settings.seed, epoch, devices), strict=True
+            rest,
+            batches_of_steps(rest, method, train, settings.seed, epoch, processes),
+            strict=True,
         ),
         desc=f"epoch {epoch + 1}/{settings.epochs}",
         initial=progress.step,
         total=len(steps),
         leave=False,
         # None means: shown on a terminal only.
-        disable=None if devices.is_main else True,
+        disable=None if processes.is_main else True,
     )
     for step, batch in bar:
         set_learning_rate(session.optimizer, settings, epoch + progress.step / len(steps))
@@ -149,45 +130,45 @@ def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
             session.average.update()
         progress.step += 1
         if stop.save_now(progress.step):
-            progress.sums = _joined(sums, devices)
+            progress.sums = _joined(sums, processes)
             progress.seconds = time.perf_counter() - began
             stop.save()
-            sums = _sums_so_far(progress, devices)
+            sums = _sums_so_far(progress, processes)
     progress.seconds = time.perf_counter() - began
     n = sum(step.n_samples for step in steps)
-    return {name: total / n for name, total in _joined(sums, devices).items()}
+    return {name: total / n for name, total in _joined(sums, processes).items()}
 
 
-def _sums_so_far(progress: Progress, devices: Devices) -> dict[str, Tensor]:
+def _sums_so_far(progress: Progress, processes: Processes) -> dict[str, Tensor]:
     # The joined sums belong to all processes; the main one carries them on.
     return {
         name: torch.tensor(
-            total if devices.is_main else 0.0, dtype=torch.float64, device=devices.device
+            total if processes.is_main else 0.0, dtype=torch.float64, device=processes.device
         )
         for name, total in progress.sums.items()
     }
 
 
-def _joined(sums: dict[str, Tensor], devices: Devices) -> dict[str, float]:
-    totals = devices.sum(torch.stack(list(sums.values())))
+def _joined(sums: dict[str, Tensor], processes: Processes) -> dict[str, float]:
+    totals = processes.sum(torch.stack(list(sums.values())))
     return dict(zip(sums, totals.tolist(), strict=True))
 
 
 def _step(session: Session, step: Step, batch: Batch) -> StepOutput:
     """One optimiser step."""
-    settings, devices = session.settings, session.devices
+    settings, processes = session.settings, session.processes
     epoch, number = session.progress.epoch, session.progress.step
     # What a method draws from torch's global stream depends on the step alone, so a run that
     # was stopped and resumed draws the same.
-    devices.seed(seed_stream(settings.seed, "method", epoch, number, devices.rank))
+    processes.seed(seed_stream(settings.seed, "method", epoch, number, processes.rank))
     output: StepOutput = session.trained(batch)
     # DDP averages over processes; this weight makes it the mean over the global batch.
-    loss = output.loss * (step.weight * devices.n_processes / step.n_samples)
+    loss = output.loss * (step.weight * processes.n_processes / step.n_samples)
     if output.coupled is not None:
         loss = loss + output.coupled
-    devices.backward(loss, session.method.idle_parameters())
+    processes.backward(loss, session.method.idle_parameters())
     if settings.clip_norm is not None:
-        devices.clip_gradients(_clipped_groups(session), settings.clip_norm)
+        processes.clip_gradients(_clipped_groups(session), settings.clip_norm)
     session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
     if step.weight and output.logits is not None:
@@ -205,8 +186,8 @@ def _clipped_groups(session: Session) -> list[list[nn.Parameter]]:
 
 def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict[str, Any]:
     """Close an epoch: method's hook, dynamics, evaluation; returns its record."""
-    method, devices = session.method, session.devices
-    devices.average_running_statistics(method)
+    method, processes = session.method, session.processes
+    processes.average_running_statistics(method)
     method.epoch_end(session.context)
     measures = session.dynamics.close_epoch(epoch)
     if session.posterior is not None:
@@ -223,7 +204,7 @@ def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict
     record["scalars"] |= _evaluate_others(session) | _label_accuracy(session)
     if session.average is not None:
         with session.average.applied():
-            devices.average_running_statistics(method)
+            processes.average_running_statistics(method)
             averaged, others = _evaluate(session)[0], _evaluate_others(session)
         record |= {f"averaged_{name}": value for name, value in averaged.items()}
         record["scalars"] |= {f"averaged_{name}": value for name, value in others.items()}
@@ -270,4 +251,4 @@ def _label_accuracy(session: Session) -> dict[str, float | None]:
 
 
 def _evaluate_split(session: Session, data: Labelled) -> Evaluation:
-    return evaluate(session.method, data.images, data.index, data.y_noisy, session.devices)
+    return evaluate(session.method, data.images, data.index, data.y_noisy, session.processes)

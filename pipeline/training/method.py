@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
 from pipeline.config import RunSettings
 from pipeline.encoders.encoder import Encoder
-from pipeline.errors import LabError, suggest
-from pipeline.files import methods_folder
-from pipeline.training.together import ALONE, Together
-
-if TYPE_CHECKING:
-    from pipeline.training.context import Context
-
-Knowledge = Literal["noise_rate", "clean_validation", "clean_labels", "extra_features"]
-"""What a method may know beyond the noisy labels; undeclared access raises."""
+from pipeline.training.context import Context, Knowledge
+from pipeline.training.gather import ALONE, Gather
 
 
 class Partners(NamedTuple):
@@ -44,14 +35,14 @@ class Batch:
         views: float32 [B, C, H, W] each, in the order of `Method.views`.
         y_noisy: int64 [B], the given labels.
         index: int64 [B], positions among the training samples, in [0, n_train).
-        together: joins what the processes have of this step.
+        gather: joins what the processes have of this step.
         partners: where the method names `partner_views`.
     """
 
     views: tuple[Tensor, ...]
     y_noisy: Tensor
     index: Tensor
-    together: Together = ALONE
+    gather: Gather = ALONE
     partners: Partners | None = None
 
     @property
@@ -69,7 +60,7 @@ class StepOutput(NamedTuple):
             method predicts no classes while it trains.
         scalars: further named scalars, averaged over the epoch and stored.
         coupled: scalar to be added to the loss, of the batch of all processes: a function of what
-            `batch.together` joined, the same on each of them.
+            `batch.gather` joined, the same on each of them.
     """
 
     loss: Tensor
@@ -174,34 +165,3 @@ class Method(nn.Module):
     def corrected_labels(self) -> Tensor | None:
         """Labels int64 [n_train] that the method itself settled on; None if it does not."""
         return None
-
-
-@cache
-def load_method(name: str) -> type[Method]:
-    """The method of `methods/NAME.py`.
-
-    Args:
-        name: file name without ending.
-
-    Returns:
-        The one Method subclass defined there.
-
-    Raises:
-        LabError: for a name without such a file.
-    """
-    known = [path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__"]
-    if name not in known:
-        raise LabError(f"unknown method {name!r}", suggest(name, known))
-    module = importlib.import_module(f"methods.{name}")
-    found = [
-        member
-        for member in vars(module).values()
-        if inspect.isclass(member)
-        and issubclass(member, Method)
-        and member.__module__ == module.__name__
-    ]
-    if len(found) != 1:
-        raise LabError(
-            f"methods/{name}.py defines {len(found)} methods", "exactly one subclass of Method"
-        )
-    return found[0]

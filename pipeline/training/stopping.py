@@ -9,7 +9,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from pipeline.errors import Interrupted
-from pipeline.training.devices import Devices
+from pipeline.training.processes import Processes
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CARRY_ON, _SAVE = 0, 1  # smaller than the number of any signal that is handled
@@ -22,13 +22,15 @@ class StopRequest:
     A second signal ends it at once, for those who cannot wait.
 
     Args:
-        devices: the processes that must agree.
+        processes: the processes that must agree.
         save_seconds: least time between two checkpoints.
         write: writes a checkpoint; called on all processes.
     """
 
-    def __init__(self, devices: Devices, save_seconds: float, write: Callable[[], None]) -> None:
-        self._devices, self._save_seconds, self._write = devices, save_seconds, write
+    def __init__(
+        self, processes: Processes, save_seconds: float, write: Callable[[], None]
+    ) -> None:
+        self._processes, self._save_seconds, self._write = processes, save_seconds, write
         self._signal = 0
         self._agreed = _CARRY_ON
         self._saved_at = time.monotonic()
@@ -54,10 +56,10 @@ class StopRequest:
 
     def save_now(self, step: int) -> bool:
         """Whether the processes agree to save after step `step` of the epoch."""
-        if self._devices.n_processes > 1 and step % _STEPS_BETWEEN_AGREEMENTS:
+        if self._processes.n_processes > 1 and step % _STEPS_BETWEEN_AGREEMENTS:
             return False
         due = time.monotonic() - self._saved_at >= self._save_seconds
-        self._agreed = self._devices.largest(self._signal or (_SAVE if due else _CARRY_ON))
+        self._agreed = self._processes.largest(self._signal or (_SAVE if due else _CARRY_ON))
         return self._agreed != _CARRY_ON
 
     def save(self) -> None:

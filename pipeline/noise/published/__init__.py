@@ -1,0 +1,1 @@
+"""Published label files: recognised by content, verified, made anew."""

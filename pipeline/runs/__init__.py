@@ -1,0 +1,1 @@
+"""What a run is: settings, inputs, key, record, and carrying it out."""

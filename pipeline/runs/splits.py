@@ -1,0 +1,179 @@
+"""The splits of a run: images as sources of views, labels on the training device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.config import Execution, RunSettings
+from pipeline.data.dataset import load_dataset
+from pipeline.data.listed import IndexedImages
+from pipeline.data.source import Labels, Pixels
+from pipeline.data.views import DeviceImages, ImageSource, channel_statistics
+from pipeline.errors import LabError, suggest
+from pipeline.identity import digest
+from pipeline.runs.inputs import Inputs
+from pipeline.runs.samples import choose_samples, provided, uncovered
+from pipeline.training.batches import Labelled
+
+_NO_TESTS = {"val", "clean_train"}
+"""Splits of a data set that are there to validate on, or that no method may learn from."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Samples on the training device; training positions are also given for the samples table."""
+
+    train: Labelled
+    validation: Labelled | None
+    test: Labelled
+    other_tests: dict[str, Labelled]
+
+
+class Opener:
+    """Opens the image sets of a run as sources of views.
+
+    Args:
+        inputs: data set and label table.
+        settings: how views are made.
+        execution: memory order and worker processes.
+        device: where batches are wanted.
+    """
+
+    def __init__(
+        self, inputs: Inputs, settings: RunSettings, execution: Execution, device: torch.device
+    ) -> None:
+        self._inputs, self._settings, self._execution = inputs, settings, execution
+        self._device = device
+        card = inputs.dataset.card
+        usual = None if card.index is None else card.index.transform
+        self._transform = settings.transform or usual
+        if settings.transform is not None and card.index is None:
+            raise LabError(
+                f"transform {settings.transform} for {card.name}, whose images lie in one array",
+                "crop_padding and flip, which say how its weak view is made",
+                "leave --transform out",
+            )
+
+    def usual(self, split: str) -> ImageSource:
+        """The images of a split, normalised as the settings say."""
+        card = self._inputs.dataset.card
+        mean, std = channel_statistics(self._settings.normalisation, (card.mean, card.std))
+        if len(mean) != card.image_shape[2]:
+            raise LabError(
+                f"normalisation {self._settings.normalisation} for {card.image_shape[2]} "
+                "channel(s)",
+                "measured, which fits every data set",
+                "--normalisation measured",
+            )
+        return self._open(split, mean, std)
+
+    def pixels(self, split: str) -> ImageSource:
+        """The images of a split with values in [0, 1], as encoders take them."""
+        n_channels = self._inputs.dataset.card.image_shape[2]
+        return self._open(split, (0.0,) * n_channels, (1.0,) * n_channels)
+
+    def digest(self, split: str) -> str:
+        """What the plain view of a split depends on."""
+        dataset, table = self._inputs
+        facts = [dataset.card.digest]
+        if self._transform is not None:
+            facts.append(self._transform)
+        if self.has_replaced_images(split):
+            facts.append(table.card.labels_digest)
+        return facts[0] if len(facts) == 1 else digest(facts)
+
+    def has_replaced_images(self, split: str) -> bool:
+        """Whether images of a split are not those of the data set, as open-set labels have it."""
+        return split == "train" and self._inputs.table.openset is not None
+
+    def size(self, split: str) -> int:
+        """Number of images of a split."""
+        return len(self._images(split))
+
+    def _open(self, split: str, mean: tuple[float, ...], std: tuple[float, ...]) -> ImageSource:
+        images, settings = self._images(split), self._settings
+        in_order = self._execution.channels_last
+        if not isinstance(images, IndexedImages):
+            return DeviceImages(
+                images, mean, std, self._device,
+                settings.crop_padding if split == "train" else 0, settings.flip, in_order,
+                settings.strong_scale,
+            )  # fmt: skip
+        # Only those who decode files pay for what decodes them.
+        from pipeline.data.decoded import DecodedImages
+        from pipeline.data.transforms import TRANSFORMS
+
+        name = str(self._transform)
+        if name not in TRANSFORMS:
+            raise LabError(f"unknown transform {name!r}", suggest(name, TRANSFORMS))
+        return DecodedImages(
+            images, TRANSFORMS[name], mean, std, self._device,
+            workers=self._execution.workers, channels_last=in_order,
+            strong_scale=settings.strong_scale,
+        )  # fmt: skip
+
+    def _images(self, split: str) -> Pixels | IndexedImages:
+        dataset, table = self._inputs
+        if split == "test":
+            return dataset.test
+        if split != "train":
+            return dataset.extra[split].images
+        if table.openset is None:
+            return dataset.train
+        images = np.array(dataset.train_images)
+        source = load_dataset(table.openset.source).train_images
+        images[table.openset.index] = source[table.openset.source_index]
+        return images
+
+
+def make_splits(inputs: Inputs, settings: RunSettings, opener: Opener,
+                device: torch.device) -> Splits:  # fmt: skip
+    """Place labels on the device, open the images and choose the validation samples.
+
+    Args:
+        inputs: data set and label table.
+        settings: validation, val_rate, down_sample and seed are read.
+        opener: of the images.
+        device: where to.
+
+    Returns:
+        The splits; validation is None where the settings ask for none. Further test splits are
+        those that the data set brings along, its own validation split aside.
+
+    Raises:
+        LabError: when the validation split would be empty or take all samples.
+    """
+    dataset, table = inputs
+    train_images = opener.usual("train")
+
+    def placed(values: Labels) -> torch.Tensor:
+        return torch.from_numpy(np.array(values, dtype=np.int64)).to(device)
+
+    def part(rows: Labels) -> Labelled:
+        clean = None if table.y_clean is None else placed(table.y_clean[rows])
+        return Labelled(train_images, placed(table.index[rows]), placed(table.y_noisy[rows]), clean)
+
+    def whole(split: str, labels: Labels) -> Labelled:
+        y = placed(labels)
+        return Labelled(opener.usual(split), torch.arange(len(y), device=device), y, y)
+
+    held_out, kept = choose_samples(table, settings)
+    validation = part(held_out) if len(held_out) else None
+    if settings.validation == "uncovered":
+        rest, clean = uncovered(dataset, table)
+        validation = Labelled(train_images, placed(rest), placed(clean), placed(clean))
+    elif settings.validation == "provided":
+        validation = whole("val", provided(dataset))
+    return Splits(
+        train=part(kept),
+        validation=validation,
+        test=whole("test", dataset.test_labels),
+        other_tests={
+            name: whole(name, split.labels)
+            for name, split in dataset.extra.items()
+            if name not in _NO_TESTS
+        },
+    )

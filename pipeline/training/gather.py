@@ -1,0 +1,79 @@
+"""What the processes have of one step, joined: with gradient, whatever the size of a share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+
+class Gather:
+    """Joins tensors of one step over the processes.
+
+    A share may be empty: the last batch of an epoch can be smaller than the number of processes.
+    Those left over go along with a sample that does not count.
+
+    Args:
+        counts: samples of each process in this step, those that count.
+        rank: of this process.
+    """
+
+    def __init__(self, counts: tuple[int, ...], rank: int = 0) -> None:
+        self._counts, self._rank = counts, rank
+
+    def rows(self, values: Tensor) -> Tensor:
+        """The rows of all processes, first those of the first one.
+
+        Args:
+            values: [B, ...], rows of this process.
+
+        Returns:
+            [B of all processes, ...]. Its gradient flows back to the process each row came from: a
+            loss of the whole that every process computes alike gets the gradient, averaged over
+            processes, that one process alone would compute.
+        """
+        if len(self._counts) == 1:
+            return values
+        return _Gathered.apply(values, self._counts, self._rank)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over the samples of all processes, without gradient.
+
+        Args:
+            values: [B], one value per sample of this process.
+
+        Returns:
+            Scalar, the same on each process.
+        """
+        if len(self._counts) == 1:
+            return values.detach().mean()
+        total = values.detach()[: self._counts[self._rank]].sum()
+        distributed.all_reduce(total)
+        return total / sum(self._counts)
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, counts: tuple[int, ...], rank: int) -> Tensor:
+        ctx.counts, ctx.rank, ctx.n_given = counts, rank, len(values)
+        own = counts[rank]
+        # Collectives want equal shapes: shares are filled up to the largest one.
+        padded = values.new_zeros((max(counts), *values.shape[1:]))
+        padded[:own] = values[:own]
+        parts = [torch.empty_like(padded) for _ in counts]
+        distributed.all_gather(parts, padded)
+        return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        total = gradients[0].contiguous()
+        distributed.all_reduce(total)
+        before, own = sum(ctx.counts[: ctx.rank]), ctx.counts[ctx.rank]
+        mine = total.new_zeros((ctx.n_given, *total.shape[1:]))
+        mine[:own] = total[before : before + own]
+        return mine, None, None
+
+
+ALONE = Gather((1,))
+"""One process: everything is there already."""

@@ -1,0 +1,203 @@
+"""What the training pass itself tells: memorisation, per-sample dynamics and softmax outputs.
+
+No extra forward pass: observers read the logits of each step.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.files import replacing, results_folder
+from pipeline.training.processes import Processes
+
+_NEVER = -1
+
+
+class Dynamics:
+    """What each training sample's predictions did over the epochs.
+
+    Predictions are those of the training pass: on augmented images, before that step's update.
+
+    Args:
+        y_noisy: int64 [N], given labels.
+        y_clean: int64 [N] or None where unknown.
+        processes: for exact sums over processes.
+    """
+
+    def __init__(self, y_noisy: Tensor, y_clean: Tensor | None, processes: Processes) -> None:
+        self._y_noisy, self._y_clean, self._processes = y_noisy, y_clean, processes
+        n, device = len(y_noisy), y_noisy.device
+        # Of the current epoch; a sample is seen by exactly one process, zeros elsewhere.
+        self._now = torch.zeros(4, n, device=device)  # prediction + 1, loss, margin, seen
+        self._totals = torch.zeros(3, n, device=device)  # loss, margin, epochs seen
+        self._last = torch.zeros(2, n, device=device)  # prediction + 1, loss
+        self._fitted = torch.zeros(n, dtype=torch.bool, device=device)
+        self._forgetting = torch.zeros(n, dtype=torch.int16, device=device)
+        self._first_fitted = torch.full((n,), _NEVER, dtype=torch.int16, device=device)
+
+    @torch.no_grad()
+    def record(self, index: Tensor, logits: Tensor) -> None:
+        """Take in one batch.
+
+        Args:
+            index: int64 [B], positions among the training samples.
+            logits: [B, K].
+        """
+        log_p = logits.detach().float().log_softmax(dim=1)
+        label = self._y_noisy[index][:, None]
+        own = log_p.gather(1, label)
+        others = log_p.scatter(1, label, -torch.inf)
+        margin = own - others.amax(dim=1, keepdim=True)
+        prediction = log_p.argmax(dim=1).float() + 1
+        self._now[:, index] = torch.stack(
+            [prediction, -own[:, 0], margin[:, 0], torch.ones_like(prediction)]
+        )
+
+    def close_epoch(self, epoch: int) -> dict[str, float | None]:
+        """Join the processes' parts, update the totals and measure the epoch.
+
+        Args:
+            epoch: from 0.
+
+        Returns:
+            train_accuracy (share predicted as the given label) and, of the samples whose labels
+            are known to be wrong or right, memorised (wrong ones predicted as given), corrected
+            (wrong ones predicted as true) and clean_fitted (right ones predicted so). None where
+            unknown, or where there are no such samples. All in [0, 1].
+        """
+        now = self._processes.sum(self._now)
+        seen = now[3] > 0
+        self._totals += torch.stack([now[1], now[2], seen.float()])
+        self._last = torch.where(seen, now[:2], self._last)
+        prediction = now[0].long() - 1
+        fitted = prediction == self._y_noisy
+        self._forgetting += (seen & self._fitted & ~fitted).to(torch.int16)
+        newly = seen & fitted & (self._first_fitted == _NEVER)
+        self._first_fitted[newly] = epoch
+        self._fitted = torch.where(seen, fitted, self._fitted)
+        self._now = torch.zeros_like(now)
+        return self._measures(prediction, seen)
+
+    def _measures(self, prediction: Tensor, seen: Tensor) -> dict[str, float | None]:
+        def share(hit: Tensor, among: Tensor) -> float | None:
+            among = among & seen
+            n = int(among.sum())
+            return float((hit & among).sum()) / n if n else None
+
+        given = prediction == self._y_noisy
+        measures = {"train_accuracy": share(given, seen)}
+        if self._y_clean is None or not bool(seen.any()):
+            return measures | dict.fromkeys(("memorised", "corrected", "clean_fitted"))
+        wrong = self._y_noisy != self._y_clean
+        return measures | {
+            "memorised": share(given, wrong),
+            "corrected": share(prediction == self._y_clean, wrong),
+            "clean_fitted": share(given, ~wrong),
+        }
+
+    def samples(self) -> dict[str, Tensor]:
+        """Per-sample statistics, each [N] on the CPU.
+
+        Returns:
+            prediction (last epoch, -1 never seen), mean_loss (nats, against the given label),
+            last_loss, mean_margin (logit of the given label less the largest other one: the
+            area under the margin of Pleiss et al. 2020),
+            forgetting (times fitted and then not), first_fitted (epoch, -1 never).
+        """
+        n_seen = self._totals[2].clamp(min=1)
+        columns = {
+            "prediction": self._last[0].long() - 1,
+            "mean_loss": self._totals[0] / n_seen,
+            "last_loss": self._last[1],
+            "mean_margin": self._totals[1] / n_seen,
+            "forgetting": self._forgetting,
+            "first_fitted": self._first_fitted,
+        }
+        return {name: column.cpu() for name, column in columns.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on in the middle of an epoch, parts of all processes joined."""
+        return {
+            "now": self._processes.sum(self._now),
+            "totals": self._totals,
+            "last": self._last,
+            "fitted": self._fitted,
+            "forgetting": self._forgetting,
+            "first_fitted": self._first_fitted,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`; the joined part of the epoch is kept by the main process."""
+        device = self._now.device
+        for name, value in state.items():
+            setattr(self, f"_{name}", value.to(device))
+        if not self._processes.is_main:
+            self._now = torch.zeros_like(self._now)
+
+
+def posterior_folder(key: str) -> Path:
+    """Where the softmax outputs of a run lie."""
+    return results_folder() / "posteriors" / key
+
+
+class Posterior:
+    """Softmax outputs of every training sample: of the last epoch, and their mean over epochs.
+
+    They are those of the training pass: on augmented images, before that step's update. The last
+    epoch's are the posterior of PMD noise (Zhang et al. 2021); their mean takes the place of the
+    average that Chen et al. (2021) draw from separate passes in evaluation mode.
+
+    Args:
+        n: number of training samples.
+        n_classes: K.
+        processes: for exact sums over processes.
+    """
+
+    def __init__(self, n: int, n_classes: int, processes: Processes) -> None:
+        self._processes = processes
+        # Of this process in the current epoch, of all in the last one, and the sum over epochs.
+        self._now, self._last, self._sum = torch.zeros(3, n, n_classes, device=processes.device)
+        self._epochs = 0
+
+    @torch.no_grad()
+    def record(self, index: Tensor, logits: Tensor) -> None:
+        """Take in the logits [B, K] of the samples at `index` [B]."""
+        self._now[index] = logits.detach().float().softmax(dim=1)
+
+    def close_epoch(self) -> None:
+        """Join the processes' parts of the epoch."""
+        self._last = self._processes.sum(self._now)
+        self._sum = self._sum + self._last
+        self._now = torch.zeros_like(self._now)
+        self._epochs += 1
+
+    def save(self, key: str) -> None:
+        """Write last.npy and mean.npy, float64 [n, K] with rows that sum to one."""
+        for name, values in (("last", self._last), ("mean", self._sum / self._epochs)):
+            exact = values.cpu().numpy().astype(np.float64)
+            with (
+                replacing(posterior_folder(key) / f"{name}.npy") as temporary,
+                temporary.open("wb") as file,
+            ):
+                np.save(file, exact / exact.sum(axis=1, keepdims=True))
+
+    def state(self) -> dict[str, Tensor | int]:
+        """Everything needed to go on in the middle of an epoch."""
+        return {
+            "now": self._processes.sum(self._now),
+            "last": self._last,
+            "sum": self._sum,
+            "epochs": self._epochs,
+        }
+
+    def load_state(self, state: dict[str, Tensor | int]) -> None:
+        """Go on from `state`; the joined part of the epoch is kept by the main process."""
+        for name, value in state.items():
+            setattr(self, f"_{name}", value)
+        if not self._processes.is_main:
+            self._now = torch.zeros_like(self._now)

@@ -1,0 +1,126 @@
+"""How weights move: the optimiser, its learning rate over the epochs, and averaged weights.
+
+Learning rates are closed-form functions of progress: no state, no count of processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.config import RunSettings
+from pipeline.training.method import Method
+
+
+def learning_rate(settings: RunSettings, progress: float) -> float:
+    """Learning rate of a step.
+
+    Args:
+        settings: lr, epochs and what the schedule needs are read.
+        progress: epochs that lie behind, fractions of the current one included.
+
+    Returns:
+        cosine: lr (1 + cos(pi epoch / epochs)) / 2, which never reaches 0 within the run;
+        exponential: lr lr_decay^epoch; step: lr lr_decay^(milestones passed); constant: lr;
+        warmup-cosine, of the progress p with warm-up W and horizon H, in epochs: lr p / W below W,
+        then lr (1 + cos(pi (p - W) / (H - W))) / 2. The others are constant within an epoch.
+    """
+    epoch = int(progress)
+    match settings.schedule:
+        case "cosine":
+            return settings.lr * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+        case "exponential":
+            return settings.lr * settings.lr_decay**epoch
+        case "step":
+            passed = sum(epoch >= milestone for milestone in settings.lr_milestones)
+            return settings.lr * settings.lr_decay**passed
+        case "constant":
+            return settings.lr
+        case "warmup-cosine":
+            warmup, horizon = settings.warmup_epochs, settings.lr_horizon or settings.epochs
+            if progress < warmup:
+                return settings.lr * progress / warmup
+            fraction = (progress - warmup) / (horizon - warmup)
+            return settings.lr * (1 + math.cos(math.pi * fraction)) / 2
+
+
+def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimizer:
+    """Optimiser over the method's parameter groups."""
+    groups = method.parameter_groups()
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(
+            groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+        )
+    return torch.optim.SGD(
+        groups,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, settings: RunSettings, progress: float
+) -> float:
+    """Set the rate of a step on all groups, times each group's `lr_factor`; return it."""
+    rate = learning_rate(settings, progress)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_factor", 1.0)
+    return rate
+
+
+_RUNNING = ("running_mean", "running_var")
+
+
+class WeightAverage:
+    """Average of a method's weights: average <- decay average + (1 - decay) weights, each step.
+
+    No correction of the start: the average begins at the weights as they are. State per training
+    sample and counters are not weights and stay out of it.
+
+    Args:
+        module: whose weights; their names and shapes must not change.
+        decay: in (0, 1).
+        buffers: whether the running statistics of batch norm are averaged too; if not, those of the
+            module are used with the averaged weights.
+    """
+
+    def __init__(self, module: nn.Module, decay: float, buffers: bool = True) -> None:
+        self._decay = decay
+        self._weights: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        if buffers:
+            self._weights += [b for name, b in module.named_buffers() if name.endswith(_RUNNING)]
+        self._averages = [weight.detach().clone() for weight in self._weights]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights after a step."""
+        torch._foreach_lerp_(self._averages, [w.detach() for w in self._weights], 1 - self._decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within the block the module has the averaged weights."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for number, weight in enumerate(self._weights):
+            weight.data, self._averages[number] = self._averages[number], weight.data
+
+    def state(self) -> list[Tensor]:
+        """The averages, in the order of the module's weights."""
+        return self._averages
+
+    def load_state(self, averages: list[Tensor]) -> None:
+        """Go on from `state`."""
+        for own, loaded in zip(self._averages, averages, strict=True):
+            own.copy_(loaded)

@@ -1,0 +1,177 @@
+"""The one door to Accelerate: device, processes, gradients, and exact sums over processes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from pipeline.errors import LabError
+from pipeline.training.gather import ALONE, Gather
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class Processes:
+    """The processes of this program, one process each.
+
+    Args:
+        precision: `fp32`, `bf16` or `fp16`; one program uses one precision.
+
+    Raises:
+        LabError: when the program already runs in another precision.
+    """
+
+    def __init__(self, precision: str = "fp32") -> None:
+        try:
+            self._accelerator = Accelerator(
+                cpu=not torch.cuda.is_available(),
+                mixed_precision="no" if precision == "fp32" else precision,
+                # Buffers hold per-sample state of a method; the loop averages the running
+                # statistics of batch norm itself.
+                kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+            )
+        except ValueError as failure:
+            raise LabError(
+                f"precision {precision} after another one in the same program",
+                "one precision per grid",
+                "start the runs of each precision by themselves",
+            ) from failure
+        self.device = self._accelerator.device
+        self.rank = self._accelerator.process_index
+        self.n_processes = self._accelerator.num_processes
+        self.is_main = self._accelerator.is_main_process
+
+    @property
+    def kind(self) -> str:
+        """Name of the device, such as `cpu` or the name of the GPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return self.device.type
+
+    def connect(self, module: nn.Module) -> nn.Module:
+        """The module to train: mixed precision applied and gradients averaged over processes."""
+        with warnings.catch_warnings():
+            # Accelerate 1.15 cannot pass the successor of `broadcast_buffers` on yet.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            return self._accelerator.prepare_model(module)
+
+    def connect_optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """The optimiser to step: skips steps whose fp16 gradients overflowed."""
+        return self._accelerator.prepare_optimizer(optimizer)
+
+    def synchronised(self, module: Module) -> Module:
+        """The module with batch norm over the global batch, where the processes can do that."""
+        if self.n_processes > 1 and self.device.type == "cuda":
+            # Not only a module of the same kind: the same object, its layers exchanged, unless it
+            # is itself a batch norm.
+            nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        return module
+
+    def average_running_statistics(self, module: nn.Module) -> None:
+        """Average the running statistics of batch norm over processes, in place."""
+        if self.n_processes == 1:
+            return
+        for name, buffer in module.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                buffer.copy_(self.sum(buffer.clone()) / self.n_processes)
+
+    def backward(self, loss: Tensor, idle: Iterable[nn.Parameter] = ()) -> None:
+        """Backward pass; gradients are averaged over processes.
+
+        Args:
+            loss: scalar.
+            idle: parameters to be trained on which the loss does not depend; they get no gradient.
+        """
+        unused = list(idle) if self.n_processes > 1 else []
+        # Several processes wait for a gradient of every parameter: zero will do.
+        zeros = [0 * parameter.sum() for parameter in unused]
+        self._accelerator.backward(sum(zeros, start=loss))
+        for parameter in unused:
+            # With a zero gradient an optimiser would count a step.
+            parameter.grad = None
+
+    def clip_gradients(self, groups: Iterable[Iterable[nn.Parameter]], norm: float) -> None:
+        """Scale the averaged gradient of each group to an L2 norm of at most `norm`."""
+        self._accelerator.unscale_gradients()
+        for group in groups:
+            nn.utils.clip_grad_norm_(group, norm)
+
+    def share(self, n: int) -> Tensor:
+        """Which of `n` samples this process works on: int64, ascending."""
+        return torch.arange(self.rank, n, self.n_processes, device=self.device)
+
+    def gather(self, n: int) -> Gather:
+        """What joins the processes in a step over `n` samples, shared out by rank."""
+        if self.n_processes == 1:
+            return ALONE
+        counts = tuple(len(range(rank, n, self.n_processes)) for rank in range(self.n_processes))
+        return Gather(counts, self.rank)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Sum over processes, the same on each."""
+        if self.n_processes == 1:
+            return value
+        return self._accelerator.reduce(value, reduction="sum")
+
+    def from_main(self, make: Callable[[], Tensor], like: Tensor) -> Tensor:
+        """What the main process makes, on all processes.
+
+        Args:
+            make: called on the main process only.
+            like: a tensor of the shape and type to expect.
+        """
+        return self.sum(make().to(like) if self.is_main else torch.zeros_like(like))
+
+    def largest(self, value: int) -> int:
+        """Largest of one integer per process: how processes agree on a request."""
+        if self.n_processes == 1:
+            return value
+        return int(self._accelerator.gather(torch.tensor([value], device=self.device)).max())
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self._accelerator.wait_for_everyone()
+
+    def scaler_state(self) -> dict[str, object]:
+        """State of the fp16 gradient scaler; empty in other precisions."""
+        scaler = self._accelerator.scaler
+        return dict(scaler.state_dict()) if scaler is not None else {}
+
+    def load_scaler_state(self, state: dict[str, object]) -> None:
+        """Restore the fp16 gradient scaler."""
+        if state and self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(state)
+
+    def seed(self, seed: int) -> None:
+        """Seed torch's global stream of this process's device.
+
+        `torch.manual_seed` seeds every device, at a cost that small networks notice.
+        """
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def release(self) -> None:
+        """Forget the run's module and optimiser, so that the next run of a grid starts clean."""
+        self._accelerator.free_memory()
+
+
+def set_determinism(level: str) -> None:
+    """Apply a determinism level: `off`, `warn` or `error`.
+
+    On CUDA, `warn` and `error` also need the cuBLAS workspace setting, which must be in the
+    environment before the first CUDA call.
+    """
+    if level != "off":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(level != "off", warn_only=level == "warn")
+    torch.backends.cudnn.benchmark = level == "off"
+    # Reduced-precision matrix products would make "fp32" mean something else on newer GPUs.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False

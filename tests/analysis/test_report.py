@@ -1,0 +1,153 @@
+"""The report is self-contained and deterministic, and its numbers are those of the store."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+from support.results_builder import add_run
+
+from analysis.curves import mean_curves
+from analysis.report import write_report
+from pipeline.errors import LabError
+from pipeline.results.store import Store
+from pipeline.results.view import Results, results, write_view
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two methods on two noises with two seeds, a diverged run, and a set without clean labels."""
+    store = Store(tmp_path / "store")
+    for noise in ("pair", "sym"):
+        for seed in (0, 1):
+            for variant, gain in (("ce", 0.0), ("dal", 0.1)):
+                add_run(
+                    store,
+                    (0.8 + gain, 0.6 + gain + 0.1 * seed),
+                    variant=variant,
+                    noise=noise,
+                    seed=seed,
+                    curves={
+                        "memorised": [0.1, 0.3 + 0.2 * seed],
+                        "val_noisy_accuracy": [0.5, 0.4],
+                    },
+                )
+    add_run(store, (0.2,), noise="sym", seed=2, status="diverged", status_detail="loss <nan>")
+    add_run(store, (0.5,), dataset="web", noise="given", noise_card=None, realised_rate=None)
+    return store
+
+
+def read(store: Store) -> Results:
+    return Results(store.runs(), store.epochs())
+
+
+class Tags(HTMLParser):
+    """Collects what a page refers to, and whether its tags are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note references, and tags that have to be closed."""
+        self.references += [value or "" for name, value in attrs if name in {"src", "href"}]
+        if tag not in {"meta", "img"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Refuse a tag closed out of order."""
+        assert self.open.pop() == tag
+
+
+def test_report_refers_to_nothing_outside(store: Store, tmp_path: Path) -> None:
+    write_report(read(store), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.open
+    assert all(reference.startswith(("data:", "#")) for reference in tags.references)
+    pictures = [r for r in tags.references if r.startswith("data:image/svg+xml")]
+    # Curves and matrix of two noises; the set without clean labels has curves only.
+    assert len(pictures) == 5
+    assert "<script" not in page
+    assert "url(" not in page
+    assert "loss &lt;nan&gt;" in page
+
+
+def test_report_from_store_and_view_is_the_same_twice(store: Store, tmp_path: Path) -> None:
+    keys = store.runs().collect()["key"]
+    write_view(keys, tmp_path / "view", store)
+    for name, source in (
+        ("a", read(store)),
+        ("b", results([tmp_path / "view"])),
+        ("c", results([tmp_path / "view"])),
+    ):
+        write_report(source, tmp_path / name)
+    for file in ("report.html", "metrics.json", "curves.csv"):
+        contents = {(tmp_path / name / file).read_bytes() for name in ("a", "b", "c")}
+        assert len(contents) == 1
+
+
+def test_numbers_of_the_report(store: Store, tmp_path: Path) -> None:
+    write_report(read(store), tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["digits"]["sym"]["ce"] == {
+        "last": 0.65,
+        "last10": 0.725,
+        "best-noisy-val": 0.8,
+        "oracle": 0.8,
+        "memorised": 0.4,
+        "n": 2,
+        "diverged": 1,
+    }
+    assert metrics["web"]["given"]["ce"]["memorised"] is None
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    row = re.search(r"<td>dal</td>\s*<td>75.0 ± 7.1</td>.*?</tr>", page, re.DOTALL)
+    assert row
+    assert "+15.0" in row.group()  # oracle 90 less last 75
+    assert "realised rate unknown" in page
+
+
+def test_curves_are_means_over_finished_seeds(store: Store, tmp_path: Path) -> None:
+    write_report(read(store), tmp_path)
+    curves = pl.read_csv(tmp_path / "curves.csv")
+    end = curves.row(
+        by_predicate=(pl.col("noise") == "sym")
+        & (pl.col("method") == "ce")
+        & (pl.col("epoch") == 1),
+        named=True,
+    )
+    assert end["n"] == 2
+    assert end["test_accuracy"] == pytest.approx(0.65)
+    assert end["test_accuracy_std"] == pytest.approx(0.070711, abs=1e-6)
+    assert end["memorised"] == pytest.approx(0.4)
+    assert curves.height == mean_curves(read(store)).height == 9
+
+
+def test_report_without_runs_says_so(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no runs"):
+        write_report(read(Store(tmp_path / "empty")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_report_of_diverged_runs_only(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    add_run(store, (), status="diverged", status_detail="loss is nan in epoch 0")
+    write_report(read(store), tmp_path / "out")
+    assert "loss is nan" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_averaged_weights_have_rows_of_their_own(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    curves = {"memorised": [0.3], "averaged_test_accuracy": [0.75]}
+    add_run(store, (0.6,), variant="sln", settings={"averaging": 0.9}, curves=curves)
+    write_report(read(store), tmp_path / "report")
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    found = metrics["digits"]["sym"]
+    assert (found["sln"]["last"], found["sln"]["memorised"]) == (0.6, 0.3)
+    assert (found["sln (averaged)"]["last"], found["sln (averaged)"]["memorised"]) == (0.75, None)

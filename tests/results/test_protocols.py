@@ -1,0 +1,100 @@
+"""Protocols on epochs made by hand, with answers known by hand."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import polars as pl
+import pytest
+from support.results_builder import epoch_rows
+
+from pipeline.results.conform import conform
+from pipeline.results.protocols import PROTOCOLS, Name, choose
+
+TWELVE = [0.1, 0.2, 0.9, 0.4, 0.5, 0.6, 0.7, 0.7, 0.7, 0.7, 0.7, 0.6]
+
+
+def epochs_of(**runs: pl.DataFrame) -> pl.LazyFrame:
+    return pl.concat([conform(rows, "epochs") for rows in runs.values()]).lazy()
+
+
+def chosen(epochs: pl.LazyFrame, name: Name, metric: str = "test_accuracy") -> dict[str, object]:
+    rows = choose(epochs, PROTOCOLS[name], metric).select("key", "epoch", "value").collect().rows()
+    return {key: (epoch, value) for key, epoch, value in rows}
+
+
+def test_every_name_has_a_rule() -> None:
+    assert set(get_args(Name)) == set(PROTOCOLS)
+
+
+@pytest.mark.parametrize(
+    ("name", "long", "short"),
+    [
+        ("last", (11, 0.6), (1, 0.3)),
+        # Epochs 2 to 11, and all there are of a run shorter than ten epochs.
+        ("last10", (11, 0.65), (1, 0.25)),
+        ("oracle", (2, 0.9), (1, 0.3)),
+    ],
+)
+def test_protocols_without_validation(
+    name: Name, long: tuple[int, float], short: tuple[int, float]
+) -> None:
+    epochs = epochs_of(a=epoch_rows("a", TWELVE), b=epoch_rows("b", [0.2, 0.3]))
+    assert chosen(epochs, name) == {"a": pytest.approx(long), "b": pytest.approx(short)}
+
+
+def test_best_validation_epoch_is_reported_on_test_and_the_earliest_of_equals() -> None:
+    epochs = epochs_of(
+        a=epoch_rows(
+            "a",
+            [0.1, 0.2, 0.3, 0.4],
+            val_noisy_accuracy=[0.5, 0.6, 0.6, 0.1],
+            val_clean_accuracy=[None, 0.2, None, 0.9],
+        )
+    )
+    assert chosen(epochs, "best-noisy-val") == {"a": (1, 0.2)}
+    assert chosen(epochs, "best-clean-val") == {"a": (3, 0.4)}
+    assert chosen(epochs, "oracle") == {"a": (3, 0.4)}
+
+
+def test_metric_is_read_at_the_epoch_of_the_criterion() -> None:
+    epochs = epochs_of(a=epoch_rows("a", [0.1, 0.8, 0.3], memorised=[0.0, 0.25, 0.5]))
+    assert chosen(epochs, "oracle", "memorised") == {"a": (1, 0.25)}
+    assert chosen(epochs, "last", "memorised") == {"a": (2, 0.5)}
+
+
+def test_runs_without_the_criterion_or_the_metric_are_left_out() -> None:
+    epochs = epochs_of(
+        a=epoch_rows("a", [0.1, 0.2], val_noisy_accuracy=[0.5, 0.4]), b=epoch_rows("b", [0.3])
+    )
+    assert chosen(epochs, "best-noisy-val") == {"a": (0, 0.1)}
+    assert chosen(epochs, "last", "memorised") == {}
+    assert chosen(epochs.filter(epoch=99), "last") == {}
+
+
+def test_order_of_the_rows_does_not_matter() -> None:
+    epochs = epochs_of(a=epoch_rows("a", TWELVE), b=epoch_rows("b", [0.2, 0.3]))
+    shuffled = epochs.collect().sample(fraction=1.0, shuffle=True, seed=3).lazy()
+    for name in ("last", "last10", "oracle"):
+        assert chosen(shuffled, name) == {
+            key: pytest.approx(value) for key, value in chosen(epochs, name).items()
+        }
+
+
+def test_averaged_weights_choose_their_own_epoch() -> None:
+    epochs = epochs_of(
+        a=epoch_rows(
+            "a",
+            [0.1, 0.9, 0.3],
+            val_noisy_accuracy=[0.5, 0.6, 0.4],
+            averaged_test_accuracy=[0.2, 0.7, 0.8],
+            averaged_val_noisy_accuracy=[0.1, 0.2, 0.3],
+        )
+    )
+    metric = "averaged_test_accuracy"
+    assert chosen(epochs, "best-noisy-val", metric) == {"a": (2, 0.8)}
+    assert chosen(epochs, "best-noisy-val") == {"a": (1, 0.9)}
+    assert chosen(epochs, "oracle", metric) == {"a": (2, 0.8)}
+    assert chosen(epochs, "oracle") == {"a": (1, 0.9)}
+    assert chosen(epochs, "last", metric) == {"a": (2, 0.8)}
+    assert chosen(epochs, "last10", metric) == {"a": (2, pytest.approx(1.7 / 3))}

@@ -1,0 +1,99 @@
+"""The MLflow view: complete while it works, off at the first failure, rebuilt from the store."""
+
+import json
+
+import pytest
+from mlflow import MlflowClient
+from support.runs import numbers, row, run, stop_at_step
+
+from pipeline.errors import Interrupted
+from pipeline.results import tracker
+from pipeline.results.tracker import rebuild
+
+
+def shown(dataset="digits"):
+    client = MlflowClient(tracker.tracking_uri())
+    experiment = client.get_experiment_by_name(dataset)
+    return client, client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+def picture(client, found):
+    """What the view shows of a run, without what a rebuild cannot know."""
+    history = {
+        name: [(m.step, m.value) for m in client.get_metric_history(found.info.run_id, name)]
+        for name in found.data.metrics
+    }
+    artifacts = {item.path for item in client.list_artifacts(found.info.run_id)}
+    return found.data.params, history, artifacts, found.info.status
+
+
+def test_a_live_run_is_shown_whole_and_rebuilt_the_same(lab):
+    key = run(execution={"tracking": True, "group": "sweep"}).key
+    client, runs = shown()
+    live = picture(client, runs[0])
+    params, history, artifacts, status = live
+    settings = json.loads(row(key)["settings"])
+    assert params["loss"] == "ce"
+    assert params["epochs"] == str(settings["epochs"])
+    epochs, _ = numbers(key)
+    assert [value for _, value in history["memorised"]] == epochs["memorised"].to_list()
+    assert artifacts == {"curves.svg", "confusion.svg", "settings.yaml"}
+    assert status == "FINISHED"
+    tags = runs[0].data.tags
+    assert (tags["key"], tags["sweep"], tags["noise"]) == (key, "sweep", "symmetric-40")
+    assert tags["git_commit"] == row(key)["git_commit"]
+
+    (lab / "mlflow.db").unlink()
+    rebuild()
+    client, runs = shown()
+    assert len(runs) == 1
+    assert picture(client, runs[0]) == live
+    rebuild()  # idempotent
+    assert len(shown()[1]) == 1
+
+
+def test_a_tracker_that_fails_is_switched_off_and_the_run_goes_on(lab, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    key = run(epochs=1, execution={"tracking": True}).key
+    assert row(key)["status"] == "done"
+    note = capsys.readouterr().err
+    assert note.count("MLflow view off") == 1
+    assert "rebuild" in note
+
+
+def test_a_view_broken_off_in_the_middle_is_completed(lab, monkeypatch):
+    def fail(*arguments):
+        raise ConnectionError("gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(tracker, "_complete", fail)
+        key = run(execution={"tracking": True, "group": "mine"}).key
+    rebuild()
+    client, runs = shown()
+    assert [found.data.tags["key"] for found in runs] == [key]
+    assert runs[0].data.tags["sweep"] == "mine"
+    assert len(client.get_metric_history(runs[0].info.run_id, "test_accuracy")) == 2
+
+
+def test_a_resumed_run_is_one_run_in_the_view_with_all_its_epochs(lab, monkeypatch):
+    with monkeypatch.context() as stopping:
+        stop_at_step(stopping, 30)
+        with pytest.raises(Interrupted):
+            run(execution={"tracking": True})
+    key = run(execution={"tracking": True}).key
+    client, runs = shown()
+    assert [found.data.tags["key"] for found in runs] == [key]
+    assert runs[0].info.status == "FINISHED"
+    history = client.get_metric_history(runs[0].info.run_id, "test_accuracy")
+    assert [m.value for m in history] == numbers(key)[0]["test_accuracy"].to_list()
+
+
+def test_nothing_is_shown_without_tracking(lab):
+    run(epochs=1)
+    assert not (lab / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+def test_every_ending_has_a_status_in_the_view(status):
+    assert tracker._STATUS[status] == "FAILED"

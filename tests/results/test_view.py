@@ -1,0 +1,119 @@
+"""A view is a deterministic extract of the store, and reads like the store."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import polars as pl
+import pytest
+from support.results_builder import add_run, run_row
+
+from pipeline.errors import LabError
+from pipeline.results import provenance as provenance_module
+from pipeline.results.compaction import compact
+from pipeline.results.provenance import provenance
+from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
+from pipeline.results.store import Store
+from pipeline.results.view import read_views, results, write_view
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_view_is_the_same_whoever_made_the_runs_and_when(store: Store, tmp_path: Path) -> None:
+    keys = [add_run(store, seed=seed) for seed in (2, 0, 1)]
+    keys.append(add_run(store, (), seed=3, status="diverged"))
+    write_view(keys, tmp_path / "a", store)
+    compact(store)
+    write_view(reversed(keys), tmp_path / "b", store)
+    elsewhere = Store(tmp_path / "elsewhere")
+    for seed in range(3):
+        add_run(elsewhere, seed=seed, host="another", seconds=99.0, git_commit="f" * 40)
+    add_run(elsewhere, (), seed=3, status="diverged", device="cuda")
+    add_run(elsewhere, seed=4)
+    write_view(keys, tmp_path / "c", elsewhere)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+def test_view_holds_all_but_the_cost(store: Store, tmp_path: Path) -> None:
+    keys = [add_run(store, seed=seed) for seed in range(2)]
+    keys.append(add_run(store, (), seed=2, status="diverged"))
+    write_view(keys, tmp_path / "view", store)
+    runs, epochs = (table.collect() for table in results([tmp_path / "view"]))
+    for frame, columns, stored in (
+        (runs, RUN_COLUMNS, store.runs()),
+        (epochs, EPOCH_COLUMNS, store.epochs()),
+    ):
+        kept = [name for name, column in columns.items() if not column.cost]
+        assert frame.columns == kept
+        order = ["key", "epoch"] if "epoch" in kept else ["key"]
+        assert frame.sort(order).equals(stored.select(kept).sort(order).collect())
+    assert not {"host", "seconds", "started_at", "git_commit"} & set(runs.columns)
+    assert runs["seed"].is_sorted()
+
+
+def test_runs_in_several_views_count_once(store: Store, tmp_path: Path) -> None:
+    keys = [add_run(store, seed=seed) for seed in range(3)]
+    write_view(keys[:2], tmp_path / "a", store)
+    write_view(keys[1:], tmp_path / "b", store)
+    both = read_views([tmp_path / "a", tmp_path / "b"])
+    assert sorted(both.runs.collect()["key"]) == sorted(keys)
+    assert both.epochs.collect().height == 9
+
+
+def test_view_of_a_grid_that_has_not_ended_is_refused(store: Store, tmp_path: Path) -> None:
+    key = add_run(store)
+    store.write_run(run_row(seed=1, status="running"))
+    running = run_row(seed=1)["key"]
+    with pytest.raises(LabError, match=f"1 of 2 runs have no result, such as {running}"):
+        write_view([key, running], tmp_path / "view", store)
+    assert not (tmp_path / "view").exists()
+
+
+def test_views_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no view at"):
+        results([tmp_path / "missing"])
+    (tmp_path / "text").write_text("no Parquet")
+    with pytest.raises(LabError, match="text is no view"):
+        results([tmp_path / "text"])
+    pl.DataFrame({"x": [1]}).write_parquet(tmp_path / "other")
+    with pytest.raises(LabError, match="other is no view"):
+        results([tmp_path / "other"])
+
+
+def test_without_views_the_store_is_read(store: Store) -> None:
+    key = add_run(store)
+    assert results(store=store).runs.collect()["key"].to_list() == [key]
+
+
+def test_provenance_fits_the_runs_table(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LNL_IMAGE_DIGEST", "sha256:1")
+    monkeypatch.setattr("sys.argv", ["/somewhere/robust_loss.py", "--loss", "a b"])
+    columns = provenance()
+    assert columns["image_digest"] == "sha256:1"
+    assert columns["command"] == "robust_loss.py --loss 'a b'"
+    store.write_run(run_row() | columns)
+    assert store.runs().collect()["torch_version"].item() == columns["torch_version"]
+
+
+def test_provenance_tells_a_clean_checkout_from_a_changed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "pipeline" / "__init__.py"
+    code.parent.mkdir()
+    code.write_text("")
+    monkeypatch.setattr(provenance_module.pipeline, "__file__", str(code))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance()["git_commit"] is None
+    assert provenance()["git_dirty"] is None
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "code"]):
+        subprocess.run(["git", "-C", tmp_path, *arguments], check=True)
+    assert provenance()["git_dirty"] is False
+    assert len(str(provenance()["git_commit"])) == 40
+    code.write_text("changed = True")
+    assert provenance()["git_dirty"] is True

@@ -1,0 +1,58 @@
+"""Tiny runs for tests: one call trains the handwritten digits for an epoch or two."""
+
+import os
+import signal
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.config import Execution, read_params
+from pipeline.results.store import Store
+from pipeline.runs.encoders import prepare_encoder_inputs
+from pipeline.runs.inputs import prepare_data, prepare_labels
+from pipeline.runs.methods import load_method
+from pipeline.runs.pretraining import carry_out
+from pipeline.runs.run import Outcome
+from pipeline.runs.settings import pinned, resolve
+from pipeline.training import loop
+from pipeline.training.processes import Processes
+
+QUIET = {"tracking": False}
+
+
+def run(method: str = "robust_loss", execution: dict | None = None, **settings) -> Outcome:
+    """Prepare what is missing and carry out one run in this process."""
+    params = read_params()
+    loaded = load_method(method)
+    resolved = resolve(loaded, pinned(loaded, params) | settings, params)
+    prepare_data(resolved.settings.dataset, params)
+    prepare_labels(resolved.settings.dataset, resolved.settings.noise, params)
+    how = Execution(**(QUIET | (execution or {})))
+    prepare_encoder_inputs(resolved.settings, params)
+    return carry_out(loaded, resolved, how, params, Processes())
+
+
+def numbers(key: str, store: Path | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Epochs and samples of a stored run, without what it cost."""
+    source = Store(store)
+    epochs = source.epochs([key]).drop("seconds").sort("epoch").collect()
+    return epochs, source.samples([key]).sort("index").collect()
+
+
+def row(key: str) -> dict:
+    """The stored row of a run."""
+    return Store().run(key) or {}
+
+
+def stop_at_step(monkeypatch, number):
+    """Send SIGTERM to this process before the given step; returns a list with one item a step."""
+    steps, original = [], loop._step
+
+    def stopping(*arguments):
+        steps.append(None)
+        if len(steps) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "_step", stopping)
+    return steps

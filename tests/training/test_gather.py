@@ -1,0 +1,46 @@
+"""Losses over the batch of all processes: value and gradient of one process alone."""
+
+import pytest
+import torch
+from support.two_processes import on_processes
+
+from pipeline.training.gather import ALONE, Gather
+
+ROWS = torch.sin(torch.arange(5 * 3.0)).view(5, 3)
+WEIGHT = torch.cos(torch.arange(3 * 2.0)).view(3, 2)
+
+
+def coupled_loss(z):
+    """Every row meets every other one."""
+    return (torch.cdist(z, z) ** 2).mean() + (z.mean(dim=0) ** 3).sum()
+
+
+def step(rank, rows, n_processes):
+    """Loss and gradient of the weight as data-parallel training averages it."""
+    counts = tuple(len(rows[r::n_processes]) for r in range(n_processes))
+    gather = Gather(counts, rank)
+    weight = WEIGHT.clone().requires_grad_()
+    # A process without a sample of its own goes along with one that does not count.
+    mine = rows[rank::n_processes] if counts[rank] else rows[:1]
+    loss = coupled_loss(gather.rows(mine @ weight))
+    loss.backward()
+    gradient = weight.grad
+    torch.distributed.all_reduce(gradient)
+    return loss.detach(), gradient / n_processes, gather.mean(mine[:, 0])
+
+
+@pytest.mark.parametrize("n_rows", [4, 5, 1])
+def test_two_processes_get_the_loss_and_gradient_of_one(n_rows):
+    rows = ROWS[:n_rows]
+    weight = WEIGHT.clone().requires_grad_()
+    expected = coupled_loss(rows @ weight)
+    expected.backward()
+    for loss, gradient, mean in on_processes(2, step, rows, 2):
+        torch.testing.assert_close(loss, expected.detach())
+        torch.testing.assert_close(gradient, weight.grad)
+        torch.testing.assert_close(mean, rows[:, 0].mean())
+
+
+def test_one_process_has_everything_already():
+    assert ALONE.gather(ROWS) is ROWS
+    assert ALONE.mean(ROWS[:, 0]) == ROWS[:, 0].mean()

@@ -1,0 +1,148 @@
+"""Schedules, backbones, dynamics and knowledge, each by itself."""
+
+import numpy as np
+import pytest
+import torch
+from support.filled_weights import filled
+from support.paths import REFERENCES
+
+from pipeline.backbones import make_backbone
+from pipeline.config import RunSettings
+from pipeline.errors import LabError
+from pipeline.training.context import Context
+from pipeline.training.observers import Dynamics
+from pipeline.training.optimisation import learning_rate
+from pipeline.training.processes import Processes
+
+
+def test_learning_rates_of_the_published_schedules():
+    # DAL: cosine over 150 epochs from 0.01, and 0.4 * 0.97^i over 250.
+    cosine = RunSettings(lr=0.01, epochs=150, schedule="cosine")
+    assert learning_rate(cosine, 0) == 0.01
+    assert learning_rate(cosine, 149) == pytest.approx(1.0966e-6, rel=1e-4)
+    falling = RunSettings(lr=0.4, lr_decay=0.97, epochs=250, schedule="exponential")
+    assert learning_rate(falling, 249) == pytest.approx(2.0334e-4, rel=1e-4)
+    steps = RunSettings(lr=1.0, lr_decay=0.1, lr_milestones=(2, 4), schedule="step")
+    assert [learning_rate(steps, e) for e in range(5)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    assert learning_rate(RunSettings(lr=0.3, schedule="constant"), 99) == 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("resnet18", "resnet18_reference"), ("wrn28-2", "wrn28_2_reference")]
+)
+def test_networks_equal_the_reference(name, file):
+    """Output of the authors' networks on weights filled by rule (tests/data)."""
+    reference = np.load(REFERENCES / f"{file}.npz")
+    network = make_backbone(name, 10, 3)
+    state = network.state_dict()
+    assert list(state) == reference["state_keys"].tolist()
+    shapes = [value.shape for value in state.values()]
+    network.load_state_dict(filled(state, shapes, reference["seed"]))
+    network.eval()
+    with torch.no_grad():
+        features = network.features(torch.from_numpy(reference["input"]))
+        out = network.linear(features)
+    found = {"out": out, "feat": features}
+    for part in set(found) & set(reference):
+        expected = reference[part]
+        np.testing.assert_allclose(found[part], expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "parameters"),
+    [
+        ("resnet18", 10, 11_173_962),
+        ("resnet18", 100, 11_220_132),
+        ("resnet34", 100, 21_328_292),
+        ("wrn28-2", 10, 1_469_642),
+        ("wrn28-2", 100, 1_481_252),
+        ("timm/resnet50.tv_in1k", 14, 23_536_718),
+    ],
+)
+def test_parameter_counts(name, classes, parameters):
+    network = make_backbone(name, classes, 3)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("small-cnn", 8), ("resnet34", 32), ("timm/resnet10t", 64)]
+)
+def test_backbones_give_logits(name, size):
+    network = make_backbone(name, 7, 3)
+    assert network(torch.zeros(2, 3, size, size)).shape == (2, 7)
+
+
+def test_an_unknown_backbone_is_answered_with_the_nearest():
+    with pytest.raises(LabError, match="did you mean 'resnet18'"):
+        make_backbone("resnet81", 10, 3)
+    with pytest.raises(LabError, match="did you mean 'resnet50'"):
+        make_backbone("timm/resnet05", 10, 3)
+
+
+def one_hot(classes):
+    return 5.0 * torch.nn.functional.one_hot(torch.tensor(classes), 3).float()
+
+
+def test_dynamics_on_a_hand_made_course():
+    y_noisy, y_clean = torch.tensor([0, 1, 2, 0]), torch.tensor([0, 1, 0, 1])
+    dynamics = Dynamics(y_noisy, y_clean, Processes())
+    everyone = torch.arange(4)
+    dynamics.record(everyone, one_hot([0, 2, 0, 1]))  # sample 3 and 2: predicted as true
+    first = dynamics.close_epoch(0)
+    dynamics.record(everyone[:2], one_hot([1, 1]))  # in two batches; sample 0 is forgotten
+    dynamics.record(everyone[2:], one_hot([2, 1]))  # sample 2: memorised
+    second = dynamics.close_epoch(1)
+    assert first == {
+        "train_accuracy": 0.25,
+        "memorised": 0.0,
+        "corrected": 1.0,
+        "clean_fitted": 0.5,
+    }
+    assert second == {
+        "train_accuracy": 0.5,
+        "memorised": 0.5,
+        "corrected": 0.5,
+        "clean_fitted": 0.5,
+    }
+    samples = dynamics.samples()
+    assert samples["prediction"].tolist() == [1, 1, 2, 1]
+    assert samples["forgetting"].tolist() == [1, 0, 0, 0]
+    assert samples["first_fitted"].tolist() == [0, 1, 1, -1]
+    assert samples["mean_margin"].tolist() == pytest.approx([0, 0, 0, -5], abs=1e-5)
+    fitted, missed = np.log(1 + 2 * np.exp(-5)), 5 + np.log(1 + 2 * np.exp(-5))
+    assert samples["mean_loss"][0] == pytest.approx((fitted + missed) / 2)
+    assert samples["last_loss"][3] == pytest.approx(missed)
+
+
+def test_dynamics_without_clean_labels_say_nothing_of_memorisation():
+    dynamics = Dynamics(torch.tensor([0, 1]), None, Processes())
+    dynamics.record(torch.tensor([0, 1]), one_hot([0, 0]))
+    measures = dynamics.close_epoch(0)
+    assert measures == {
+        "train_accuracy": 0.5, "memorised": None, "corrected": None, "clean_fitted": None,
+    }  # fmt: skip
+
+
+def context(knows, y_clean):
+    return Context(
+        method="m", knows=frozenset(knows), y_noisy=torch.tensor([0, 1, 1, 2]), y_clean=y_clean,
+        n_classes=4, n_epochs=10, seed=0, predict_pass=lambda: torch.empty(0), epoch=5,
+    )  # fmt: skip
+
+
+def test_a_method_knows_only_what_it_declares():
+    clean = torch.tensor([0, 1, 2, 2])
+    assert context({"noise_rate"}, clean).true_noise_rate() == 0.25
+    with pytest.raises(LabError, match="without declaring it"):
+        context(set(), clean).true_noise_rate()
+    with pytest.raises(LabError, match="without declaring it"):
+        context({"noise_rate"}, clean).clean_labels()
+    with pytest.raises(LabError, match="no clean counterpart"):
+        context({"clean_labels"}, None).clean_labels()
+
+
+def test_what_every_method_may_ask():
+    free = context(set(), None)
+    assert free.progress == 0.5
+    assert free.label_counts.tolist() == [1, 2, 1, 0]
+    assert free.method_seed("a") != free.method_seed("b")
