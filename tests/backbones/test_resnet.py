@@ -1,6 +1,6 @@
 """Residual networks of the LRA-Diffusion code, on weights filled by rule (tests/filled_weights).
 
-tests/data/lra_resnet34_reference.npz and simclr_resnet50_reference.npz: state_keys, state_shapes,
+reference/lra_resnet34_reference.npz and simclr_resnet50_reference.npz: state_keys, state_shapes,
 seed, input [2, 3, 32, 32] and out: 512 outputs, and features of length one [2, 2048].
 """
 

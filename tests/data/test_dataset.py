@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pipeline.data.arrays import pixel_statistics
 from pipeline.data.data_spec import BUILT_IN, DataSpec
-from pipeline.data.dataset import DataCard, Dataset
+from pipeline.data.dataset import DataCard, Dataset, load_dataset, prepare_dataset
 from pipeline.data.readers import digits
 from pipeline.errors import LabError
 from pipeline.files import replacing_folder

@@ -13,7 +13,7 @@ from support.large_data_files import POOL, write_clothing, write_list, write_web
 
 from pipeline.config import Params
 from pipeline.data.data_spec import DataSpec
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
 from pipeline.data.decoded import DecodedImages
 from pipeline.data.image_files import resize_copies
 from pipeline.data.transforms import TRANSFORMS, Resize

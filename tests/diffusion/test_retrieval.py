@@ -1,6 +1,6 @@
 """Labels drawn from neighbours, against the official code (snapshot 231e587, torch 2.15, CPU).
 
-tests/data/lra_knn_reference.npz: prior [N, D] with prior_labels, query [M, D] with query_labels,
+reference/lra_knn_reference.npz: prior [N, D] with prior_labels, query [M, D] with query_labels,
 k, recorded position -> knn_index, knn_dist, sampled_label, weight, mean_label; the case precomputed
 holds labels of the k + 1 nearest points of every point.
 """

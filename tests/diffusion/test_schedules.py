@@ -1,6 +1,6 @@
 """Noise schedules against the official code's tables (snapshot 231e587, torch 2.15, CPU).
 
-tests/data/lra_schedules_reference.npz, float32 [1000] unless said: T1000.<name>.betas;
+reference/lra_schedules_reference.npz, float32 [1000] unless said: T1000.<name>.betas;
 cosine.<table>; ddim10.* and ddim20.* [10] and [20] with sigmas for eta 0.5 (eta5) and 1 (eta10);
 timesteps.<spacing><S>, int64.
 """

@@ -1,13 +1,13 @@
 """Reference vectors of the losses of RRR, and inputs by formula, for their tests.
 
-tests/data/rrr_losses_reference.npz holds inputs and outputs of the official RRR code (snapshot
+reference/rrr_losses_reference.npz holds inputs and outputs of the official RRR code (snapshot
 6f953a4, torch 2.15, CPU) for a batch of 24, for K = 10 (`c10.`) and K = 100 (`c100.`) classes:
   logits [24, K], features, features2 [24, 32] float64 (float32 inputs are these rounded), labels,
   peer_logits, peer_labels, T [K, K], anchor.logits [N, K] with its anchor matrix anchor.T_hat;
   <case>.loss64, <case>.loss32, and for each input <case>.grad_<input> (first six rows, float64) and
   <case>.grad_<input>_norm (L2 norm of all rows); of DMI there is float32 only;
   elr.*: three calls, and the running targets [34, K] after them; f_beta [200]: peer's schedule.
-tests/data/rrr_views_reference.npz: its NT-Xent and weighted kNN.
+reference/rrr_views_reference.npz: its NT-Xent and weighted kNN.
 """
 
 from collections.abc import Callable

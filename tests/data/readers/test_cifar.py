@@ -15,7 +15,7 @@ import pytest
 from support.data_files import Array, Call, pictures, write_batch, write_parquet
 
 from pipeline.data.data_spec import BUILT_IN, DataKind, DataSpec
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
 from pipeline.data.readers import cifar, cifar_archive
 from pipeline.errors import LabError
 

@@ -18,7 +18,7 @@ from support.large_data_files import (
 )
 
 from pipeline.data.data_spec import BUILT_IN, DataSpec
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
 from pipeline.data.listed import ListedSource, SplitLines
 from pipeline.data.manifest import check_counts
 from pipeline.data.readers import clothing1m, food101n, webvision
@@ -335,8 +335,13 @@ def test_text_that_is_not_utf8_is_named(root: Path) -> None:
 
 def test_readers_need_no_images(root: Path) -> None:
     write_clothing(root, images=False)
-    assert len(clothing1m.read(spec("clothing1m")).splits["train"]) == 42
+    assert len(clothing1m.read_clothing1m(spec("clothing1m")).splits["train"]) == 42
     write_food(root)
-    assert food101n.read(spec("food101n")).counts == {"verified_train": 6, "verified_val": 1}
+    assert food101n.read_food101n(spec("food101n")).counts == {
+        "verified_train": 6,
+        "verified_val": 1,
+    }
     write_webvision(root, per_class=1)
-    assert webvision.read(spec("webvision", n_classes=7)).class_names[6].endswith(" crane")
+    assert (
+        webvision.read_webvision(spec("webvision", n_classes=7)).class_names[6].endswith(" crane")
+    )

@@ -12,7 +12,7 @@ from PIL import Image
 from support.data_files import encoded, pictures, write_class_folders, write_parquet
 
 from pipeline.data.data_spec import DataSpec
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
 from pipeline.errors import LabError
 
 ANIMALS = ["cat", "dog", "eel"] * 10

@@ -1,6 +1,6 @@
 """Losses against reference numbers and a typed table.
 
-tests/data/losses_reference.npz holds inputs and outputs of the official DAL code (snapshot 3f5acc7,
+reference/losses_reference.npz holds inputs and outputs of the official DAL code (snapshot 3f5acc7,
 torch 2.15, CPU) on 64 normal logits, for K = 10 (`c10.`) and K = 100 (`c100.`) classes:
   logits [64, K] float64 and y [64]; float32 inputs are these logits rounded;
   cases [38] names, and in the same order loss64, loss32 [38], gradient_norm [38] (L2 norm of

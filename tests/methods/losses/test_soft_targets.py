@@ -1,6 +1,6 @@
 """Perturbed and corrected targets, against reference numbers and by their properties.
 
-tests/data/sln_reference.npz holds inputs and outputs of the official SLN code (snapshot 6a10a31,
+reference/sln_reference.npz holds inputs and outputs of the official SLN code (snapshot 6a10a31,
 torch 2.15, CPU), under these names:
   loss.CASE.{logits, labels, sigma, noise, target, loss64, loss32, grad64}, and loss.soft.{logits,
   target, loss} with a target [24, 10] that is no one-hot label plus noise;
@@ -10,16 +10,14 @@ torch 2.15, CPU), under these names:
   too train.ema_* and, of the official LRA-Diffusion code, ema.*.
 """
 
-import numpy as np
 import pytest
 import torch
-from support.paths import REFERENCES
+from support.sln_cases import REFERENCE, reference
 
 from methods import losses
 from pipeline.data.randomness import sample_normals
 from pipeline.errors import LabError
 
-REFERENCE = dict(np.load(REFERENCES / "sln_reference.npz"))
 PREDICTED = torch.tensor(
     [
         [0.9, 0.05, 0.03, 0.02],
@@ -29,10 +27,6 @@ PREDICTED = torch.tensor(
     ]
 )
 GIVEN = torch.arange(4)
-
-
-def reference(name):
-    return torch.from_numpy(np.asarray(REFERENCE[name]))
 
 
 @pytest.mark.parametrize("case", ["c10_s10", "c10_s05", "c10_s0", "c100_s02"])

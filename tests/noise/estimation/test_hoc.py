@@ -1,6 +1,6 @@
 """Estimation of T without clean labels: reference numbers, moments, neighbours, refusals.
 
-tests/data/hoc_reference.npz holds inputs and outputs of the official RRR code (snapshot 6f953a4) on
+reference/hoc_reference.npz holds inputs and outputs of the official RRR code (snapshot 6f953a4) on
 two clustered sets, `c4_2d` (4 classes, 2 features) and `c10_16d`: features [N, D], labels, the
 parts drawn (`samples`), frequencies p1, p2, p3, counts and neighbours of the first part (`round0`),
 start P0 and estimates T_est, P_est after 10, 50, 300 and all steps; and two sets of exact moments.

@@ -1,6 +1,6 @@
 """Anchor matrices, and the command: python -m pipeline.noise estimate.
 
-tests/data/rrr_losses_reference.npz holds anchor matrices of the official RRR code.
+reference/rrr_losses_reference.npz holds anchor matrices of the official RRR code.
 """
 
 import json
