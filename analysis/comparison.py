@@ -72,7 +72,7 @@ def compare(
     results = _with_metric(results, metric)
     for column in by:
         if column not in RUN_COLUMNS:
-            raise LabError(f"column {column!r}", suggest(column, RUN_COLUMNS))
+            raise LabError(f"column {column!r}", *suggest(column, RUN_COLUMNS))
     runs = _matching(results, dataset, noise, by)
     runs = runs.join(row_labels(runs, by), on="group")
     parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric)]
@@ -112,7 +112,7 @@ def _with_metric(results: Results, metric: str) -> Results:
     first = results.epochs.filter(pl.col("epoch") == 0).select("scalars").unique().collect()
     known = {name for text in first["scalars"] for name in json.loads(text or "{}")}
     if metric not in known:
-        raise LabError(f"metric {metric!r}", suggest(metric, [*METRICS, *sorted(known)]))
+        raise LabError(f"metric {metric!r}", *suggest(metric, [*METRICS, *sorted(known)]))
     wanted = [name for name in (metric, AVERAGED + metric) if name in known]
     scalar = pl.col("scalars").str.json_path_match
     columns = {name: scalar(f"$.{name}").cast(pl.Float64) for name in wanted}
@@ -151,7 +151,7 @@ def _matching(
         known = runs[column].unique().to_list()
         for name in wanted:
             if name not in known:
-                raise LabError(f"no run with {column} {name!r}", suggest(name, known))
+                raise LabError(f"no run with {column} {name!r}", *suggest(name, known))
         if wanted:
             runs = runs.filter(pl.col(column).is_in(list(wanted)))
     return runs

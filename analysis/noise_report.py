@@ -74,8 +74,7 @@ def read_labels(dataset: str, name: str) -> Table:
         made = [card.parent.name for card in folder.parent.glob("[!.]*/card.json")]
         raise LabError(
             f"no label table {name!r} of {dataset!r}",
-            suggest(name, made),
-            f"type: python -m pipeline.stages.noise {dataset} {name}",
+            *suggest(name, made, f"uv run python -m pipeline.stages.noise {dataset} {name}"),
         )
     frame = pl.read_parquet(folder / "labels.parquet").sort("index")
     if frame["clean"].null_count():
@@ -220,7 +219,7 @@ def _scores(dataset: str, tables: list[Table], posterior: Path | None) -> Scores
         raise LabError(
             f"data set {dataset!r} is not prepared",
             "its images, or --posterior FILE",
-            f"type: python -m pipeline.stages.data {dataset}",
+            f"uv run python -m pipeline.stages.data {dataset}",
         )
     images = np.load(path, mmap_mode="r")[: len(longest.clean)]
     return linear_scores(images, longest.clean, n_classes)
@@ -245,7 +244,7 @@ def main(
         raise LabError(
             "no tables named",
             "one or more label tables",
-            f"type: python analysis/noise_report.py {dataset} NAME NAME",
+            f"uv run python analysis/noise_report.py {dataset} NAME NAME",
         )
     scores = _scores(dataset, tables, posterior)
     pairs = [compare(a, b) for a, b in combinations(tables, 2)]

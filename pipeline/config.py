@@ -197,7 +197,7 @@ def validated(model: type[Model], values: dict[str, Any], where: str) -> Model:
         known = (
             model.model_fields if len(first["loc"]) == 1 else _nested_fields(model, first["loc"])
         )
-        raise LabError(f"unknown key {path!r} in {where}", suggest(str(first["loc"][-1]), known))
+        raise LabError(f"unknown key {path!r} in {where}", *suggest(str(first["loc"][-1]), known))
     if first["type"] == "missing":
         raise LabError(f"{where} lacks {path!r}", first["msg"].lower())
     message = first["msg"].removeprefix("Value error, ")

@@ -11,6 +11,12 @@ from typing import ParamSpec
 P = ParamSpec("P")
 
 
+_PART = 280
+"""Longest part of a message, in characters: two of them and a remedy stay below 600 with a path."""
+_QUOTE = 80
+_SHOWN = 12
+
+
 class LabError(Exception):
     """Something the user gave, or the machine holds, that the laboratory cannot work with.
 
@@ -27,8 +33,19 @@ class LabError(Exception):
 
     def __str__(self) -> str:
         """The three parts on one line, whatever line breaks a library put into them."""
-        parts = (self.given, self.allowed, self.remedy)
-        return "; ".join(" ".join(part.split()).rstrip(";.") for part in parts if part)
+        marked = (("", self.given), ("expected: ", self.allowed), ("try: ", self.remedy))
+        return "; ".join(mark + _one_line(part) for mark, part in marked if part)
+
+
+def _one_line(part: str) -> str:
+    text = " ".join(part.split()).rstrip(";.")
+    return text if len(text) <= _PART else f"{text[: _PART // 2]} ... {text[-_PART // 4 :]}"
+
+
+def quoted(value: object) -> str:
+    """`value` as Python writes it, in the middle shortened to about 80 characters."""
+    text = repr(value)
+    return text if len(text) <= _QUOTE else f"{text[: _QUOTE - 20]} ... {text[-15:]}"
 
 
 class Interrupted(Exception):
@@ -49,12 +66,23 @@ class Interrupted(Exception):
         return self.message
 
 
-def suggest(name: str, choices: Iterable[str]) -> str:
-    """Name the nearest of `choices` and list them all, for the `allowed` part of an error."""
+def suggest(name: object, choices: Iterable[str], otherwise: str = "") -> tuple[str, str]:
+    """The last two parts of an error about a name that is none of `choices`.
+
+    Args:
+        name: what was given, of any type.
+        choices: the names that are known.
+        otherwise: what else to do than to give one of them.
+
+    Returns:
+        What is allowed, and what to try: the nearest name, if one is near, or `otherwise`.
+    """
     known = sorted(set(choices))
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{hint}allowed: {', '.join(known) or 'none'}"
+    nearest = difflib.get_close_matches(str(name)[:_QUOTE], known, n=1, cutoff=0.5)
+    remedies = [remedy for remedy in (*nearest, otherwise) if remedy]
+    listed = ", ".join(known[:_SHOWN])
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return (f"one of {listed}{more}" if known else "there is none yet"), " or ".join(remedies)
 
 
 def program(main: Callable[P, None]) -> Callable[P, None]:

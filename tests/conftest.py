@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.lab import PARAMS, write_params
+
+from tests.support.lab import PARAMS, write_params
 
 
 @pytest.fixture(autouse=True)

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
-from support.lab import PARAMS, write_params
-from support.paths import PROJECT
-from support.programs import PYTHON, finish
-from support.runs import numbers, row, run
-from support.servers import Servers
 
 from pipeline.results import tracker
 from pipeline.results.store import Store
+from tests.support.lab import PARAMS, write_params
+from tests.support.paths import PROJECT
+from tests.support.programs import PYTHON, finish
+from tests.support.runs import numbers, row, run
+from tests.support.servers import Servers
 
 GRID = ("-m", "pipeline.stages.runs")
 pytestmark = pytest.mark.services

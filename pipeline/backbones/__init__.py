@@ -44,4 +44,4 @@ def make_backbone(name: str, n_classes: int, n_channels: int) -> Backbone:
         return _OWN[name](n_classes, n_channels)
     if name.startswith(PREFIX):
         return TimmModel(name.removeprefix(PREFIX), n_classes, n_channels)
-    raise LabError(f"unknown backbone {name!r}", suggest(name, [*_OWN, f"{PREFIX}NAME"]))
+    raise LabError(f"unknown backbone {name!r}", *suggest(name, [*_OWN, f"{PREFIX}NAME"]))

@@ -56,6 +56,6 @@ class TimmModel(Backbone):
         return self.network(x)
 
 
-def _suggest_few(name: str, known: list[str]) -> str:
+def _suggest_few(name: str, known: list[str]) -> tuple[str, str]:
     """As `suggest`, of the names alone that resemble: timm has a thousand."""
     return suggest(name, difflib.get_close_matches(name, known, n=5, cutoff=0.3))

@@ -257,4 +257,4 @@ def _prepared() -> str:
 
 
 def _remedy(name: str) -> str:
-    return f"type: python -m pipeline.stages.data {name}"
+    return f"uv run python -m pipeline.stages.data {name}"

@@ -52,7 +52,7 @@ def betas(name: ScheduleName, n_steps: int, start: float = 1e-4, end: float = 0.
             "at least one step, betas between 0 and 1",
         )
     if name not in get_args(ScheduleName):
-        raise LabError(f"unknown noise schedule {name!r}", suggest(name, get_args(ScheduleName)))
+        raise LabError(f"unknown noise schedule {name!r}", *suggest(name, get_args(ScheduleName)))
     match name:
         case "cosine":
             values = torch.tensor([_cosine_beta(t, n_steps) for t in range(n_steps)])
@@ -101,7 +101,7 @@ def ddim_times(
     allowed = [s for s in range(1, n_steps // 2 + 1) if n_steps % s == 0]
     if strict and spacing == "uniform" and n_sampling not in allowed:
         counts = ", ".join(map(str, allowed))
-        raise LabError(f"{n_sampling} sampling steps of {n_steps}", f"allowed: {counts or 'none'}")
+        raise LabError(f"{n_sampling} sampling steps of {n_steps}", f"one of {counts or 'none'}")
     if not 1 <= n_sampling <= n_steps:
         raise LabError(f"{n_sampling} sampling steps of {n_steps}", f"1 to {n_steps}")
     match spacing:

@@ -128,7 +128,7 @@ def parse(values: Mapping[str, Any], where: str) -> EncoderSpec:
     """
     kind = values.get("kind")
     if kind not in _KINDS:
-        raise LabError(f"{where}: kind = {kind!r}", suggest(str(kind), _KINDS))
+        raise LabError(f"{where}: kind = {kind!r}", *suggest(str(kind), _KINDS))
     return cast("EncoderSpec", validated(_KINDS[kind], dict(values), where))
 
 
@@ -148,8 +148,11 @@ def encoder_spec(name: str, entries: Mapping[str, Mapping[str, Any]]) -> Encoder
     if name not in entries:
         raise LabError(
             f"unknown encoder {name!r}",
-            suggest(name, entries),
-            f"add it to the encoders block of params.yaml, as in  {name}: "
-            "{kind: run, method: simclr, noise: clean, seed: 0}",
+            *suggest(
+                name,
+                entries,
+                "a new entry under encoders in params.yaml, as in  "
+                "NAME: {kind: run, method: simclr, noise: clean, seed: 0}",
+            ),
         )
     return parse(entries[name], f"params.yaml: encoders.{name}")

@@ -38,8 +38,7 @@ def show(name: Word, /, dataset: str | None = None, figure: Path | None = None) 
         made = {folder.name for folder in _folders()}
         raise LabError(
             f"no label table {name!r}" + (f" of {dataset!r}" if dataset else ""),
-            suggest(name, made),
-            table_remedy(dataset or "DATASET", name),
+            *suggest(name, made, table_remedy(dataset or "DATASET", name)),
         )
     if len(found) > 1:
         owners = ", ".join(folder.parent.name for folder in found)

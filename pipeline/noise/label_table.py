@@ -133,7 +133,7 @@ def made_tables(dataset: str) -> list[str]:
 
 def table_remedy(dataset: str, noise: str) -> str:
     """What to type to make a table anew."""
-    return f"type: python -m pipeline.stages.noise {dataset} {noise}"
+    return f"uv run python -m pipeline.stages.noise {dataset} {noise}"
 
 
 def sealed(table: LabelTable) -> LabelTable:

@@ -214,5 +214,5 @@ def parse(values: Mapping[str, Any], where: str) -> NoiseSpec:
     """
     kind = values.get("kind")
     if kind not in _KINDS:
-        raise LabError(f"{where}: kind = {kind!r}", suggest(str(kind), _KINDS))
+        raise LabError(f"{where}: kind = {kind!r}", *suggest(str(kind), _KINDS))
     return cast("NoiseSpec", validated(_KINDS[kind], dict(values), where))

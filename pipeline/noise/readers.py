@@ -72,7 +72,7 @@ def read_labels(path: Path, column: str | None) -> Labels:
             "name it in `column`",
         )
     if chosen not in columns:
-        raise LabError(f"{path.name} has no column {chosen!r}", suggest(chosen, columns))
+        raise LabError(f"{path.name} has no column {chosen!r}", *suggest(chosen, columns))
     return columns[chosen]
 
 

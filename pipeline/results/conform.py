@@ -28,7 +28,7 @@ def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     columns = TABLES[table]
     for name in frame.columns:
         if name not in columns:
-            raise LabError(f"unknown column {name!r} for table {table}", suggest(name, columns))
+            raise LabError(f"unknown column {name!r} for table {table}", *suggest(name, columns))
     return pl.DataFrame(
         [
             _fit(frame[name], column, table)

@@ -45,9 +45,12 @@ def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
     else:
         raise LabError(
             f"unknown data set {name!r}",
-            suggest(name, [*params.datasets, *BUILT_IN]),
-            "add it to the datasets block of params.yaml, as in  "
-            f"{name}: {{kind: imagefolder, root: my-images, image_size: 32}}",
+            *suggest(
+                name,
+                [*params.datasets, *BUILT_IN],
+                "a new entry under datasets in params.yaml, as in  "
+                "NAME: {kind: imagefolder, root: my-images, image_size: 32}",
+            ),
         )
     return spec if root is None else spec.model_copy(update={"root": root})
 

@@ -26,7 +26,7 @@ def load_method(name: str) -> type[Method]:
     """
     known = [path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__"]
     if name not in known:
-        raise LabError(f"unknown method {name!r}", suggest(name, known))
+        raise LabError(f"unknown method {name!r}", *suggest(name, known))
     module = importlib.import_module(f"methods.{name}")
     found = [
         member

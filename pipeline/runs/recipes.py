@@ -64,7 +64,7 @@ def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
     """
     recipes = _recipes_of(method)
     if recipe not in recipes:
-        raise LabError(f"unknown recipe {recipe!r} of {method}", suggest(recipe, recipes))
+        raise LabError(f"unknown recipe {recipe!r} of {method}", *suggest(recipe, recipes))
     chosen = recipes[recipe]
     rows = [row for row in chosen.rows if _holds(row.where, cell)]
     merged = {name: value for row in rows for name, value in row.set.items()}

@@ -36,8 +36,11 @@ def noise_spec(name: str, params: Params) -> NoiseSpec:
         return parse({"kind": "clean"}, "noise clean")
     raise LabError(
         f"unknown noise {name!r}",
-        suggest(name, [*params.noise, "clean"]),
-        f"add it to the noise block of params.yaml, as in  {name}: {{kind: symmetric, rate: 0.4}}",
+        *suggest(
+            name,
+            [*params.noise, "clean"],
+            "a new entry under noise in params.yaml, as in  NAME: {kind: symmetric, rate: 0.4}",
+        ),
     )
 
 
@@ -131,7 +134,7 @@ def _flag_group(title: str, model: type[BaseModel], defaults: dict[str, Any]) ->
     """A plain dataclass with the fields of a settings class: tyro reads it, pydantic checks."""
     unknown = set(defaults) - set(model.model_fields)
     for name in sorted(unknown):
-        raise LabError(f"unknown key {name!r} in params.yaml", suggest(name, model.model_fields))
+        raise LabError(f"unknown key {name!r} in params.yaml", *suggest(name, model.model_fields))
     fields = [
         (
             name,

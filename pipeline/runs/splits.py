@@ -108,7 +108,7 @@ class Opener:
 
         name = str(self._transform)
         if name not in TRANSFORMS:
-            raise LabError(f"unknown transform {name!r}", suggest(name, TRANSFORMS))
+            raise LabError(f"unknown transform {name!r}", *suggest(name, TRANSFORMS))
         return DecodedImages(
             images, TRANSFORMS[name], mean, std, self._device,
             workers=self._execution.workers, channels_last=in_order,

@@ -10,8 +10,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from support.paths import PROJECT
-from support.results_builder import add_run, run_row
 
 from analysis.comparison import compare
 from analysis.layout import lay_out
@@ -19,6 +17,8 @@ from analysis.leaderboard import latex, main, markdown
 from pipeline.errors import LabError
 from pipeline.results.store import Store
 from pipeline.results.view import Results
+from tests.support.paths import PROJECT
+from tests.support.results_builder import add_run, run_row
 
 
 @pytest.fixture
@@ -187,10 +187,10 @@ def test_questions_without_an_answer_say_what_there_is(store: Store) -> None:
         compare(read(store))
     add_run(store)
     for question, said in (
-        ({"dataset": "digit"}, "did you mean 'digits'"),
-        ({"noise": ["sim"]}, "did you mean 'sym'"),
-        ({"metric": "test_acuracy"}, "did you mean 'test_accuracy'"),
-        ({"by": ["backbon"]}, "did you mean 'backbone'"),
+        ({"dataset": "digit"}, "try: digits"),
+        ({"noise": ["sim"]}, "try: sym"),
+        ({"metric": "test_acuracy"}, "try: test_accuracy"),
+        ({"by": ["backbon"]}, "try: backbone"),
     ):
         with pytest.raises(LabError, match=said):
             compare(read(store), **question)
@@ -253,5 +253,5 @@ def test_a_scalar_stored_by_name_is_a_metric_too(store: Store) -> None:
     assert cell(store, "ce", metric="ilsvrc_accuracy", protocol="oracle")["mean"] == 0.25
     table = markdown(lay_out(compare(read(store), metric="ilsvrc_accuracy")))
     assert "50.0" in table
-    with pytest.raises(LabError, match="did you mean 'ilsvrc_accuracy'"):
+    with pytest.raises(LabError, match="try: ilsvrc_accuracy"):
         compare(read(store), metric="ilsvrc_acuracy")

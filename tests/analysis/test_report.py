@@ -9,13 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from support.results_builder import add_run
 
 from analysis.curves import mean_curves
 from analysis.report import write_report
 from pipeline.errors import LabError
 from pipeline.results.store import Store
 from pipeline.results.view import Results, results, write_view
+from tests.support.results_builder import add_run
 
 
 @pytest.fixture

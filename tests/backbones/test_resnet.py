@@ -7,12 +7,12 @@ seed, input [2, 3, 32, 32] and out: 512 outputs, and features of length one [2, 
 import numpy as np
 import pytest
 import torch
-from support.filled_weights import filled
-from support.paths import REFERENCES
 from torch.nn.functional import normalize
 
 from pipeline.backbones import make_backbone
 from pipeline.backbones.simclr_resnet import own_name
+from tests.support.filled_weights import filled
+from tests.support.paths import REFERENCES
 
 
 def reference(name):

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
-from support.large_data_files import POOL, write_clothing, write_list, write_webvision
 
 from pipeline.config import Params
 from pipeline.data.data_spec import DataSpec
@@ -21,6 +20,7 @@ from pipeline.errors import LabError
 from pipeline.files import data_folder
 from pipeline.noise.label_table import load_table
 from pipeline.runs.inputs import make_labels
+from tests.support.large_data_files import POOL, write_clothing, write_list, write_webvision
 
 MINI = {"kind": "webvision", "n_classes": 50}
 

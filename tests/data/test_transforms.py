@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance
-from support.large_data_files import write_images
 from torchvision.transforms import v2
 
 from pipeline.data.decoded import DecodedImages
 from pipeline.data.listed import IndexedImages, as_paths
 from pipeline.data.transforms import N_DRAWS, TRANSFORMS, resize_short_side, view
+from tests.support.large_data_files import write_images
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -11,7 +11,6 @@ References of that code (snapshot 231e587, torch 2.15, CPU, draws recorded):
 import numpy as np
 import pytest
 import torch
-from support.paths import REFERENCES
 from torch.nn.functional import one_hot
 
 from pipeline.diffusion.denoiser import NoisePredictor
@@ -29,6 +28,7 @@ from pipeline.diffusion.process import (
 )
 from pipeline.diffusion.schedules import make_schedule
 from pipeline.errors import LabError
+from tests.support.paths import REFERENCES
 
 
 def load(name):

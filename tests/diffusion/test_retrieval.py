@@ -8,10 +8,10 @@ holds labels of the k + 1 nearest points of every point.
 import numpy as np
 import pytest
 import torch
-from support.paths import REFERENCES
 
 from pipeline.diffusion.retrieval import candidates, label_shares, retrieve, take
 from pipeline.encoders.neighbours import nearest
+from tests.support.paths import REFERENCES
 
 ARRAYS = np.load(REFERENCES / "lra_knn_reference.npz")
 

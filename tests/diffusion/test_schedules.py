@@ -10,11 +10,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from support.paths import REFERENCES
 
 from pipeline.diffusion.process import posterior
 from pipeline.diffusion.schedules import Schedule, betas, ddim_times, make_schedule
 from pipeline.errors import LabError
+from tests.support.paths import REFERENCES
 
 REFERENCE = np.load(REFERENCES / "lra_schedules_reference.npz")
 DIVISORS = [1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500]

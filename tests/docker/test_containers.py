@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from support.compose import DOCKER, example, output, script, services, variables
+
+from tests.support.compose import DOCKER, example, output, script, services, variables
 
 PROJECT = DOCKER.parent
 TOOLS = Path(sys.executable).parent

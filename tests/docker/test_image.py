@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from support.compose import DOCKER, output, script
 
 from pipeline.results import provenance
+from tests.support.compose import DOCKER, output, script
 
 # --- The first process of a container -------------------------------------------------------------
 

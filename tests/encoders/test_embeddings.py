@@ -8,8 +8,6 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import Field
-from support.lab import PARAMS, write_params
-from support.runs import numbers, row
 from torch import nn
 
 from pipeline.backbones import make_backbone
@@ -27,6 +25,8 @@ from pipeline.runs.pretraining import carry_out
 from pipeline.runs.settings import Resolved
 from pipeline.training.method import Method, StepOutput
 from pipeline.training.processes import Processes
+from tests.support.lab import PARAMS, write_params
+from tests.support.runs import numbers, row
 
 CPU = torch.device("cpu")
 PIXELS = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)

@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from support.lab import PARAMS, write_params
-from support.runs import numbers, row, run
 from torch.nn.functional import normalize
 
 from pipeline.config import RunSettings, read_params
@@ -18,6 +16,8 @@ from pipeline.errors import LabError
 from pipeline.files import cache_folder, encoders_folder
 from pipeline.runs.encoders import find_encoder
 from pipeline.runs.inputs import prepare_data
+from tests.support.lab import PARAMS, write_params
+from tests.support.runs import numbers, row, run
 
 LRA = {"encoder": "given", "epochs": 1, "n_steps": 50, "width": 32}
 N_TRAIN, N_TEST = 1437, 360

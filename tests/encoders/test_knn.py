@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from support.rrr_cases import VIEWS
 
 from pipeline.encoders.knn import weighted_knn
 from pipeline.errors import LabError
+from tests.support.rrr_cases import VIEWS
 
 
 @pytest.mark.parametrize("case", ["knn", "knn_k5"])

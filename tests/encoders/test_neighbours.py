@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from support.live_bytes import LiveBytes
 
 from pipeline.encoders import neighbour_table as tables
 from pipeline.encoders import neighbours
@@ -11,6 +10,7 @@ from pipeline.encoders.neighbour_table import neighbour_table
 from pipeline.encoders.neighbours import block_rows, nearest
 from pipeline.encoders.probe import knn_predict, linear_probe
 from pipeline.errors import LabError
+from tests.support.live_bytes import LiveBytes
 
 TINY = 2**15
 """Working memory that forces blocks of a few rows."""

@@ -6,16 +6,16 @@ import sys
 
 import pytest
 import torch
-from support.lab import PARAMS, write_params
-from support.paths import REFERENCES
-from support.runs import numbers, row, run
-from support.tiny_encoder import ENTRY, tiny_encoder
 
 from pipeline.errors import LabError
 from pipeline.files import methods_folder, project_root
 from pipeline.runs.methods import load_method
 from pipeline.runs.recipes import _recipes_of, choose
 from pipeline.training.method import Batch, Problem
+from tests.support.lab import PARAMS, write_params
+from tests.support.paths import REFERENCES
+from tests.support.runs import numbers, row, run
+from tests.support.tiny_encoder import ENTRY, tiny_encoder
 
 METHODS = sorted(path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__")
 FINGERPRINTS = json.loads((REFERENCES / "fingerprints.json").read_text())
@@ -24,7 +24,7 @@ PROBLEM = Problem(n_classes=10, n_train=40, image_shape=(8, 8, 1), encoder=tiny_
 
 def test_every_method_is_found():
     assert "robust_loss" in METHODS
-    with pytest.raises(LabError, match="did you mean 'robust_loss'"):
+    with pytest.raises(LabError, match="try: robust_loss"):
         load_method("robust_los")
 
 

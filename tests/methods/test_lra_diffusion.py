@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from support.lra_cases import (
+from torch import nn
+
+from methods.lra_diffusion import Draws, LraDiffusion, LraDiffusionSettings
+from pipeline.diffusion.process import decide, q_sample
+from pipeline.encoders.neighbours import nearest
+from pipeline.errors import LabError
+from pipeline.training.method import Batch, Problem
+from pipeline.training.optimisation import WeightAverage, make_optimizer, set_learning_rate
+from tests.support.lra_cases import (
     INDEX,
     MEAN,
     N_CLASSES,
@@ -17,15 +25,7 @@ from support.lra_cases import (
     make_method,
     stub_encoder,
 )
-from support.paths import REFERENCES
-from torch import nn
-
-from methods.lra_diffusion import Draws, LraDiffusion, LraDiffusionSettings
-from pipeline.diffusion.process import decide, q_sample
-from pipeline.encoders.neighbours import nearest
-from pipeline.errors import LabError
-from pipeline.training.method import Batch, Problem
-from pipeline.training.optimisation import WeightAverage, make_optimizer, set_learning_rate
+from tests.support.paths import REFERENCES
 
 
 @pytest.fixture(autouse=True)

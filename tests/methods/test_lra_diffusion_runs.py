@@ -7,12 +7,6 @@ import polars as pl
 import pytest
 import torch
 from polars.testing import assert_frame_equal
-from support.lab import PARAMS, write_params
-from support.lra_cases import INDEX, make_batch, make_method
-from support.programs import PYTHON, SCRIPT, finish, launch
-from support.runs import numbers, row, run, stop_at_step
-from support.tiny_encoder import ENTRY
-from support.two_processes import on_processes
 
 from pipeline.data.dataset import load_dataset
 from pipeline.encoders import artefact
@@ -24,6 +18,12 @@ from pipeline.training.gather import Gather
 from pipeline.training.loop import _clipped_groups
 from pipeline.training.optimisation import make_optimizer
 from pipeline.training.processes import Processes
+from tests.support.lab import PARAMS, write_params
+from tests.support.lra_cases import INDEX, make_batch, make_method
+from tests.support.programs import PYTHON, SCRIPT, finish, launch
+from tests.support.runs import numbers, row, run, stop_at_step
+from tests.support.tiny_encoder import ENTRY
+from tests.support.two_processes import on_processes
 
 SMALL = {"epochs": 2, "n_steps": 100, "width": 32}
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from support.rrr_method import PROBLEM, N, Y, batch, begun, context, encoder, images, make, settings
 
 from methods import losses
 from methods.losses.choice import EVERY
@@ -13,6 +12,18 @@ from pipeline.errors import LabError
 from pipeline.noise.estimation.anchor import anchor_transition
 from pipeline.noise.estimation.hoc import estimate
 from pipeline.training.optimisation import make_optimizer
+from tests.support.rrr_method import (
+    PROBLEM,
+    N,
+    Y,
+    batch,
+    begun,
+    context,
+    encoder,
+    images,
+    make,
+    settings,
+)
 
 WARM = {"forward": {"warmup_base": 0}, "hoc": {"warmup_base": 0, "hoc_steps": 20}}
 

@@ -3,10 +3,6 @@
 import pytest
 import torch
 from polars.testing import assert_frame_equal
-from support.programs import finish, launch
-from support.rrr_method import PROBLEM, N, batch, begun, context, make
-from support.runs import numbers, row, run, stop_at_step
-from support.two_processes import on_processes
 
 from methods.representation_regularization import RepresentationRegularization
 from pipeline.config import Params
@@ -17,6 +13,10 @@ from pipeline.runs.settings import resolve
 from pipeline.training.gather import Gather
 from pipeline.training.method import Batch
 from pipeline.training.optimisation import learning_rate
+from tests.support.programs import finish, launch
+from tests.support.rrr_method import PROBLEM, N, batch, begun, context, make
+from tests.support.runs import numbers, row, run, stop_at_step
+from tests.support.two_processes import on_processes
 
 NAME = "representation_regularization"
 PUBLISHED = Params(noise={"sym": {"kind": "symmetric", "rate": 0.6}})

@@ -2,11 +2,6 @@
 
 import pytest
 import torch
-from support.lab import PARAMS, write_params
-from support.programs import finish, launch
-from support.rrr_cases import VIEWS
-from support.runs import numbers, row, run, stop_at_step
-from support.two_processes import on_processes
 from torch import nn
 
 from methods import losses
@@ -18,6 +13,11 @@ from pipeline.errors import Interrupted, LabError
 from pipeline.files import kept_weights_folder
 from pipeline.training.gather import Gather
 from pipeline.training.method import Batch, Problem
+from tests.support.lab import PARAMS, write_params
+from tests.support.programs import finish, launch
+from tests.support.rrr_cases import VIEWS
+from tests.support.runs import numbers, row, run, stop_at_step
+from tests.support.two_processes import on_processes
 
 PROBLEM = Problem(n_classes=3, n_train=24, image_shape=(8, 8, 1))
 SHORT = {"noise": "clean", "epochs": 2, "batch_size": 256}

@@ -6,10 +6,6 @@ import polars as pl
 import pytest
 import torch
 from polars.testing import assert_frame_equal
-from support.data_files import write_class_folders
-from support.lab import PARAMS, write_params
-from support.programs import finish, launch
-from support.runs import numbers, row, run, stop_at_step
 
 from methods import losses
 from methods.sln import Sln, SlnSettings
@@ -18,6 +14,10 @@ from pipeline.errors import Interrupted, LabError
 from pipeline.runs.settings import resolve
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
+from tests.support.data_files import write_class_folders
+from tests.support.lab import PARAMS, write_params
+from tests.support.programs import finish, launch
+from tests.support.runs import numbers, row, run, stop_at_step
 
 SMALL = {"epochs": 3, "batch_size": 64, "backbone": "small-cnn", "crop_padding": 1}
 CORRECTED = SMALL | {"correction": True, "correct_from": 1, "averaging": 0.9, "val_rate": 0.0}

@@ -4,12 +4,12 @@ import hashlib
 
 import numpy as np
 import pytest
-from support.noise_cases import balanced, softmax_rows
 
 from pipeline.errors import LabError
 from pipeline.noise import from_posterior as posterior
 from pipeline.noise import open_set
 from pipeline.noise.arrays import Floats
+from tests.support.noise_cases import balanced, softmax_rows
 
 
 def _toy() -> Floats:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.noise_cases import REFERENCE, balanced, integers
 
 from pipeline.noise import instance
 from pipeline.noise.published.streams import instance_legacy
+from tests.support.noise_cases import REFERENCE, balanced, integers
 
 Generator = Callable[..., Any]
 RNG = np.random.default_rng(0)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from support.noise_cases import small_dataset, softmax_rows
 
 from pipeline.data import dataset as data
 from pipeline.data.dataset import Dataset
@@ -20,6 +19,7 @@ from pipeline.noise.label_table import load_table, save_table
 from pipeline.noise.make import make
 from pipeline.noise.noise_card import NoiseCard
 from pipeline.noise.noise_spec import parse
+from tests.support.noise_cases import small_dataset, softmax_rows
 
 DATASET = small_dataset()
 
@@ -236,7 +236,7 @@ def test_cards_round_trip_through_json() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "symmetrical", "rate": 0.1}, "did you mean 'symmetric'"),
+        ({"kind": "symmetrical", "rate": 0.1}, "try: symmetric"),
         ({"rate": 0.1}, "kind = None"),
         ({"kind": "symmetric", "rate": 1.2}, "less than or equal to 1"),
         ({"kind": "symmetric", "rate": -0.1}, "greater than or equal to 0"),

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.noise_cases import small_dataset, softmax_rows
 
 from analysis import noise_report
 from pipeline.data import dataset as data
@@ -17,6 +16,7 @@ from pipeline.noise import transitions
 from pipeline.noise.label_table import load_table, save_table
 from pipeline.noise.make import make
 from pipeline.noise.noise_spec import parse
+from tests.support.noise_cases import small_dataset, softmax_rows
 
 DATASET = small_dataset(n=2000)
 TABLES: dict[str, dict[str, Any]] = {
@@ -78,7 +78,7 @@ def test_show_names_the_nearest_table(
     with pytest.raises(SystemExit) as stop:
         _run(monkeypatch, "show", "sym41")
     assert stop.value.code == 2
-    assert "did you mean 'sym40'" in capsys.readouterr().err
+    assert "try: sym40" in capsys.readouterr().err
 
 
 def test_import_writes_a_table_that_loads(

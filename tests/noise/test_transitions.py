@@ -8,13 +8,13 @@ import hashlib
 
 import numpy as np
 import pytest
-from support.noise_cases import CIFAR10_HEAD, CIFAR100_HEAD, balanced, integers
 
 from pipeline.errors import LabError
 from pipeline.noise import class_maps, transitions
 from pipeline.noise.arrays import Floats
 from pipeline.noise.detect import FALSE_ALARM, uniformity
 from pipeline.noise.noise_card import confusion
+from tests.support.noise_cases import CIFAR10_HEAD, CIFAR100_HEAD, balanced, integers
 
 SIGMAS = 4.5
 
@@ -164,7 +164,7 @@ def test_the_cifar10_map_leaves_five_classes_alone() -> None:
         ("superclass_next", 10, "superclass_next on 10 classes"),
         ("cifar10", 100, "cifar10 on 100 classes"),
         ("block5", 12, "block5 on 12 classes"),
-        ("next", 10, "did you mean 'next_class'"),
+        ("next", 10, "try: next_class"),
     ],
 )
 def test_a_map_that_does_not_fit_is_named(name: str, n_classes: int, message: str) -> None:

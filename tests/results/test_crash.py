@@ -12,13 +12,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 from filelock import FileLock
-from support.paths import PROJECT
-from support.results_builder import add_run, run_row
 
 from pipeline.errors import LabError
 from pipeline.results import compaction, parquet
 from pipeline.results.compaction import compact
 from pipeline.results.store import Store
+from tests.support.paths import PROJECT
+from tests.support.results_builder import add_run, run_row
 
 WRITER = PROJECT / "tests/support/results_writer.py"
 KILLS, LONGEST_LIFE = 6, 0.25

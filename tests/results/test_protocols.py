@@ -6,10 +6,10 @@ from typing import get_args
 
 import polars as pl
 import pytest
-from support.results_builder import epoch_rows
 
 from pipeline.results.conform import conform
 from pipeline.results.protocols import PROTOCOLS, Name, choose
+from tests.support.results_builder import epoch_rows
 
 TWELVE = [0.1, 0.2, 0.9, 0.4, 0.5, 0.6, 0.7, 0.7, 0.7, 0.7, 0.7, 0.6]
 

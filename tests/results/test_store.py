@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from support.results_builder import add_run, epoch_rows, run_row, sample_rows
 
 from pipeline.errors import LabError
 from pipeline.results.compaction import compact
 from pipeline.results.schema import EPOCHS, RUN_COLUMNS, RUNS, SAMPLES, TABLES
 from pipeline.results.store import Store
+from tests.support.results_builder import add_run, epoch_rows, run_row, sample_rows
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_files_with_fewer_or_more_columns_stay_readable(store: Store) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"sede": 1}, "did you mean 'seed'"),
+        ({"sede": 1}, "try: seed"),
         ({"seed": "one"}, "Int64"),
         ({"lr": True}, "Float64"),
         ({"nominal_rate": 40.0}, r"\[0, 1\]"),

@@ -4,11 +4,11 @@ import json
 
 import pytest
 from mlflow import MlflowClient
-from support.runs import numbers, row, run, stop_at_step
 
 from pipeline.errors import Interrupted
 from pipeline.results import tracker
 from pipeline.results.tracker import rebuild
+from tests.support.runs import numbers, row, run, stop_at_step
 
 
 def shown(dataset="digits"):

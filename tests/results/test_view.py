@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from support.results_builder import add_run, run_row
 
 from pipeline.errors import LabError
 from pipeline.results import provenance as provenance_module
@@ -16,6 +15,7 @@ from pipeline.results.provenance import provenance
 from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
 from pipeline.results.store import Store
 from pipeline.results.view import read_views, results, write_view
+from tests.support.results_builder import add_run, run_row
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from filelock import FileLock
-from support.lab import PARAMS, write_params
-from support.runs import numbers, row, run
 
 from methods.robust_loss import RobustLoss, RobustLossSettings
 from pipeline.config import Execution, Params, read_params
@@ -24,6 +22,8 @@ from pipeline.runs.key import EncoderFact, identify
 from pipeline.runs.settings import Resolved
 from pipeline.stages import encoder as stage
 from pipeline.training.method import Problem
+from tests.support.lab import PARAMS, write_params
+from tests.support.runs import numbers, row, run
 
 CE = {"kind": "run", "method": "robust_loss", "loss": "ce", "epochs": 1, "val_rate": 0.0}
 SIMCLR = {"kind": "run", "method": "simclr", "epochs": 1}
@@ -292,6 +292,6 @@ def test_precisions_of_run_and_encoder_must_agree(lab):
 
 def test_an_unknown_encoder_is_answered_with_the_nearest(lab):
     entries(lab, base=CLOSED)
-    with pytest.raises(LabError, match="did you mean 'base'"):
+    with pytest.raises(LabError, match="try: base"):
         run(start_from="bsae", **ONE)
     assert Params().encoders == {}

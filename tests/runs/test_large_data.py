@@ -8,10 +8,6 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from support.lab import PARAMS, SMALL, write_params
-from support.large_data_files import write_clothing, write_food, write_webvision
-from support.programs import finish, launch
-from support.runs import numbers, row, run
 
 from pipeline.config import read_params
 from pipeline.errors import LabError
@@ -19,6 +15,10 @@ from pipeline.files import cache_folder
 from pipeline.results.store import Store
 from pipeline.runs.methods import load_method
 from pipeline.runs.settings import resolve
+from tests.support.lab import PARAMS, SMALL, write_params
+from tests.support.large_data_files import write_clothing, write_food, write_webvision
+from tests.support.programs import finish, launch
+from tests.support.runs import numbers, row, run
 
 TINY = {"epochs": 1, "batch_size": 32, "backbone": "small-cnn", "noise": "clean", "val_rate": 0.0}
 
@@ -64,7 +64,7 @@ def test_two_processes_equal_one_on_images_in_files(webvision):
 
 
 def test_the_name_of_a_transform_is_checked(webvision):
-    with pytest.raises(LabError, match="did you mean 'webvision-lra'"):
+    with pytest.raises(LabError, match="try: webvision-lra"):
         run(dataset="webvision-mini", transform="webvision-lar")
 
 

@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
-from support.lab import PARAMS, write_params
-from support.paths import PROJECT
-from support.programs import PYTHON, SCRIPT, finish, launch, start
-from support.runs import numbers, row
 
 from pipeline.results.store import Store
+from tests.support.lab import PARAMS, write_params
+from tests.support.paths import PROJECT
+from tests.support.programs import PYTHON, SCRIPT, finish, launch, start
+from tests.support.runs import numbers, row
 
 FLAGS = ("--no-tracking", "--determinism", "error")
 
@@ -18,8 +18,8 @@ FLAGS = ("--no-tracking", "--determinism", "error")
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--noise", "symetric-40"], "did you mean 'symmetric-40'"),
-        (["--dataset", "cifar-10"], "did you mean 'cifar10'"),
+        (["--noise", "symetric-40"], "try: symmetric-40"),
+        (["--dataset", "cifar-10"], "try: cifar10"),
         (["--epochs", "0"], "epochs = 0"),
         (["--loss", "ce", "--q", "0.5"], "loss ce takes no q"),
         (["--dataset", "cifar10", "--root", "/nowhere"], "/nowhere"),

@@ -6,14 +6,14 @@ import pytest
 import torch
 from filelock import FileLock
 from polars.testing import assert_frame_equal
-from support.lab import PARAMS, write_params
-from support.runs import numbers, row, run, stop_at_step
 
 from methods import losses
 from pipeline.errors import Interrupted, LabError
 from pipeline.results.store import Store
 from pipeline.runs.run import _check_batch
 from pipeline.training.checkpoints import checkpoint_path
+from tests.support.lab import PARAMS, write_params
+from tests.support.runs import numbers, row, run, stop_at_step
 
 
 def test_a_run_is_stored_whole_and_not_run_again(lab):

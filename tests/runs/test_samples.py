@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from support.runs import numbers, row, run
 
 from pipeline.config import RunSettings
 from pipeline.data.dataset import load_dataset
@@ -11,6 +10,7 @@ from pipeline.errors import LabError
 from pipeline.noise.label_table import load_table
 from pipeline.runs.samples import choose_samples, uncovered
 from pipeline.training.batches import epoch_samples
+from tests.support.runs import numbers, row, run
 
 LABELS = torch.from_numpy(np.repeat([0, 1, 2], [7, 4, 9]))
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from support.lab import PARAMS
-from support.paths import PROJECT
+
+from tests.support.lab import PARAMS
+from tests.support.paths import PROJECT
 
 pytestmark = pytest.mark.slow
 

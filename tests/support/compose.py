@@ -6,7 +6,7 @@ import subprocess
 
 import yaml
 
-from support.paths import PROJECT
+from tests.support.paths import PROJECT
 
 DOCKER = PROJECT / "docker"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-+])([^}]*))\}")

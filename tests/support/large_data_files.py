@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from support.data_files import encoded, pictures
-from support.paths import REFERENCES
+from tests.support.data_files import encoded, pictures
+from tests.support.paths import REFERENCES
 
 LISTS = REFERENCES / "lists"
 POOL = [encoded(picture, "JPEG") for picture in pictures(24, seed=7, size=40)]

@@ -8,7 +8,7 @@ from methods.lra_diffusion import LraDiffusion, LraDiffusionSettings
 from pipeline.training.context import Context
 from pipeline.training.gather import ALONE
 from pipeline.training.method import Batch, Problem
-from support.tiny_encoder import tiny_encoder
+from tests.support.tiny_encoder import tiny_encoder
 
 N, N_CLASSES = 40, 10
 INDEX = torch.arange(N)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from pipeline.data.dataset import DataCard, Dataset
 from pipeline.identity import array_digest
-from support.paths import REFERENCES
+from tests.support.paths import REFERENCES
 
 REFERENCE = np.load(REFERENCES / "noise_reference.npz")
 """rrr: synthetic labels and 4 x 4 images (every pixel repeated 8 x 8) with what RRR's generators

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.results.compaction import compact
 from pipeline.results.store import Store
-from support.results_builder import add_run, run_row
+from tests.support.results_builder import add_run, run_row
 
 if __name__ == "__main__":
     store, seed = Store(Path(sys.argv[1])), int(sys.argv[2])

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.paths import REFERENCES
+from tests.support.paths import REFERENCES
 
 DATA = REFERENCES
 REFERENCE = dict(np.load(DATA / "rrr_losses_reference.npz"))

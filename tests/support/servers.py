@@ -17,7 +17,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.compose import DOCKER, example, output, services
+from tests.support.compose import DOCKER, example, output, services
 
 SETTINGS = example() | {"POSTGRES_PASSWORD": "secret1", "AWS_SECRET_ACCESS_KEY": "secret2"}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from support.paths import REFERENCES
+from tests.support.paths import REFERENCES
 
 REFERENCE = dict(np.load(REFERENCES / "sln_reference.npz"))
 

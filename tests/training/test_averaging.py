@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from polars.testing import assert_frame_equal
-from support.runs import numbers, run, stop_at_step
-from support.sln_cases import REFERENCE, reference
 from torch import nn
 
 from methods import losses
 from pipeline.errors import Interrupted
 from pipeline.training.optimisation import WeightAverage
+from tests.support.runs import numbers, run, stop_at_step
+from tests.support.sln_cases import REFERENCE, reference
 
 
 class OneWeight(nn.Module):

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from support.two_processes import on_processes
 
 from pipeline.training.gather import ALONE, Gather
+from tests.support.two_processes import on_processes
 
 ROWS = torch.sin(torch.arange(5 * 3.0)).view(5, 3)
 WEIGHT = torch.cos(torch.arange(3 * 2.0)).view(3, 2)

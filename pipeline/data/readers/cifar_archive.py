@@ -56,7 +56,7 @@ def download(kind: str, folder: Path) -> Path:
             f"{source.filename} could not be downloaded ({error})",
             f"a network, or a folder with {source.filename}, {source.base_folder} or "
             "train.parquet and test.parquet",
-            f"type: python -m pipeline.stages.data {kind} --root FOLDER (or give root: in "
+            f"uv run python -m pipeline.stages.data {kind} --root FOLDER (or give root: in "
             "params.yaml)",
         ) from error
     return folder / str(source.filename)

@@ -117,7 +117,7 @@ def _image_bytes(file: Path, column: str) -> Iterator[list[bytes]]:
 
 def _check_column(table: pq.ParquetFile, name: str, file: Path) -> None:
     if name not in table.schema_arrow.names:
-        raise LabError(f"{file} has no column {name!r}", suggest(name, table.schema_arrow.names))
+        raise LabError(f"{file} has no column {name!r}", *suggest(name, table.schema_arrow.names))
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def consensus(
     """
     _check_labels(y_noisy, features, n_classes)
     if itself not in ("index", "nearest"):
-        raise LabError(f"itself = {itself}", suggest(itself, ("index", "nearest")))
+        raise LabError(f"itself = {itself}", *suggest(itself, ("index", "nearest")))
     smallest = min(map(len, parts))
     if smallest < 3:
         raise LabError(f"parts of {smallest} samples", "at least 3: one and two neighbours")

@@ -140,7 +140,7 @@ def solve(
         LabError: for less than one step, or an unknown `returns`.
     """
     if returns not in ("best", "last"):
-        raise LabError(f"returns = {returns}", suggest(returns, ("best", "last")))
+        raise LabError(f"returns = {returns}", *suggest(returns, ("best", "last")))
     if steps < 1:
         raise LabError(f"{steps} steps", "at least 1")
     n_classes = len(observed.one)

@@ -42,7 +42,7 @@ def verify(folder: Path, posteriors: tuple[Path, ...] = ()) -> list[Finding]:
         raise LabError(
             f"no clean CIFAR labels for {folder}",
             "a file with them in that folder, or the prepared data set",
-            "type: python -m pipeline.stages.data cifar10 (and cifar100)",
+            "uv run python -m pipeline.stages.data cifar10 (and cifar100)",
         )
     manifest = read_manifest(folder)
     findings = [

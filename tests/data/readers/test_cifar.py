@@ -12,12 +12,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.data_files import Array, Call, pictures, write_batch, write_parquet
 
 from pipeline.data.data_spec import BUILT_IN, DataKind, DataSpec
 from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
 from pipeline.data.readers import cifar, cifar_archive
 from pipeline.errors import LabError
+from tests.support.data_files import Array, Call, pictures, write_batch, write_parquet
 
 TRAIN, TEST = pictures(50), pictures(20, seed=1)
 KINDS: list[DataKind] = ["cifar10", "cifar100"]

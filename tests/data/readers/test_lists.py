@@ -6,16 +6,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from support.large_data_files import (
-    FOODS,
-    clothing_keys,
-    real_lines,
-    synset_ids,
-    write_clothing,
-    write_food,
-    write_list,
-    write_webvision,
-)
 
 from pipeline.data.data_spec import BUILT_IN, DataSpec
 from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
@@ -25,6 +15,16 @@ from pipeline.data.readers import clothing1m, food101n, webvision
 from pipeline.data.source import Labels
 from pipeline.errors import LabError
 from pipeline.files import data_folder
+from tests.support.large_data_files import (
+    FOODS,
+    clothing_keys,
+    real_lines,
+    synset_ids,
+    write_clothing,
+    write_food,
+    write_list,
+    write_webvision,
+)
 
 
 @pytest.fixture(autouse=True)

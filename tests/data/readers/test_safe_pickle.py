@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.data_files import Call, pictures
 
 from pipeline.data.readers.safe_pickle import read_pickle
 from pipeline.errors import LabError
+from tests.support.data_files import Call, pictures
 
 PYTHON_2 = (
     b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"

@@ -5,12 +5,12 @@ from functools import partial
 
 import pytest
 import torch
-from support.losses_cases import Loss, evaluate, wave
-from support.rrr_cases import DTYPES, REFERENCE, TOLERANCE, check, close, tensor
 from torch import Tensor
 
 from methods import losses
 from pipeline.errors import LabError
+from tests.support.losses_cases import Loss, evaluate, wave
+from tests.support.rrr_cases import DTYPES, REFERENCE, TOLERANCE, check, close, tensor
 
 CORRECTED = {
     "gce_c10script": partial(losses.gce, q=0.7, clamp=0),

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from support.losses_cases import DEFAULTS, Loss, evaluate, wave
 from torch import Tensor
 
 from methods import losses
 from pipeline.errors import LabError
+from tests.support.losses_cases import DEFAULTS, Loss, evaluate, wave
 
 EVERY: dict[str, Loss] = {
     **DEFAULTS,
@@ -188,7 +188,7 @@ def test_negative_learning_sums_labels_and_weighs_by_given_class() -> None:
         (losses.gce, {"q": math.nan}, "q > 0"),
         (losses.dal, {"q": -1, "bootstrap_weight": 0.5}, "q > 0"),
         (losses.dal, {"q": 1, "bootstrap_weight": -0.5}, "bootstrap_weight >= 0"),
-        (losses.dal, {"q": 1, "bootstrap_weight": 0, "bootstrap": "sof"}, "did you mean 'soft'"),
+        (losses.dal, {"q": 1, "bootstrap_weight": 0, "bootstrap": "sof"}, "try: soft"),
         (losses.sce, {"alpha": -1, "beta": 1}, "alpha >= 0"),
         (losses.nce_and_rce, {"alpha": 1, "beta": math.inf}, "beta >= 0"),
         (losses.nce_and_agce, {"alpha": math.nan, "beta": 1, "a": 1, "q": 1}, "alpha >= 0"),
@@ -203,7 +203,7 @@ def test_negative_learning_sums_labels_and_weighs_by_given_class() -> None:
         (losses.sr, {"tau": 0, "p": 0.1, "weight": 1}, "tau > 0"),
         (losses.sr, {"tau": 1, "p": 0, "weight": 1}, "p > 0"),
         (losses.sr, {"tau": 1, "p": 0.1, "weight": -1}, "weight >= 0"),
-        (losses.ce, {"reduction": "maen"}, "did you mean 'mean'"),
+        (losses.ce, {"reduction": "maen"}, "try: mean"),
     ],
 )
 def test_parameters_outside_their_domain(

@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from support.losses_cases import DEFAULTS, REFERENCE_CASES, Loss, evaluate, wave
-from support.paths import REFERENCES
 
 from methods import losses
+from tests.support.losses_cases import DEFAULTS, REFERENCE_CASES, Loss, evaluate, wave
+from tests.support.paths import REFERENCES
 
 # Loss L and norm |g| of its gradient: float32 results of the same official code for the logits of
 # `wave` with K classes at scale s.

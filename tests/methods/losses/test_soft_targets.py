@@ -12,11 +12,11 @@ torch 2.15, CPU), under these names:
 
 import pytest
 import torch
-from support.sln_cases import REFERENCE, reference
 
 from methods import losses
 from pipeline.data.randomness import sample_normals
 from pipeline.errors import LabError
+from tests.support.sln_cases import REFERENCE, reference
 
 PREDICTED = torch.tensor(
     [
@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_refused():
     for call, said in (
         (lambda: losses.perturbed_targets(y, torch.zeros(3, 4), sigma=-1.0), "sigma >= 0"),
         (lambda: losses.perturbed_targets(y[:2], torch.zeros(3, 4), sigma=1.0), "noise"),
-        (lambda: losses.corrected_targets(logits, y, pseudo_labels="sof"), "did you mean 'soft'"),
+        (lambda: losses.corrected_targets(logits, y, pseudo_labels="sof"), "try: soft"),
         (lambda: losses.corrected_targets(logits, y, current=torch.zeros(3, 5)), "y"),
         (lambda: losses.corrected_targets(logits[:0], y[:0]), "N >= 1"),
     ):

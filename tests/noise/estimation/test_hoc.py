@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from support.rrr_cases import DATA
 from torch import Tensor
 
 from pipeline.errors import LabError
@@ -18,6 +17,7 @@ from pipeline.noise import transitions
 from pipeline.noise.estimation import consensus as consensus_module
 from pipeline.noise.estimation.consensus import Moments, consensus
 from pipeline.noise.estimation.hoc import _Objective, estimate, modelled, solve
+from tests.support.rrr_cases import DATA
 
 REFERENCE = dict(np.load(DATA / "hoc_reference.npz"))
 CASES = pytest.mark.parametrize("case", ["c4_2d", "c10_16d"])
@@ -224,7 +224,7 @@ def test_length_of_features_does_not_matter_and_zeros_do_not_break_it() -> None:
         ({"sample": 2}, "at least 3"),
         ({"rounds": 0}, "at least 1"),
         ({"steps": 0}, "at least 1"),
-        ({"returns": "bets"}, "did you mean 'best'"),
+        ({"returns": "bets"}, "try: best"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict[str, object], complaint: str) -> None:
@@ -234,5 +234,5 @@ def test_what_does_not_fit_is_refused(changes: dict[str, object], complaint: str
 
 
 def test_an_unknown_way_to_leave_itself_out() -> None:
-    with pytest.raises(LabError, match="did you mean 'nearest'"):
+    with pytest.raises(LabError, match="try: nearest"):
         consensus(np.ones((4, 2)), np.arange(4), 4, [np.arange(4)], itself="nearst")

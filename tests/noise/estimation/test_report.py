@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.noise_cases import small_dataset
-from support.rrr_cases import tensor
 
 from pipeline.data import dataset as data
 from pipeline.errors import LabError
@@ -20,6 +18,8 @@ from pipeline.noise.estimation.anchor import anchor_transition
 from pipeline.noise.label_table import open_table, save_table
 from pipeline.noise.make import make
 from pipeline.noise.noise_spec import parse
+from tests.support.noise_cases import small_dataset
+from tests.support.rrr_cases import tensor
 
 
 @pytest.mark.parametrize("at", ["c10", "c100"])

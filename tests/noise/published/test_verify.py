@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.noise_cases import balanced, softmax_rows
 
 from pipeline.errors import LabError
 from pipeline.noise import from_posterior as posterior
@@ -15,6 +14,7 @@ from pipeline.noise.published import regenerate, verify
 from pipeline.noise.published import registry as published
 from pipeline.noise.published.inventory import LabelFile
 from pipeline.noise.published.registry import Published, content_of
+from tests.support.noise_cases import balanced, softmax_rows
 
 
 def _file(labels: Labels, convention: str, rate: float, name: str) -> LabelFile:
