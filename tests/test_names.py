@@ -11,8 +11,9 @@ def test_plain_names_pass(name):
     assert checked_name(name, "noise") == name
 
 
-BAD = ["", ".", "..", "../../precious", "a/b", "/etc", "sym;touch X;", "sym 40", "sym-0.4", "digits.v2",
-       "-rf", "40", "1e10", "yes", "Null", "on", "a\n", "ä", "[/b]", "$(x)", "<script>", "r" * 65,
+BAD = ["", ".", "..", "../../precious",
+       "a/b", "/etc", "sym;touch X;", "sym 40", "sym-0.4", "digits.v2",
+       "-rf", "40", "1e10", "yes", "Null", "on", "a\n", "ä", "[/b]", "$(x)", "<script>", "r" * 65, 
        None, 40, 0.4, True, ["a"], {"a": 1}]  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class TimmModel(Backbone):
 
         if not timm.is_model(name):
             known = timm.list_models()
-            raise LabError(f"unknown backbone {PREFIX + name!r}", _suggest_few(name, known))
+            raise LabError(f"unknown backbone {PREFIX + name!r}", *_suggest_few(name, known))
         network: Any = timm.create_model(
             name, pretrained=False, num_classes=n_classes, in_chans=n_channels
         )
