@@ -6,8 +6,9 @@ from pydantic import Field
 from methods.robust_loss import RobustLoss
 from pipeline.config import Params, RunSettings, key_facts, read_params, validated
 from pipeline.errors import LabError
+from pipeline.runs.flags import parse_flags
 from pipeline.runs.inputs import data_spec
-from pipeline.runs.settings import noise_spec, parse_flags, resolve
+from pipeline.runs.settings import noise_spec, resolve
 from tests.support.lab import PARAMS, write_params
 
 
@@ -51,7 +52,7 @@ def test_a_params_file_that_is_no_yaml_or_missing(lab):
 def test_unknown_names_are_answered_with_known_ones(lab):
     params = read_params()
     with pytest.raises(LabError, match="try: symmetric-40"):
-        noise_spec("symetric-40", params)
+        noise_spec("digits", "symetric-40", params)
     with pytest.raises(LabError, match="try: cifar10"):
         data_spec("cifar-10", params)
     with pytest.raises(LabError, match="try: pocket"):
@@ -62,7 +63,7 @@ def test_unknown_names_are_answered_with_known_ones(lab):
 def test_a_noise_rate_outside_its_range_is_refused(lab, rate):
     params = Params(noise={"bad": {"kind": "symmetric", "rate": rate}})
     with pytest.raises(LabError, match=r"noise\.bad.*rate"):
-        noise_spec("bad", params)
+        noise_spec("digits", "bad", params)
 
 
 def test_flags_win_over_params_and_params_over_the_recipe(lab):

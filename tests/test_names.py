@@ -13,7 +13,7 @@ def test_plain_names_pass(name):
 
 BAD = ["", ".", "..", "../../precious",
        "a/b", "/etc", "sym;touch X;", "sym 40", "sym-0.4", "digits.v2",
-       "-rf", "40", "1e10", "yes", "Null", "on", "a\n", "ä", "[/b]", "$(x)", "<script>", "r" * 65, 
+       "-rf", "40", "1e10", "yes", "Null", "on", "a\n", "ä", "[/b]", "$(x)", "<script>", "r" * 65,
        None, 40, 0.4, True, ["a"], {"a": 1}]  # fmt: skip
 
 

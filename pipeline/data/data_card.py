@@ -1,8 +1,9 @@
 """The card of a prepared data set: what is known about it without opening its images."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.data.data_spec import DataKind, LabelKind
 
@@ -69,6 +70,7 @@ class DataCard:
     std: tuple[float, ...]
     source: str
     index: IndexFacts | None = None
+    made_from: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write the card into the folder of its data set."""

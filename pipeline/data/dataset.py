@@ -107,7 +107,7 @@ def prepare_dataset(name: str, spec: DataSpec) -> DataCard:
             from pipeline.data.indexing import write_index
 
             return write_index(new, name, spec, source)
-        return _write(new, name, spec.kind, source)
+        return _write(new, name, spec.kind, source, data_facts(spec))
 
 
 def load_dataset(name: str, verify: bool = False) -> Dataset:
@@ -204,7 +204,9 @@ def _verify(folder: Path, dataset: Dataset) -> None:
         raise BadFileError(f"its content has digest {found}, {CARD} says {dataset.card.digest}")
 
 
-def _write(folder: Path, name: str, kind: DataKind, source: Source) -> DataCard:
+def _write(
+    folder: Path, name: str, kind: DataKind, source: Source, made_from: dict[str, object]
+) -> DataCard:
     """Write every file of a data set into an empty folder and describe it."""
     train, test = source.train, source.test
     train_images = _write_images(folder / TRAIN_IMAGES, train, source.image_shape, "train images")
@@ -228,6 +230,7 @@ def _write(folder: Path, name: str, kind: DataKind, source: Source) -> DataCard:
         mean=mean,
         std=std,
         source=source.description,
+        made_from=made_from,
     )
     card.write(folder)
     return card
@@ -258,3 +261,16 @@ def _prepared() -> str:
 
 def _remedy(name: str) -> str:
     return f"uv run python -m pipeline.stages.data {name}"
+
+
+def data_facts(spec: DataSpec) -> dict[str, object]:
+    """STAND-IN."""
+    return {"spec": spec.model_dump(mode="json")}
+
+
+def read_card(name: str) -> DataCard | None:
+    """STAND-IN."""
+    try:
+        return TypeAdapter(DataCard).validate_json((_folder(name) / CARD).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None

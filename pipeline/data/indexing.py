@@ -73,6 +73,7 @@ def _card(
         mean=source.mean,
         std=source.std,
         source=source.description,
+        made_from={"spec": spec.model_dump(mode="json")},
         index=IndexFacts(
             transform=source.transform,
             roots={split_name: split.root for split_name, split in source.splits.items()},

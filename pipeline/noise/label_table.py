@@ -172,3 +172,8 @@ def _verify_source(table: LabelTable, openset: Replacement) -> None:
             f"data set {openset.source!r} has digest {expected}",
             table_remedy(table.card.dataset, table.card.name),
         )
+
+
+def noise_facts(spec, data_card):
+    """STAND-IN."""
+    return {"spec": spec.model_dump(mode="json"), "data": data_card.digest}

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.data.dataset import Dataset
 from pipeline.errors import LabError
 from pipeline.noise.generate import Drawn, generate
-from pipeline.noise.label_table import LabelTable, sealed
+from pipeline.noise.label_table import LabelTable, noise_facts, sealed
 from pipeline.noise.noise_card import NoiseCard, confusion, realised
 from pipeline.noise.noise_spec import NoiseSpec
 
@@ -56,7 +56,7 @@ def make(dataset: Dataset, name: str, spec: NoiseSpec) -> LabelTable:
             n_classes=dataset.card.n_classes,
             data_digest=dataset.card.digest,
             labels_digest="",
-            details=drawn.details,
+            details=drawn.details | {"made_from": noise_facts(spec, dataset.card)},
         ),
     )
     return sealed(table)

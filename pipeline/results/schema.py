@@ -66,6 +66,7 @@ RUN_COLUMNS: dict[str, Column] = {
     "encoder_digest": Column(
         _TEXT, "what identifies the weights it starts from or the encoder it asks", True
     ),
+    "code_digest": Column(_TEXT, "digest of the code", True, cost=True),
     "noise_card": Column(_TEXT, "how the label table was made, as JSON", True),
     "knows": Column(_TEXTS, "knowledge the method declares beyond images and given labels"),
     "class_names": Column(_TEXTS, "names of the classes, in label order"),

@@ -1,27 +1,24 @@
-"""The data and labels of a run: made when they are missing, verified when they are loaded."""
+"""The data sets and label tables of runs: made unless they are current, each opened once.
+
+This is the one place that says whether something prepared is current: it is, if it was made from
+what it would be made from now (specification, versions, digests, files).
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from pipeline.config import Params, validated
-from pipeline.data import dataset as datasets
 from pipeline.data.data_spec import BUILT_IN, DataSpec
-from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
+from pipeline.data.dataset import Dataset, data_facts, load_dataset, prepare_dataset, read_card
 from pipeline.errors import LabError, suggest
-from pipeline.files import data_folder, labels_folder
-from pipeline.noise import label_table as tables
-from pipeline.noise.label_table import LabelTable, load_table, open_table, save_table
+from pipeline.files import labels_folder
+from pipeline.noise.label_table import LabelTable, noise_facts, open_table, save_table
+from pipeline.noise.make import make
 from pipeline.noise.noise_spec import NoiseSpec, OpenSet
 from pipeline.runs.settings import noise_spec
-
-
-class Inputs(NamedTuple):
-    """What a run learns from."""
-
-    dataset: Dataset
-    table: LabelTable
 
 
 def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
@@ -55,44 +52,98 @@ def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
     return spec if root is None else spec.model_copy(update={"root": root})
 
 
-def prepare_data(name: str, params: Params, root: str | None = None) -> None:
-    """Make a data set ready, unless it is."""
-    if not (data_folder(name) / datasets.CARD).exists():
-        prepare_dataset(name, data_spec(name, params, root))
+def is_current(made_from: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether something was made from what it would be made from now.
 
+    Args:
+        made_from: facts on its card.
+        wanted: the same facts as they are now. A file that is gone, as on another machine, cannot
+            have changed: its digest is None.
 
-def prepare_labels(dataset: str, noise: str, params: Params) -> None:
-    """Make a label table ready, unless it is there as params.yaml asks for it."""
-    folder, spec = labels_folder(dataset, noise), noise_spec(noise, params)
-    _prepare_source(spec, params)
-    if (folder / tables.CARD).exists():
-        made = open_table(folder).card
-        current = made.data_digest == load_dataset(dataset).card.digest
-        if current and made.details.get("spec") == spec.model_dump(mode="json"):
-            return
-    make_labels(dataset, noise, params)
-
-
-def make_labels(dataset: str, noise: str, params: Params) -> None:
-    """Make a label table, whatever is there."""
-    # The generators load SciPy: only who makes labels waits for it.
-    from pipeline.noise.make import make
-
-    spec = noise_spec(noise, params)
-    _prepare_source(spec, params)
-    table = make(load_dataset(dataset), noise, spec)
-    details = table.card.details | {"spec": spec.model_dump(mode="json")}
-    save_table(
-        replace(table, card=replace(table.card, details=details)), labels_folder(dataset, noise)
+    Returns:
+        Whether all that can be compared is equal.
+    """
+    return set(wanted) == set(made_from) and all(
+        value == made_from[name] if name == "spec" else _unchanged(made_from[name], value)
+        for name, value in wanted.items()
     )
 
 
-def _prepare_source(spec: NoiseSpec, params: Params) -> None:
-    """Make the data set ready that open-set images come from."""
-    if isinstance(spec, OpenSet):
-        prepare_data(spec.source, params)
+def _unchanged(before: Any, now: Any) -> bool:
+    if isinstance(now, Mapping) and isinstance(before, Mapping):
+        return set(now) == set(before) and all(_unchanged(before[k], v) for k, v in now.items())
+    return now is None or now == before
 
 
-def load_inputs(dataset: str, noise: str) -> Inputs:
-    """Load prepared data and labels; the labels are checked to belong to the images."""
-    return Inputs(load_dataset(dataset), load_table(dataset, noise))
+class Shelf:
+    """The prepared data sets and label tables of one program.
+
+    Args:
+        params: names them.
+        roots: data set -> folder that overrides where its files lie.
+        makes: whether what is missing or not current is made; of several processes one does it.
+    """
+
+    def __init__(
+        self, params: Params, roots: Mapping[str, str] | None = None, makes: bool = True
+    ) -> None:
+        self._params, self._roots, self._makes = params, dict(roots or {}), makes
+        self._datasets: dict[str, Dataset] = {}
+        self._tables: dict[tuple[str, str], LabelTable] = {}
+
+    def dataset(self, name: str) -> Dataset:
+        """A prepared data set.
+
+        Raises:
+            LabError: when it cannot be made.
+        """
+        if name not in self._datasets:
+            spec = data_spec(name, self._params, self._roots.get(name))
+            if self._makes:
+                card = read_card(name)
+                if card is None or not is_current(card.made_from, data_facts(spec)):
+                    return self.make_dataset(name)
+            self._datasets[name] = load_dataset(name)
+        return self._datasets[name]
+
+    def make_dataset(self, name: str) -> Dataset:
+        """Prepare a data set, whatever is there."""
+        prepare_dataset(name, data_spec(name, self._params, self._roots.get(name)))
+        self._datasets[name] = load_dataset(name)
+        return self._datasets[name]
+
+    def table(self, dataset: str, noise: str) -> LabelTable:
+        """A label table of a prepared data set.
+
+        Raises:
+            LabError: when it cannot be made.
+        """
+        if (dataset, noise) not in self._tables:
+            spec = noise_spec(dataset, noise, self._params)
+            facts = self._noise_facts(dataset, spec)
+            if self._makes and not _is_made(labels_folder(dataset, noise), facts):
+                self.make_table(dataset, noise)
+            self._tables[dataset, noise] = open_table(labels_folder(dataset, noise))
+        return self._tables[dataset, noise]
+
+    def make_table(self, dataset: str, noise: str) -> LabelTable:
+        """Make a label table, whatever is there."""
+        spec = noise_spec(dataset, noise, self._params)
+        self._noise_facts(dataset, spec)
+        table = make(self.dataset(dataset), noise, spec)
+        save_table(table, labels_folder(dataset, noise))
+        return table
+
+    def _noise_facts(self, dataset: str, spec: NoiseSpec) -> dict[str, Any]:
+        """What a table is made from; its data sets are made ready for that."""
+        if isinstance(spec, OpenSet):
+            self.dataset(spec.source)
+        return noise_facts(spec, self.dataset(dataset).card)
+
+
+def _is_made(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether a whole and current label table lies in a folder."""
+    try:
+        return is_current(open_table(folder).card.details.get("made_from", {}), facts)
+    except LabError:  # missing or damaged
+        return False

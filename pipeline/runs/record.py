@@ -1,4 +1,4 @@
-"""The bookkeeping of one run: its rows in the store, its live view, and what both cost."""
+"""The record of one run: its rows in the store, its live view, and what both cost."""
 
 from __future__ import annotations
 
@@ -20,15 +20,21 @@ from pipeline.results.tracker import LiveView
 from pipeline.training.loop import Session
 from pipeline.training.processes import Processes
 
+FINAL = frozenset({"done", "diverged"})
+"""Statuses of results that stand: computed again on request only."""
+
 
 class RunRecord:
     """Writes about a run, on the main process only.
+
+    A result that stands is kept until the new one is whole: a run that is forced and then stopped
+    or killed hides nothing.
 
     Args:
         row: what is known before the start, in the columns of the runs table.
         store: where the rows go; trouble there stops the run.
         view: where the run is shown; trouble there is noted and forgotten.
-        processes: the processes.
+        processes: of the run.
     """
 
     def __init__(
@@ -36,23 +42,51 @@ class RunRecord:
     ) -> None:
         self._store, self._view, self._processes = store, view, processes
         self._row = (
-            row
+            {"n_train": 0, "n_val": 0, "n_test": 0}
+            | row
             | provenance()
             | {
                 "n_processes": processes.n_processes,
                 "device": processes.kind,
                 "started_at": datetime.now(UTC),
+                "resumed": 0,
             }
         )
+        earlier = store.run(row["key"]) if processes.is_main else None
+        self._earlier = earlier or {}
+        self._stands = self._earlier.get("status") in FINAL
         self._began = time.perf_counter()
-        self._seconds = 0.0
+        self._seconds_before = self._seconds_tracking = 0.0
+        if processes.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(processes.device)
 
-    def open(self, earlier: list[dict[str, Any]]) -> None:
-        """Note that the run begins; `earlier` are its epochs from before a resume."""
-        if self._processes.is_main:
-            with self._timed():
-                self._store.write_run(self._row | {"status": "running"})
-                self._view.start(self._row | {"status": "running"}, earlier)
+    def open(self, counts: dict[str, int], earlier_epochs: list[dict[str, Any]] | None) -> None:
+        """Note that the run begins.
+
+        Args:
+            counts: n_train, n_val and n_test.
+            earlier_epochs: records from before a resume; None for a run from its beginning.
+        """
+        self._row |= counts
+        if not self._processes.is_main:
+            return
+        if earlier_epochs is not None:
+            self._continue(earlier_epochs)
+        with self._timed():
+            row = self._row | {"status": "running"} | self._costs()
+            if not self._stands:
+                self._store.write_run(row)
+            self._view.start(row, earlier_epochs or [])
+
+    def _continue(self, epochs: list[dict[str, Any]]) -> None:
+        """Go on with the costs of earlier sittings, where they are known."""
+        known = {} if self._stands else self._earlier
+        self._row["resumed"] = (known.get("resumed") or 0) + 1
+        self._row["started_at"] = known.get("started_at") or self._row["started_at"]
+        # A run that was killed has left no total: its finished epochs are a lower bound.
+        trained = sum(record["seconds"] for record in epochs)
+        self._seconds_before = max(known.get("seconds") or 0.0, trained)
+        self._seconds_tracking = known.get("seconds_tracking") or 0.0
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Show an epoch as it ends."""
@@ -64,31 +98,28 @@ class RunRecord:
         """Note why a run ended before its end."""
         if self._processes.is_main:
             row = self._row | {"status": status, "status_detail": detail} | self._costs()
-            self._store.write_run(row)
+            if not self._stands:
+                self._store.write_run(row)
             self._view.finish(row, [])
 
-    def close(self, session: Session, status: str, detail: str | None, resumed: bool) -> None:
-        """Store the finished run: samples, epochs, then the row that makes it count."""
+    def close(self, session: Session, status: str, detail: str | None) -> None:
+        """Store the finished run, then show it as complete."""
         if not self._processes.is_main:
             return
         confusion = session.last_test.confusion.flatten().tolist() if session.last_test else None
-        row = self._row | {
-            "status": status,
-            "status_detail": detail,
-            "confusion": confusion,
-            "resumed": int(resumed),
-        }
+        row = self._row | {"status": status, "status_detail": detail, "confusion": confusion}
         with self._timed():
-            self._view.finish(row, session.progress.records)
             epochs = _epochs_frame(row["key"], session.progress.records)
             samples = _samples_frame(row["key"], session)
-        self._store.write_finished(row | self._costs(), epochs, samples)
+        row |= self._costs()
+        self._store.write_finished(row, epochs, samples)
+        self._view.finish(row, session.progress.records)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
         began = time.perf_counter()
         yield
-        self._seconds += time.perf_counter() - began
+        self._seconds_tracking += time.perf_counter() - began
 
     def _costs(self) -> dict[str, Any]:
         device = self._processes.device
@@ -98,8 +129,8 @@ class RunRecord:
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         )
         return {
-            "seconds": time.perf_counter() - self._began,
-            "seconds_tracking": self._seconds,
+            "seconds": self._seconds_before + time.perf_counter() - self._began,
+            "seconds_tracking": self._seconds_tracking,
             "peak_memory_bytes": peak,
             "finished_at": datetime.now(UTC),
         }

@@ -1,41 +1,40 @@
-"""One run from settings to stored rows: skipped when stored, resumed when unfinished."""
+"""One run from its plan to stored rows: skipped when stored, resumed when unfinished."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from pipeline.config import Execution, Params, RunSettings
+from pipeline.config import Execution, RunSettings
 from pipeline.data.views import channel_statistics
 from pipeline.errors import Interrupted, LabError
 from pipeline.files import store_folder
 from pipeline.identity import seed_stream
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
+from pipeline.runs.code import note_other_code
 from pipeline.runs.embedded import show_embeddings
-from pipeline.runs.encoders import NamedEncoder, named_encoders
-from pipeline.runs.inputs import Inputs, load_inputs
-from pipeline.runs.key import Cards, describe
-from pipeline.runs.record import RunRecord
-from pipeline.runs.settings import Resolved
+from pipeline.runs.planning import PlannedRun
+from pipeline.runs.record import FINAL, RunRecord
 from pipeline.runs.splits import Opener, Splits, make_splits
-from pipeline.runs.weights import are_kept, keep_weights
+from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
 from pipeline.training.context import Context
 from pipeline.training.evaluation import predictions
 from pipeline.training.loop import Diverged, Progress, Session, run_epochs
 from pipeline.training.method import Method, Problem
-from pipeline.training.observers import Dynamics, Posterior
+from pipeline.training.observers import Dynamics, Posterior, posterior_folder
 from pipeline.training.optimisation import WeightAverage, make_optimizer
 from pipeline.training.processes import Processes, set_determinism
 from pipeline.training.stopping import StopRequest
 
-Ending = Literal["done", "diverged", "stored", "busy"]
+Ending = Literal["done", "diverged", "failed", "stored", "busy"]
 
 
 class Outcome(NamedTuple):
@@ -43,24 +42,18 @@ class Outcome(NamedTuple):
 
     key: str
     ending: Ending
-    detail: str
+    detail: str = ""
+    status: str | None = None
+    """What the store says of the run; None while another program computes it."""
 
 
-def execute(
-    method_class: type[Method],
-    resolved: Resolved,
-    execution: Execution,
-    params: Params,
-    processes: Processes,
-) -> Outcome:
+def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> Outcome:
     """Carry out one run, unless it is stored; all processes call this together.
 
     Args:
-        method_class: what trains.
-        resolved: its settings.
+        planned: the run.
         execution: how.
-        params: names the label noise.
-        processes: the processes.
+        processes: to train on.
 
     Returns:
         The outcome, the same on all processes.
@@ -69,43 +62,26 @@ def execute(
         LabError: when the run cannot start or fails in a way the user can mend.
         Interrupted: when a stop was asked for; the state is saved.
     """
-    inputs = load_inputs(resolved.settings.dataset, resolved.settings.noise)
-    cards = Cards.of(inputs.dataset.card, inputs.table.card)
-    named = named_encoders(resolved.settings, params)
-    facts = {role: encoder.fact for role, encoder in named.items()}
-    row = describe(method_class, resolved, cards, params, facts)
-    key, store = row["key"], Store()
+    key, store = planned.key, Store()
     lock_path = store_folder() / "locks" / f"{key}.lock"
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_path, blocking=False)
     try:
-        claim = _claim(lock, store, key, execution) if processes.is_main else _GRANTED
+        claim = _claim(lock, lock_path, key, execution, store) if processes.is_main else _GRANTED
         claim = processes.largest(claim)
         if claim == _BUSY:
             return Outcome(key, "busy", "another program computes this run")
         if claim == _STORED:
-            return Outcome(key, "stored", f"in {store.folder} already; --force computes it again")
-        opener = Opener(inputs, resolved.settings, execution, processes.device)
-        splits = make_splits(inputs, resolved.settings, opener, processes.device)
-        row |= {
-            "n_train": len(splits.train.index),
-            "n_val": len(splits.validation.index) if splits.validation else 0,
-            "n_test": len(splits.test.index),
-        }
+            return _stored(planned, store, processes)
         view = LiveView(execution.tracking and processes.is_main, execution.group)
-        run_record = RunRecord(row, store, view, processes)
-        problem = _problem(resolved.settings, inputs, splits, named, processes)
-        settings = resolved.settings
-        session = _open_session(method_class, settings, execution, processes, problem, splits)
-        if "embedding" in (*session.method.views, *session.method.predict_views):
-            show_embeddings(session, opener, problem.encoder)
-
-        def keep() -> None:
-            if execution.keep_weights or method_class.makes_encoder:
-                external = "extra_features" in row["knows"]
-                keep_weights(session, key, problem, inputs.dataset.card, external)
-
-        return _train(session, key, run_record, execution.checkpoint_seconds, keep)
+        record = RunRecord(planned.row, store, view, processes)
+        try:
+            return _train(planned, execution, processes, record)
+        except Interrupted as wish:
+            record.broken_off("running", str(wish))
+            raise
+        except Exception as failure:
+            record.broken_off("failed", str(failure) or type(failure).__name__)
+            raise
     finally:
         if lock.is_locked:
             lock_path.unlink(missing_ok=True)
@@ -115,8 +91,12 @@ def execute(
 _GRANTED, _STORED, _BUSY = 0, 1, 2
 
 
-def _claim(lock: FileLock, store: Store, key: str, execution: Execution) -> int:
+def _claim(lock: FileLock, lock_path: Path, key: str, execution: Execution, store: Store) -> int:
     """Take the run for this program, unless another one computes it or it is stored."""
+    # Asked first without the lock: who may only read the store is told of stored runs, too.
+    if not is_open(key, execution, store):
+        return _STORED
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire()
     except Timeout:
@@ -133,23 +113,78 @@ def is_open(key: str, execution: Execution, store: Store) -> bool:
         store: of finished runs.
     """
     status = store.status(key)
-    if execution.force or status not in {"done", "diverged"}:
+    if execution.force or status not in FINAL:
         return True
-    return execution.keep_weights and status == "done" and not are_kept(key)
+    lacks_weights = execution.keep_weights and not are_kept(key)
+    lacks_posterior = execution.posterior and not posterior_folder(key).exists()
+    return status == "done" and (lacks_weights or lacks_posterior)
 
 
-def _problem(
-    settings: RunSettings,
-    inputs: Inputs,
-    splits: Splits,
-    named: dict[str, NamedEncoder],
-    processes: Processes,
-) -> Problem:
+def _stored(planned: PlannedRun, store: Store, processes: Processes) -> Outcome:
+    """What there is to say about a run that is stored."""
+    row = store.run(planned.key) or {}
+    if processes.is_main:
+        note_other_code(planned.row, row)
+    detail = f"in {store.folder} already; --force computes it again"
+    if row.get("noise") != planned.settings.noise:
+        detail = (
+            f"as noise {row.get('noise')}, whose labels are the same; tables show it under that "
+            f"name; {detail}"
+        )
+    return Outcome(planned.key, "stored", detail, row.get("status"))
+
+
+def _train(
+    planned: PlannedRun, execution: Execution, processes: Processes, record: RunRecord
+) -> Outcome:
+    """Train from the start or the checkpoint, and store the result."""
+    key, inputs, settings = planned.key, planned.inputs, planned.settings
+    opener = Opener(inputs.dataset, inputs.table, settings, execution, processes.device)
+    splits = make_splits(inputs.dataset, inputs.table, settings, opener, processes.device)
+    problem = _problem(planned, splits, processes)
+    session = _open_session(planned.method, settings, execution, processes, problem, splits)
+    if "embedding" in (*session.method.views, *session.method.predict_views):
+        show_embeddings(session, opener, problem.encoder)
+    keeps_weights = execution.keep_weights or planned.method.makes_encoder
+    if keeps_weights:
+        refuse_no_weights(session)
+    resumed = resume(session, key)
+    record.open(splits.counts, session.progress.records if resumed else None)
+    ending, detail = _run_loop(session, key, execution.checkpoint_seconds, record)
+    if processes.is_main and ending == "done":
+        if keeps_weights:
+            external = "extra_features" in planned.row["knows"]
+            keep_weights(session, key, problem, inputs.dataset.card, external)
+        if session.posterior is not None:
+            session.posterior.save(key)
+    record.close(session, ending, detail)
+    processes.wait()
+    if processes.is_main:
+        discard(key)
+    processes.release()
+    return Outcome(key, ending, detail or "", ending)
+
+
+def _run_loop(
+    session: Session, key: str, checkpoint_seconds: float, record: RunRecord
+) -> tuple[Literal["done", "diverged"], str | None]:
+    """Run the epoch loop to its end; returns the status and why a run diverged."""
+    stop = StopRequest(session.processes, checkpoint_seconds, lambda: save_checkpoint(session, key))
+    try:
+        with stop:
+            for epoch in run_epochs(session, stop):
+                record.epoch(epoch)
+    except Diverged as divergence:
+        return "diverged", str(divergence)
+    return "done", None
+
+
+def _problem(planned: PlannedRun, splits: Splits, processes: Processes) -> Problem:
     """What the method is built for; the encoders that the run names are loaded."""
-    card = inputs.dataset.card
-    mean, std = channel_statistics(settings.normalisation, (card.mean, card.std))
-    encoders = {role: encoder.load() for role, encoder in named.items()}
-    asked = encoders.get("encoder")
+    card = planned.inputs.dataset.card
+    mean, std = channel_statistics(planned.settings.normalisation, (card.mean, card.std))
+    encoders = {role: encoder.load() for role, encoder in planned.inputs.encoders.items()}
+    queried = encoders.get("encoder")
     return Problem(
         n_classes=card.n_classes,
         n_train=len(splits.train.index),
@@ -157,7 +192,7 @@ def _problem(
         mean=mean,
         std=std,
         start=encoders.get("start_from"),
-        encoder=None if asked is None else asked.to(processes.device),
+        encoder=None if queried is None else queried.to(processes.device),
     )
 
 
@@ -252,40 +287,3 @@ def _check_batch(batch_size: int, n_processes: int) -> None:
             "a global batch that the number of processes divides",
             f"--batch-size {fitting}",
         )
-
-
-def _train(
-    session: Session,
-    key: str,
-    run_record: RunRecord,
-    checkpoint_seconds: float,
-    keep: Callable[[], None],
-) -> Outcome:
-    """Train from the start or the checkpoint, and store the result; `keep` writes the weights."""
-    resumed = resume(session, key)
-    stop = StopRequest(session.processes, checkpoint_seconds, lambda: save_checkpoint(session, key))
-    ending: Ending = "done"
-    detail = None
-    run_record.open(session.progress.records)
-    try:
-        with stop:
-            for record in run_epochs(session, stop):
-                run_record.epoch(record)
-        if session.processes.is_main:
-            keep()
-    except Diverged as divergence:
-        ending, detail = "diverged", str(divergence)
-    except Interrupted as wish:
-        run_record.broken_off("running", str(wish))
-        raise
-    except Exception as failure:
-        run_record.broken_off("failed", str(failure) or type(failure).__name__)
-        raise
-    if session.posterior is not None and session.processes.is_main and ending == "done":
-        session.posterior.save(key)
-    run_record.close(session, ending, detail, resumed)
-    session.processes.wait()
-    if session.processes.is_main:
-        discard(key)
-    session.processes.release()
-    return Outcome(key, ending, detail or "")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.config import read_params
+from pipeline.config import Execution, read_params
 from pipeline.errors import LabError, program
-from pipeline.runs.encoders import prepare_encoder_inputs
-from pipeline.runs.inputs import prepare_data, prepare_labels
+from pipeline.runs.flags import parse_flags
+from pipeline.runs.planning import PlannedRun, Planner
 from pipeline.runs.pretraining import carry_out
-from pipeline.runs.settings import parse_flags
+from pipeline.runs.run import Outcome
 from pipeline.training.method import Method
 from pipeline.training.observers import posterior_folder
 from pipeline.training.processes import Processes
@@ -17,7 +17,7 @@ from pipeline.training.processes import Processes
 
 @program
 def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> None:
-    """Parse the flags, prepare missing inputs, run, and say where the numbers are.
+    """Parse the flags, plan the run, carry it out, and say where the numbers are.
 
     Args:
         method: the class that the script defines.
@@ -25,23 +25,26 @@ def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> 
     """
     params = read_params()
     resolved, execution = parse_flags(method, arguments, params)
-    settings = resolved.settings
-    processes = Processes(settings.precision)
+    processes = Processes(resolved.settings.precision)
+    roots = {} if execution.root is None else {resolved.settings.dataset: execution.root}
+    planned = processes.main_first(
+        lambda: Planner(params, roots, makes=processes.is_main).run(method, resolved)
+    )
+    outcome = carry_out(planned, execution, processes)
     if processes.is_main:
-        prepare_data(settings.dataset, params, execution.root)
-        prepare_labels(settings.dataset, settings.noise, params)
-        prepare_encoder_inputs(settings, params)
-    processes.wait()
-    outcome = carry_out(method, resolved, execution, params, processes)
+        _report(planned, execution, outcome)
+
+
+def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None:
+    """Say how the run ended and where its numbers are."""
     if outcome.ending == "diverged":
         raise LabError(
             f"run {outcome.key} diverged: {outcome.detail}",
-            "its rows are stored under status diverged",
-            f"a smaller --lr than {settings.lr:g} often helps",
+            "a loss that stays finite; the rows are stored under status diverged",
+            f"a smaller --lr than {planned.settings.lr:g}",
             exit_code=1,
         )
-    if processes.is_main:
-        print(f"run {outcome.key} {outcome.ending} {outcome.detail}".rstrip())
-        if execution.posterior:
-            print(f"softmax outputs: {posterior_folder(outcome.key)}")
-        print(f"numbers: python analysis/leaderboard.py --dataset {settings.dataset}")
+    print(f"run {outcome.key} {outcome.ending} {outcome.detail}".rstrip())
+    if execution.posterior and outcome.status == "done":
+        print(f"softmax outputs: {posterior_folder(outcome.key)}")
+    print(f"numbers: uv run python analysis/leaderboard.py --dataset {planned.settings.dataset}")

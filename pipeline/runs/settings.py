@@ -1,17 +1,13 @@
-"""From defaults, recipe, params.yaml and flags to the settings of one run."""
+"""From defaults, recipe, params.yaml and flags or a grid to the settings of one run: one way."""
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import tyro
-from pydantic import BaseModel
-
-from pipeline.config import Execution, Params, RunSettings, validated
+from pipeline.config import Params, RunSettings, validated
 from pipeline.errors import LabError, suggest
+from pipeline.files import labels_folder
+from pipeline.noise.label_table import open_table
 from pipeline.noise.noise_spec import NoiseSpec, parse
 from pipeline.runs.recipes import Choice, choose
 from pipeline.training.method import Method
@@ -22,26 +18,6 @@ class Resolved(NamedTuple):
 
     settings: RunSettings
     recipe_status: str
-
-
-def noise_spec(name: str, params: Params) -> NoiseSpec:
-    """The label noise that params.yaml names; `clean` needs no entry.
-
-    Raises:
-        LabError: for an unknown name or a faulty entry.
-    """
-    if name in params.noise:
-        return parse(params.noise[name], f"params.yaml: noise.{name}")
-    if name == "clean":
-        return parse({"kind": "clean"}, "noise clean")
-    raise LabError(
-        f"unknown noise {name!r}",
-        *suggest(
-            name,
-            [*params.noise, "clean"],
-            "a new entry under noise in params.yaml, as in  NAME: {kind: symmetric, rate: 0.4}",
-        ),
-    )
 
 
 def pinned(method: type[Method], params: Params) -> dict[str, Any]:
@@ -68,35 +44,51 @@ def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Res
     return Resolved(settings, choice.status)
 
 
-def parse_flags(
-    method: type[Method], arguments: Sequence[str] | None, params: Params
-) -> tuple[Resolved, Execution]:
-    """Settings of a method script from its command line.
+def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
+    """What a label table is made from: its entry in params.yaml, or what was imported.
 
     Args:
-        method: whose flags.
-        arguments: the command line, None for that of the program.
-        params: gives the defaults.
+        dataset: name of the data set.
+        noise: name of the table; `clean` needs no entry.
+        params: names the label noises.
 
     Returns:
-        The resolved settings and how to carry out the run.
+        The checked specification.
+
+    Raises:
+        LabError: for an unknown name or a faulty entry.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    description = (sys.modules[method.__module__].__doc__ or "").strip()
-    base = pinned(method, params)
-    # The flags decide which rows of the recipe hold, and the rows decide the flags' defaults:
-    # the first reading finds the cell, the second one, with its rows as defaults, the settings.
-    plain = [word for word in words if word not in {"-h", "--help"}]
-    first = _read_flags(method, plain, base, description)
-    recipe = _recipe_for(method, base | first.run, params)
-    final = _read_flags(method, words, recipe.settings | base, description)
-    settings = validated(method.Settings, final.run, f"settings of {method.name()}")
-    return Resolved(settings, recipe.status), validated(Execution, final.execution, "flags")
+    if noise in params.noise:
+        return parse(params.noise[noise], f"params.yaml: noise.{noise}")
+    if noise == "clean":
+        return parse({"kind": "clean"}, "noise clean")
+    imported = _imported_spec(dataset, noise)
+    if imported is not None:
+        return parse(imported, f"card of label table {noise}")
+    raise LabError(
+        f"unknown noise {noise!r} of data set {dataset}",
+        *suggest(
+            noise,
+            [*params.noise, "clean"],
+            "a new entry under noise in params.yaml, as in  NAME: {kind: symmetric, rate: 0.4}; "
+            "or a file of labels: uv run python -m pipeline.noise import FILE DATASET NAME",
+        ),
+    )
+
+
+def _imported_spec(dataset: str, noise: str) -> dict[str, Any] | None:
+    """The specification on the card of a table that `pipeline.noise import` made."""
+    folder = labels_folder(dataset, noise)
+    if not folder.is_dir():
+        return None
+    made_from = open_table(folder).card.details.get("made_from", {})
+    spec = made_from.get("spec", {})
+    return spec if spec.get("kind") == "file" else None
 
 
 def _recipe_for(method: type[Method], values: dict[str, Any], params: Params) -> Choice:
     cell = {name: field.default for name, field in method.Settings.model_fields.items()} | values
-    spec = noise_spec(cell["noise"], params)
+    spec = noise_spec(cell["dataset"], cell["noise"], params)
     facts = {"noise_kind": _kind_of_labels(spec), "rate": getattr(spec, "rate", None)}
     return choose(method.name(), cell["recipe"], cell | facts)
 
@@ -105,42 +97,3 @@ def _kind_of_labels(spec: NoiseSpec) -> str:
     """The kind of noise; of published labels the one they are said to follow, if it has a name."""
     stated: str | None = getattr(spec, "convention", None)
     return spec.kind if stated is None or "+" in stated else stated.partition("/")[0]
-
-
-class _Flags(NamedTuple):
-    run: dict[str, Any]
-    execution: dict[str, Any]
-
-
-def _read_flags(
-    method: type[Method], words: list[str], defaults: dict[str, Any], description: str
-) -> _Flags:
-    run = _flag_group("Run", method.Settings, defaults)
-    execution = _flag_group("Execution", Execution, {})
-    both = dataclasses.make_dataclass(
-        "Flags",
-        [
-            ("run", Annotated[run, tyro.conf.arg(name="")], dataclasses.field(default=run())),
-            ("execution", Annotated[execution, tyro.conf.arg(name="")],
-             dataclasses.field(default=execution())),
-        ],
-        frozen=True,
-    )  # fmt: skip
-    found: Any = tyro.cli(both, args=words, description=description)
-    return _Flags(dataclasses.asdict(found.run), dataclasses.asdict(found.execution))
-
-
-def _flag_group(title: str, model: type[BaseModel], defaults: dict[str, Any]) -> Any:
-    """A plain dataclass with the fields of a settings class: tyro reads it, pydantic checks."""
-    unknown = set(defaults) - set(model.model_fields)
-    for name in sorted(unknown):
-        raise LabError(f"unknown key {name!r} in params.yaml", *suggest(name, model.model_fields))
-    fields = [
-        (
-            name,
-            Annotated[field.annotation, tyro.conf.arg(help=field.description)],
-            dataclasses.field(default=defaults.get(name, field.default)),
-        )
-        for name, field in model.model_fields.items()
-    ]
-    return dataclasses.make_dataclass(title, fields, frozen=True)

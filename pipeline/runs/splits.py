@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from pipeline.config import Execution, RunSettings
-from pipeline.data.dataset import load_dataset
+from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.data.listed import IndexedImages
 from pipeline.data.source import Labels, Pixels
 from pipeline.data.views import DeviceImages, ImageSource, channel_statistics
 from pipeline.errors import LabError, suggest
 from pipeline.identity import digest
-from pipeline.runs.inputs import Inputs
+from pipeline.noise.label_table import LabelTable
 from pipeline.runs.samples import choose_samples, provided, uncovered
 from pipeline.training.batches import Labelled
 
@@ -31,23 +31,38 @@ class Splits:
     test: Labelled
     other_tests: dict[str, Labelled]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of samples, in the columns of the runs table."""
+        return {
+            "n_train": len(self.train.index),
+            "n_val": len(self.validation.index) if self.validation else 0,
+            "n_test": len(self.test.index),
+        }
+
 
 class Opener:
     """Opens the image sets of a run as sources of views.
 
     Args:
-        inputs: data set and label table.
+        dataset: that the run learns from.
+        table: its labels.
         settings: how views are made.
         execution: memory order and worker processes.
         device: where batches are wanted.
     """
 
     def __init__(
-        self, inputs: Inputs, settings: RunSettings, execution: Execution, device: torch.device
+        self,
+        dataset: Dataset,
+        table: LabelTable,
+        settings: RunSettings,
+        execution: Execution,
+        device: torch.device,
     ) -> None:
-        self._inputs, self._settings, self._execution = inputs, settings, execution
-        self._device = device
-        card = inputs.dataset.card
+        self._dataset, self._table = dataset, table
+        self._settings, self._execution, self._device = settings, execution, device
+        card = dataset.card
         usual = None if card.index is None else card.index.transform
         self._transform = settings.transform or usual
         if settings.transform is not None and card.index is None:
@@ -59,7 +74,7 @@ class Opener:
 
     def usual(self, split: str) -> ImageSource:
         """The images of a split, normalised as the settings say."""
-        card = self._inputs.dataset.card
+        card = self._dataset.card
         mean, std = channel_statistics(self._settings.normalisation, (card.mean, card.std))
         if len(mean) != card.image_shape[2]:
             raise LabError(
@@ -72,12 +87,12 @@ class Opener:
 
     def pixels(self, split: str) -> ImageSource:
         """The images of a split with values in [0, 1], as encoders take them."""
-        n_channels = self._inputs.dataset.card.image_shape[2]
+        n_channels = self._dataset.card.image_shape[2]
         return self._open(split, (0.0,) * n_channels, (1.0,) * n_channels)
 
     def digest(self, split: str) -> str:
         """What the plain view of a split depends on."""
-        dataset, table = self._inputs
+        dataset, table = self._dataset, self._table
         facts = [dataset.card.digest]
         if self._transform is not None:
             facts.append(self._transform)
@@ -87,7 +102,7 @@ class Opener:
 
     def has_replaced_images(self, split: str) -> bool:
         """Whether images of a split are not those of the data set, as open-set labels have it."""
-        return split == "train" and self._inputs.table.openset is not None
+        return split == "train" and self._table.openset is not None
 
     def size(self, split: str) -> int:
         """Number of images of a split."""
@@ -116,7 +131,7 @@ class Opener:
         )  # fmt: skip
 
     def _images(self, split: str) -> Pixels | IndexedImages:
-        dataset, table = self._inputs
+        dataset, table = self._dataset, self._table
         if split == "test":
             return dataset.test
         if split != "train":
@@ -129,12 +144,15 @@ class Opener:
         return images
 
 
-def make_splits(inputs: Inputs, settings: RunSettings, opener: Opener,
-                device: torch.device) -> Splits:  # fmt: skip
+def make_splits(
+    dataset: Dataset, table: LabelTable, settings: RunSettings, opener: Opener,
+    device: torch.device,
+) -> Splits:  # fmt: skip
     """Place labels on the device, open the images and choose the validation samples.
 
     Args:
-        inputs: data set and label table.
+        dataset: that the run learns from.
+        table: its labels.
         settings: validation, val_rate, down_sample and seed are read.
         opener: of the images.
         device: where to.
@@ -146,7 +164,6 @@ def make_splits(inputs: Inputs, settings: RunSettings, opener: Opener,
     Raises:
         LabError: when the validation split would be empty or take all samples.
     """
-    dataset, table = inputs
     train_images = opener.usual("train")
 
     def placed(values: Labels) -> torch.Tensor:

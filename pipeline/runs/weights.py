@@ -17,6 +17,20 @@ def are_kept(key: str) -> bool:
     return artefact.read_card(kept_weights_folder(key)) is not None
 
 
+def refuse_no_weights(session: Session) -> None:
+    """Refuse to keep the weights of a method that keeps none, before it is trained.
+
+    Raises:
+        LabError: for such a method.
+    """
+    if session.method.encoder_state() is None:
+        raise LabError(
+            f"{session.context.method} keeps no weights",
+            "a method with encoder_state()",
+            "leave --keep-weights out",
+        )
+
+
 def keep_weights(
     session: Session, key: str, problem: Problem, data: DataCard, external: bool
 ) -> None:
@@ -28,17 +42,9 @@ def keep_weights(
         problem: that its method was built for.
         data: card of the data set it learned from.
         external: whether weights it started from knew images beyond that data set.
-
-    Raises:
-        LabError: when the method keeps no weights.
     """
     state = session.method.encoder_state()
-    if state is None:
-        raise LabError(
-            f"{session.context.method} keeps no weights",
-            "a method with encoder_state()",
-            "leave --keep-weights out",
-        )
+    assert state is not None  # see `refuse_no_weights`
     settings = session.settings
     card = EncoderCard(
         name=key,

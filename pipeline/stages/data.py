@@ -9,9 +9,8 @@ from typing import Annotated
 import tyro
 
 from pipeline.config import read_params
-from pipeline.data.dataset import prepare_dataset
 from pipeline.errors import program
-from pipeline.runs.inputs import data_spec
+from pipeline.runs.inputs import Shelf
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,8 @@ class Flags:
 def main() -> None:
     """Prepare the data set and print what it is."""
     flags = tyro.cli(Flags, description=__doc__)
-    card = prepare_dataset(flags.name, data_spec(flags.name, read_params(), flags.root))
+    roots = {} if flags.root is None else {flags.name: flags.root}
+    card = Shelf(read_params(), roots).make_dataset(flags.name).card
     print(f"{card.name}: {card.n_train} + {card.n_test} images, digest {card.digest}")
 
 

@@ -12,7 +12,7 @@ from pipeline.config import Execution, RunSettings, read_params
 from pipeline.encoders import artefact
 from pipeline.encoders.encoder_spec import encoder_spec
 from pipeline.errors import LabError, program
-from pipeline.runs.encoders import find_encoder, prepare_encoder_input
+from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import make_encoder
 from pipeline.training.processes import Processes
 
@@ -31,18 +31,17 @@ class Flags:
 def main() -> None:
     """Make the encoder and print what it is."""
     flags = tyro.cli(Flags, description=__doc__)
-    params, asking = read_params(), RunSettings()
+    params = read_params()
     if not getattr(encoder_spec(flags.name, params.encoders), "is_closed", True):
         raise LabError(
             f"encoder {flags.name} means another one for each run that asks for it",
             "an entry with dataset, noise and seed",
-            "runs that name it make it by themselves",
+            "a run that names it, which makes its own",
         )
-    prepare_encoder_input(flags.name, asking, params)
-    encoder = find_encoder(flags.name, asking, params)
-    precision = encoder.run.resolved.settings.precision if encoder.run else "fp32"
+    encoder = Planner(params).encoder(flags.name, RunSettings())
+    precision = encoder.run.settings.precision if encoder.run else "fp32"
     execution = Execution(tracking=flags.tracking, group="encoders")
-    make_encoder(encoder, execution, params, Processes(precision))
+    make_encoder(encoder, execution, Processes(precision))
     card = artefact.load(encoder.folder).card
     print(f"{card.name}: {card.network}, {card.n_features} features, weights {card.weights_digest}")
 

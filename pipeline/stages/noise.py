@@ -10,8 +10,7 @@ import tyro
 
 from pipeline.config import read_params
 from pipeline.errors import program
-from pipeline.noise.label_table import load_table
-from pipeline.runs.inputs import make_labels, prepare_data
+from pipeline.runs.inputs import Shelf
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,7 @@ class Flags:
 def main() -> None:
     """Make the table and print what was realised."""
     flags = tyro.cli(Flags, description=__doc__)
-    params = read_params()
-    prepare_data(flags.dataset, params)
-    make_labels(flags.dataset, flags.noise, params)
-    card = load_table(flags.dataset, flags.noise).card
+    card = Shelf(read_params()).make_table(flags.dataset, flags.noise).card
     rate = "unknown" if card.realised_rate is None else f"{card.realised_rate:.4f}"
     print(f"{flags.dataset} {flags.noise}: {card.n} labels, realised rate {rate}")
 

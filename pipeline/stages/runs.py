@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 from pipeline.config import Execution, Grid, Params, grid_of, params_path, read_params
-from pipeline.errors import program
+from pipeline.errors import LabError, program
 from pipeline.files import results_folder
 from pipeline.results.finished import finished_cells, note_finished
 from pipeline.results.store import Store
@@ -50,40 +50,43 @@ def main() -> None:
 
 
 def _print_plan(params: Params) -> None:
-    from pipeline.grids.grid import cells, expected_seconds, plan, prepare_grid
-    from pipeline.runs.encoders import missing_encoders
+    from pipeline.grids.cells import cell_text, cells
+    from pipeline.grids.plan import expected_seconds, plan
+    from pipeline.runs.pretraining import missing_encoders
 
-    prepare_grid(params)
     all_cells, store = cells(params), Store()
     planned = plan(all_cells, store)
     encoders: dict[str, str] = {}
     for cell, _ in planned:
-        encoders |= missing_encoders(cell.resolved.settings, params)
+        encoders |= missing_encoders(cell)
     for key, name in encoders.items():
         print(f"{key} encoder {name}: missing")
     for cell, why in planned:
-        row = cell.row
-        print(
-            f"{cell.key} {row['method']} {row['variant']} {row['dataset']} {row['noise']} "
-            f"seed {row['seed']}: {why}"
-        )
+        print(f"{cell.key} {cell_text(cell)}: {why}")
     seconds = expected_seconds(planned, store) if planned else 0.0
     cost = "unknown" if seconds is None else f"about {seconds / 3600:.2f} h by past runs"
     print(f"{len(planned)} of {len(all_cells)} cells would run; {cost}")
 
 
 def _compute(flags: Flags, params: Params, grid: Grid, view: Path) -> None:
-    from pipeline.grids.grid import cells, prepare_grid, run_grid
+    from pipeline.grids.cells import cells
+    from pipeline.grids.run import run_grid
 
-    prepare_grid(params)
     execution = Execution(tracking=flags.tracking, group=grid.name)
     all_cells = cells(params)
-    endings = run_grid(all_cells, flags.params, execution, flags.workers or grid.workers)
+    endings = run_grid(all_cells, params, execution, flags.workers or grid.workers)
     keys = [cell.key for cell in all_cells]
     write_view(keys, view)
     note_finished(view, params_path(flags.params), keys)
     ended = ", ".join(f"{n} {ending}" for ending, n in sorted(endings.items())) or "nothing to run"
     print(f"grid {grid.name}: {len(all_cells)} cells; {ended}; view {view}")
+    if endings["failed"]:
+        raise LabError(
+            f"{endings['failed']} of {len(all_cells)} cells failed",
+            "cells that end; each failed one has a row that says why",
+            "the same command, which tries them again",
+            exit_code=1,
+        )
 
 
 if __name__ == "__main__":

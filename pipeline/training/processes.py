@@ -15,6 +15,7 @@ from pipeline.errors import LabError
 from pipeline.training.gather import ALONE, Gather
 
 Module = TypeVar("Module", bound=nn.Module)
+Result = TypeVar("Result")
 
 
 class Processes:
@@ -127,6 +128,28 @@ class Processes:
             like: a tensor of the shape and type to expect.
         """
         return self.sum(make().to(like) if self.is_main else torch.zeros_like(like))
+
+    def main_first(self, work: Callable[[], Result]) -> Result:
+        """Do something on the main process, then on the others, which find what it made.
+
+        Args:
+            work: called once on each process.
+
+        Returns:
+            What it returned here.
+
+        Raises:
+            LabError: on the others, when the main process failed.
+        """
+        result, failure = None, None
+        if self.is_main:
+            try:
+                result = work()
+            except BaseException as raised:
+                failure = raised
+        if self.largest(int(failure is not None)):
+            raise failure or LabError("the main process failed", "see its message")
+        return result if result is not None else work()
 
     def largest(self, value: int) -> int:
         """Largest of one integer per process: how processes agree on a request."""

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,15 +14,17 @@ from pipeline.encoders.encoder import Encoder
 from pipeline.encoders.start import load_into
 from pipeline.errors import LabError
 from pipeline.files import encoders_folder, kept_weights_folder, store_folder
-from pipeline.grids.grid import cells, plan, prepare_grid, run_grid
+from pipeline.grids.cells import cells
+from pipeline.grids.plan import plan
+from pipeline.grids.run import run_grid
 from pipeline.results.store import Store
-from pipeline.runs.encoders import missing_encoders, named_encoders, prepare_encoder_inputs
-from pipeline.runs.key import EncoderFact, identify
-from pipeline.runs.settings import Resolved
+from pipeline.runs.key import EncoderIdentity, identify
+from pipeline.runs.planning import Planner
+from pipeline.runs.pretraining import missing_encoders
 from pipeline.stages import encoder as stage
 from pipeline.training.method import Problem
 from tests.support.lab import PARAMS, write_params
-from tests.support.runs import numbers, row, run
+from tests.support.runs import numbers, planned, row, run
 
 CE = {"kind": "run", "method": "robust_loss", "loss": "ce", "epochs": 1, "val_rate": 0.0}
 SIMCLR = {"kind": "run", "method": "simclr", "epochs": 1}
@@ -41,23 +42,19 @@ def settings(**changes):
 
 def found(role="start_from", **changes):
     """The encoder that a robust-loss run with these settings names."""
-    asking, params = settings(**changes), read_params()
-    prepare_encoder_inputs(asking, params)
-    return named_encoders(asking, params)[role]
+    asking = settings(**changes)
+    return Planner(read_params()).encoder(getattr(asking, role), asking)
 
 
 def test_a_run_that_names_no_encoder_keeps_its_key_and_one_that_does_has_another():
-    cards = SimpleNamespace(
-        data=SimpleNamespace(digest="d" * 16), noise=SimpleNamespace(labels_digest="1" * 16)
-    )
-    resolved = Resolved(RobustLossSettings(loss="ce", seed=3), "own")
-    plain = identify(RobustLoss, resolved, cards)
+    digests = "d" * 16, "1" * 16
+    plain = identify(RobustLoss, RobustLossSettings(loss="ce", seed=3), *digests, {})
     # Stored results hang on this key.
     assert plain == ("r5cbc22b628d660d8", "94f43965267d7362")
-    named = Resolved(RobustLossSettings(loss="ce", seed=3, start_from="any name"), "own")
-    assert identify(RobustLoss, named, cards) == plain
+    named = RobustLossSettings(loss="ce", seed=3, start_from="any name")
+    assert identify(RobustLoss, named, *digests, {}) == plain
     keys = {
-        identify(RobustLoss, named, cards, {role: EncoderFact(identity, frozenset())}).key
+        identify(RobustLoss, named, *digests, {role: EncoderIdentity(identity, identity)}).key
         for role in ("start_from", "encoder")
         for identity in ("one", "other")
     }
@@ -143,11 +140,11 @@ def test_knowledge_comes_along_with_the_weights(lab):
                      "clean": SIMCLR | {"noise": "clean"}, "same": CE,
                      "chain": CE | {"start_from": "elsewhere"}},
     })  # fmt: skip
-    knows = {name: found(start_from=name).fact.knows
+    knows = {name: set(planned(start_from=name).row["knows"])
              for name in ("told", "elsewhere", "clean", "same", "chain")}  # fmt: skip
     assert knows["told"] == {"clean_labels"}
     assert knows["elsewhere"] == knows["chain"] == {"extra_features"}
-    assert knows["clean"] == knows["same"] == frozenset()
+    assert knows["clean"] == knows["same"] == set()
 
 
 def test_a_run_whose_weights_are_gone_is_computed_again_when_they_are_asked_for(lab):
@@ -225,13 +222,12 @@ def test_a_grid_plans_without_training_and_its_cells_share_encoders(lab):
         {"method": "robust_loss", "loss": "ce", "start_from": "warm", **ONE},
     ]}  # fmt: skip
     write_params(lab, PARAMS | {"grid": grid, "encoders": {"base": CLOSED, "warm": CE}})
-    prepare_grid(read_params())
     all_cells = cells(read_params())
     assert len(plan(all_cells, Store())) == 3
-    missing = [missing_encoders(cell.resolved.settings, read_params()) for cell in all_cells]
+    missing = [missing_encoders(cell) for cell in all_cells]
     assert [list(names.values()) for names in missing] == [["base"], ["base"], ["warm"]]
     assert Store().runs().collect().is_empty()
-    assert run_grid(all_cells, None, Execution(tracking=False), workers=1) == {"done": 3}
+    assert run_grid(all_cells, read_params(), Execution(tracking=False), workers=1) == {"done": 3}
     # Three cells, one shared encoder, one warm start; each encoder trained once.
     assert len(Store().runs().collect()) == 5
     assert plan(cells(read_params()), Store()) == []
@@ -270,15 +266,16 @@ def test_an_import_is_brought_in_once_and_again_when_its_file_changes(lab, monke
     write(1)
     entries(lab, file={"kind": "simclr", "path": "model.pth", "network": "resnet18"})
     first = found("start_from", start_from="file")
-    assert first.fact == EncoderFact(first.load().card.identity, frozenset())
+    assert first.identity.key == first.load().card.identity
+    assert first.knows == frozenset()
     written = (first.folder / "weights.safetensors").stat().st_mtime_ns
-    assert found(start_from="file").fact == first.fact
+    assert found(start_from="file").identity == first.identity
     assert (first.folder / "weights.safetensors").stat().st_mtime_ns == written
     write(2)
-    assert found(start_from="file").fact.identity != first.fact.identity
+    assert found(start_from="file").identity != first.identity
     entries(lab, file={"kind": "simclr", "path": "model.pth", "network": "resnet18",
                        "external": True})  # fmt: skip
-    assert found(start_from="file").fact.knows == {"extra_features"}
+    assert found(start_from="file").knows == {"extra_features"}
     (lab / "model.pth").unlink()
     assert found(start_from="file").exists
     assert isinstance(found(start_from="file").load(), Encoder)

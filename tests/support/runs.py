@@ -8,9 +8,8 @@ import polars as pl
 
 from pipeline.config import Execution, read_params
 from pipeline.results.store import Store
-from pipeline.runs.encoders import prepare_encoder_inputs
-from pipeline.runs.inputs import prepare_data, prepare_labels
 from pipeline.runs.methods import load_method
+from pipeline.runs.planning import PlannedRun, Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings import pinned, resolve
@@ -22,14 +21,15 @@ QUIET = {"tracking": False}
 
 def run(method: str = "robust_loss", execution: dict | None = None, **settings) -> Outcome:
     """Prepare what is missing and carry out one run in this process."""
-    params = read_params()
-    loaded = load_method(method)
-    resolved = resolve(loaded, pinned(loaded, params) | settings, params)
-    prepare_data(resolved.settings.dataset, params)
-    prepare_labels(resolved.settings.dataset, resolved.settings.noise, params)
     how = Execution(**(QUIET | (execution or {})))
-    prepare_encoder_inputs(resolved.settings, params)
-    return carry_out(loaded, resolved, how, params, Processes())
+    return carry_out(planned(method, **settings), how, Processes())
+
+
+def planned(method: str = "robust_loss", **settings) -> PlannedRun:
+    """Plan one run; data and labels that are missing are made."""
+    params, loaded = read_params(), load_method(method)
+    resolved = resolve(loaded, pinned(loaded, params) | settings, params)
+    return Planner(params).run(loaded, resolved)
 
 
 def numbers(key: str, store: Path | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -1,0 +1,57 @@
+"""The cells of a grid: every data set x label table x seed x run, each planned once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.config import Grid, Params, grid_of
+from pipeline.errors import LabError, quoted
+from pipeline.runs.methods import load_method
+from pipeline.runs.planning import PlannedRun, Planner
+from pipeline.runs.settings import pinned, resolve
+
+
+def cells(params: Params) -> list[PlannedRun]:
+    """All cells of the grid, in a fixed order, without repeats; missing inputs are made.
+
+    Args:
+        params: with a grid.
+
+    Returns:
+        The cells.
+
+    Raises:
+        LabError: for faulty settings or inputs that cannot be made, naming the block.
+    """
+    grid, planner = grid_of(params), Planner(params)
+    found: dict[str, PlannedRun] = {}
+    for dataset, noise in itertools.product(grid.datasets, grid.noises):
+        for block, seed in itertools.product(_blocks(grid), grid.seeds):
+            method = load_method(block["method"])
+            explicit = {name: value for name, value in block.items() if name != "method"}
+            place = {"dataset": dataset, "noise": noise, "seed": seed}
+            resolved = resolve(method, pinned(method, params) | explicit | place, params)
+            cell = planner.run(method, resolved)
+            found.setdefault(cell.key, cell)
+    return list(found.values())
+
+
+def cell_text(cell: PlannedRun) -> str:
+    """What a cell is called in plans and progress."""
+    row = cell.row
+    words = [row["method"], row["variant"], row["dataset"], row["noise"], f"seed {row['seed']}"]
+    return " ".join(words)
+
+
+def _blocks(grid: Grid) -> Iterator[dict[str, Any]]:
+    """The run blocks with their lists crossed out; a list of lists crosses over list values."""
+    for block in grid.runs:
+        if "method" not in block:
+            raise LabError(
+                f"grid run {quoted(block)}", "a method in every block", "method: robust_loss"
+            )
+        choices = [value if isinstance(value, list) else [value] for value in block.values()]
+        for values in itertools.product(*choices):
+            yield dict(zip(block, values, strict=True))

@@ -1,0 +1,71 @@
+"""The command line of a method script: what was typed, resolved as a grid resolves its cells."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import make_dataclass
+from typing import Annotated, Any, NotRequired, TypedDict
+
+import tyro
+from pydantic import BaseModel
+
+from pipeline.config import Execution, Params, RunSettings, validated
+from pipeline.runs.settings import Resolved, pinned, resolve
+from pipeline.training.method import Method
+
+_HELP = {"-h", "--help"}
+
+
+def parse_flags(
+    method: type[Method], arguments: Sequence[str] | None, params: Params
+) -> tuple[Resolved, Execution]:
+    """Settings of a method script from its command line.
+
+    Args:
+        method: whose flags.
+        arguments: the command line, None for that of the program.
+        params: gives what the flags leave open.
+
+    Returns:
+        The resolved settings and how to carry out the run.
+
+    Raises:
+        LabError: as `resolve`.
+        SystemExit: after the help, and for flags that cannot be read.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    typed = _typed(method, [word for word in words if word not in _HELP])
+    resolved = resolve(method, pinned(method, params) | typed["run"], params)
+    execution = validated(Execution, typed["execution"], "flags")
+    if _HELP & set(words):
+        _show_help(method, resolved.settings, execution)
+    return resolved, execution
+
+
+def _typed(method: type[Method], words: list[str]) -> dict[str, dict[str, Any]]:
+    """The flags that were typed, and no others: a default would hide what the recipe says."""
+    groups = {"run": _optional(method.Settings), "execution": _optional(Execution)}
+    fields = {name: Annotated[group, tyro.conf.arg(name="")] for name, group in groups.items()}
+    # Built at run time from the settings classes, so no type checker can read them.
+    found: dict[str, dict[str, Any]] = tyro.cli(TypedDict("Flags", fields), args=words)  # type: ignore[operator]
+    return found
+
+
+def _optional(model: type[BaseModel]) -> Any:
+    """The fields of a settings class as a dictionary from which any may be left out."""
+    fields = {
+        name: NotRequired[Annotated[field.annotation, tyro.conf.arg(help=field.description)]]
+        for name, field in model.model_fields.items()
+    }
+    return TypedDict(model.__name__, fields)  # type: ignore[operator]  # see `_typed`
+
+
+def _show_help(method: type[Method], settings: RunSettings, execution: Execution) -> None:
+    """Print all flags with the values that hold without them, and end the program."""
+
+    groups = {"run": method.Settings, "execution": Execution}
+    fields = [(name, Annotated[group, tyro.conf.arg(name="")]) for name, group in groups.items()]
+    flags = make_dataclass("Flags", fields)
+    description = (sys.modules[method.__module__].__doc__ or "").strip()
+    tyro.cli(flags, default=flags(settings, execution), args=["--help"], description=description)

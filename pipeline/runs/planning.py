@@ -1,0 +1,195 @@
+"""A run before it starts: its settings, inputs, key and row, worked out once and handed on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import Params, RunSettings
+from pipeline.data.dataset import Dataset
+from pipeline.encoders.encoder_spec import EncoderSpec, RunEncoder, encoder_spec
+from pipeline.errors import LabError
+from pipeline.noise.label_table import LabelTable
+from pipeline.runs.code import code_digest
+from pipeline.runs.encoders import ROLES, NamedEncoder, imported_card, knowledge_beyond, named_by
+from pipeline.runs.inputs import Shelf
+from pipeline.runs.key import EncoderIdentity, identify
+from pipeline.runs.methods import load_method
+from pipeline.runs.settings import Resolved, pinned, resolve
+from pipeline.training.context import Knowledge
+from pipeline.training.method import Method
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a run learns from."""
+
+    dataset: Dataset
+    table: LabelTable
+    encoders: Mapping[str, NamedEncoder]
+    """By the setting that names them."""
+    noise_card: str
+    """Card of the label table as JSON, written once for all runs that share it."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """A run that can be carried out.
+
+    Args:
+        method: what trains.
+        resolved: its settings.
+        inputs: what it learns from.
+        row: columns of the runs table that are known before it starts.
+    """
+
+    method: type[Method]
+    resolved: Resolved
+    inputs: Inputs
+    row: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Over everything that can change its numbers."""
+        return str(self.row["key"])
+
+    @property
+    def settings(self) -> RunSettings:
+        """The resolved settings."""
+        return self.resolved.settings
+
+
+class Planner:
+    """Plans runs; what several of them share is made and opened once.
+
+    Args:
+        params: names data sets, label tables and encoders.
+        roots: data set -> folder that overrides where its files lie.
+        makes: whether missing data sets, label tables and imports are made; of several processes
+            one does it. Encoders that are runs are planned, not trained.
+    """
+
+    def __init__(
+        self, params: Params, roots: Mapping[str, str] | None = None, makes: bool = True
+    ) -> None:
+        self._params = params
+        self.shelf = Shelf(params, roots, makes)
+        self._encoders: dict[tuple[object, ...], NamedEncoder] = {}
+        self._noise_cards: dict[tuple[str, str], str] = {}
+
+    def run(
+        self, method: type[Method], resolved: Resolved, path: tuple[str, ...] = ()
+    ) -> PlannedRun:
+        """Plan a run.
+
+        Args:
+            method: what trains.
+            resolved: its settings.
+            path: names of the encoders that need this run, outermost first.
+
+        Returns:
+            The run.
+
+        Raises:
+            LabError: when an input cannot be made, and for encoders that need one another.
+        """
+        settings = resolved.settings
+        place = settings.dataset, settings.noise
+        table = self.shelf.table(*place)
+        if place not in self._noise_cards:
+            self._noise_cards[place] = table.card.to_json()
+        inputs = Inputs(
+            self.shelf.dataset(settings.dataset),
+            table,
+            {role: self.encoder(name, settings, path) for role, name in named_by(settings).items()},
+            self._noise_cards[place],
+        )
+        return PlannedRun(method, resolved, inputs, _row(method, resolved, inputs))
+
+    def encoder(self, name: str, asking: RunSettings, path: tuple[str, ...] = ()) -> NamedEncoder:
+        """An encoder, as a run with these settings asks for it.
+
+        Args:
+            name: of its entry in params.yaml.
+            asking: settings of the run: data set, noise and seed where the entry leaves them open.
+            path: names of the encoders that need this one, outermost first.
+
+        Returns:
+            The encoder.
+
+        Raises:
+            LabError: for an unknown name, a faulty entry, or entries that need one another.
+        """
+        if name in path:
+            raise LabError(
+                f"encoders need one another: {' -> '.join([*path, name])}",
+                "entries that start from nothing in the end",
+                "leave start_from out of one of them",
+            )
+        spec = encoder_spec(name, self._params.encoders)
+        place = (name, asking.dataset, asking.noise, asking.seed)
+        if place not in self._encoders:
+            self._encoders[place] = self._plan_encoder(name, spec, asking, (*path, name))
+        return self._encoders[place]
+
+    def _plan_encoder(
+        self, name: str, spec: EncoderSpec, asking: RunSettings, path: tuple[str, ...]
+    ) -> NamedEncoder:
+        if not isinstance(spec, RunEncoder):
+            card = imported_card(name, spec)
+            knows = frozenset[Knowledge]({"extra_features"} if card.external else ())
+            identity = EncoderIdentity(card.identity, card.identity)
+            return NamedEncoder(name, identity, knows, None, is_closed=True)
+        method = load_method(spec.method)
+        # What params.yaml pins as a start is meant for runs, not for what they start from.
+        usual = {k: v for k, v in pinned(method, self._params).items() if k not in ROLES}
+        place = {key: getattr(asking, key) for key in ("dataset", "noise", "seed")}
+        resolved = resolve(method, usual | place | spec.explicit, self._params)
+        run = self.run(method, resolved, path)
+        group = run.key if "seed" in spec.explicit else run.row["group"]
+        knows = frozenset(run.row["knows"])
+        return NamedEncoder(name, EncoderIdentity(run.key, group), knows, run, spec.is_closed)
+
+
+_SAME_NAME = ("dataset", "noise", "seed", "recipe", "backbone", "epochs", "batch_size", "lr",
+              "weight_decay", "precision", "determinism")  # fmt: skip
+
+
+def _row(method: type[Method], resolved: Resolved, inputs: Inputs) -> dict[str, Any]:
+    """Columns of the runs table; counts, status and costs are for the runner to add."""
+    settings, status = resolved
+    data, noise = inputs.dataset.card, inputs.table.card
+    identities = {role: one.identity for role, one in inputs.encoders.items()}
+    identity = identify(method, settings, data.digest, noise.labels_digest, identities)
+    return {
+        "key": identity.key,
+        "group": identity.group,
+        "method": method.name(),
+        "variant": method.variant(settings),
+        "version": method.VERSION,
+        **{name: getattr(settings, name) for name in _SAME_NAME},
+        "noise_kind": noise.generator,
+        "nominal_rate": noise.nominal_rate,
+        "realised_rate": noise.realised_rate,
+        "recipe_status": status,
+        "settings": json.dumps(settings.model_dump(mode="json"), sort_keys=True),
+        "data_digest": data.digest,
+        "labels_digest": noise.labels_digest,
+        "encoder_digest": "+".join(one.key for one in identities.values()) or None,
+        "noise_card": inputs.noise_card,
+        "code_digest": code_digest(method.name()),
+        "knows": sorted(_knowledge(method, settings, inputs)),
+        "class_names": list(data.class_names),
+    }
+
+
+def _knowledge(method: type[Method], settings: RunSettings, inputs: Inputs) -> set[Knowledge]:
+    """Knowledge beyond the noisy labels, from wherever it comes into the run."""
+    own = set(method.knows)
+    if settings.validation != "held-out":
+        own.add("clean_validation")
+    for encoder in inputs.encoders.values():
+        own |= knowledge_beyond(encoder, settings.dataset, inputs.table)
+    return own
