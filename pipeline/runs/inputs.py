@@ -7,18 +7,16 @@ what it would be made from now (specification, versions, digests, files).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline.config import Params, validated
 from pipeline.data.data_spec import BUILT_IN, DataSpec
-from pipeline.data.dataset import Dataset, data_facts, load_dataset, prepare_dataset, read_card
+from pipeline.data.dataset import Dataset, data_facts, load_dataset, prepare_dataset
 from pipeline.errors import LabError, suggest
 from pipeline.files import labels_folder
 from pipeline.noise.label_table import LabelTable, noise_facts, open_table, save_table
 from pipeline.noise.make import make
 from pipeline.noise.noise_spec import NoiseSpec, OpenSet
-from pipeline.runs.settings import noise_spec
 
 
 def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
@@ -99,51 +97,67 @@ class Shelf:
         """
         if name not in self._datasets:
             spec = data_spec(name, self._params, self._roots.get(name))
-            if self._makes:
-                card = read_card(name)
-                if card is None or not is_current(card.made_from, data_facts(spec)):
-                    return self.make_dataset(name)
-            self._datasets[name] = load_dataset(name)
+            found = self._current_dataset(name, spec) if self._makes else load_dataset(name)
+            self._datasets[name] = found or _made_dataset(name, spec)
         return self._datasets[name]
 
     def make_dataset(self, name: str) -> Dataset:
         """Prepare a data set, whatever is there."""
-        prepare_dataset(name, data_spec(name, self._params, self._roots.get(name)))
-        self._datasets[name] = load_dataset(name)
+        spec = data_spec(name, self._params, self._roots.get(name))
+        self._datasets[name] = _made_dataset(name, spec)
         return self._datasets[name]
 
-    def table(self, dataset: str, noise: str) -> LabelTable:
+    def table(self, dataset: str, noise: str, spec: NoiseSpec) -> LabelTable:
         """A label table of a prepared data set.
+
+        Args:
+            dataset: name of the data set.
+            noise: name of the table.
+            spec: what it is made from.
+
+        Returns:
+            The table; opening it verifies its digest.
 
         Raises:
             LabError: when it cannot be made.
         """
         if (dataset, noise) not in self._tables:
-            spec = noise_spec(dataset, noise, self._params)
-            facts = self._noise_facts(dataset, spec)
-            if self._makes and not _is_made(labels_folder(dataset, noise), facts):
-                self.make_table(dataset, noise)
-            self._tables[dataset, noise] = open_table(labels_folder(dataset, noise))
+            found = self._current_table(dataset, noise, spec)
+            self._tables[dataset, noise] = found or self.make_table(dataset, noise, spec)
         return self._tables[dataset, noise]
 
-    def make_table(self, dataset: str, noise: str) -> LabelTable:
+    def make_table(self, dataset: str, noise: str, spec: NoiseSpec) -> LabelTable:
         """Make a label table, whatever is there."""
-        spec = noise_spec(dataset, noise, self._params)
-        self._noise_facts(dataset, spec)
-        table = make(self.dataset(dataset), noise, spec)
+        table = make(self._labelled_images(dataset, spec), noise, spec)
         save_table(table, labels_folder(dataset, noise))
+        self._tables[dataset, noise] = table
         return table
 
-    def _noise_facts(self, dataset: str, spec: NoiseSpec) -> dict[str, Any]:
-        """What a table is made from; its data sets are made ready for that."""
+    def _current_dataset(self, name: str, spec: DataSpec) -> Dataset | None:
+        """The prepared data set, unless it is missing, damaged or not current."""
+        try:
+            found = load_dataset(name)
+        except LabError:
+            return None
+        return found if is_current(found.card.made_from, data_facts(spec)) else None
+
+    def _current_table(self, dataset: str, noise: str, spec: NoiseSpec) -> LabelTable | None:
+        """The label table, unless it is missing, damaged or not current."""
+        facts = noise_facts(spec, self._labelled_images(dataset, spec).card)
+        try:
+            found = open_table(labels_folder(dataset, noise))
+        except LabError:
+            return None
+        made_from = found.card.details.get("made_from", {})
+        return found if not self._makes or is_current(made_from, facts) else None
+
+    def _labelled_images(self, dataset: str, spec: NoiseSpec) -> Dataset:
+        """The data set of a label table; the one that open-set images come from is made ready."""
         if isinstance(spec, OpenSet):
             self.dataset(spec.source)
-        return noise_facts(spec, self.dataset(dataset).card)
+        return self.dataset(dataset)
 
 
-def _is_made(folder: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether a whole and current label table lies in a folder."""
-    try:
-        return is_current(open_table(folder).card.details.get("made_from", {}), facts)
-    except LabError:  # missing or damaged
-        return False
+def _made_dataset(name: str, spec: DataSpec) -> Dataset:
+    prepare_dataset(name, spec)
+    return load_dataset(name)

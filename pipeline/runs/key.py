@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from pipeline.config import RunSettings, key_facts
 from pipeline.identity import digest, run_key
-from pipeline.training.method import Method
 
 
 class EncoderIdentity(NamedTuple):
@@ -29,7 +28,8 @@ class Identity(NamedTuple):
 
 
 def identify(
-    method: type[Method],
+    method: str,
+    version: int,
     settings: RunSettings,
     data_digest: str,
     labels_digest: str,
@@ -38,7 +38,8 @@ def identify(
     """The identity of a run.
 
     Args:
-        method: of the run.
+        method: name of the method.
+        version: its VERSION.
         settings: fully resolved.
         data_digest: of its images.
         labels_digest: of its label table.
@@ -49,8 +50,8 @@ def identify(
     """
     hashed = key_facts(settings)
     facts = {
-        "method": method.name(),
-        "version": method.VERSION,
+        "method": method,
+        "version": version,
         "data": data_digest,
         "labels": labels_digest,
     }

@@ -42,23 +42,17 @@ class PlannedRun:
         method: what trains.
         resolved: its settings.
         inputs: what it learns from.
+        settings: the same without how they were found.
         row: columns of the runs table that are known before it starts.
+        key: over everything that can change its numbers.
     """
 
     method: type[Method]
     resolved: Resolved
+    settings: RunSettings
     inputs: Inputs
     row: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        """Over everything that can change its numbers."""
-        return str(self.row["key"])
-
-    @property
-    def settings(self) -> RunSettings:
-        """The resolved settings."""
-        return self.resolved.settings
+    key: str
 
 
 class Planner:
@@ -97,7 +91,7 @@ class Planner:
         """
         settings = resolved.settings
         place = settings.dataset, settings.noise
-        table = self.shelf.table(*place)
+        table = self.shelf.table(*place, resolved.noise)
         if place not in self._noise_cards:
             self._noise_cards[place] = table.card.to_json()
         inputs = Inputs(
@@ -106,7 +100,8 @@ class Planner:
             {role: self.encoder(name, settings, path) for role, name in named_by(settings).items()},
             self._noise_cards[place],
         )
-        return PlannedRun(method, resolved, inputs, _row(method, resolved, inputs))
+        row = _row(method, resolved, inputs)
+        return PlannedRun(method, resolved, settings, inputs, row, row["key"])
 
     def encoder(self, name: str, asking: RunSettings, path: tuple[str, ...] = ()) -> NamedEncoder:
         """An encoder, as a run with these settings asks for it.
@@ -159,27 +154,29 @@ _SAME_NAME = ("dataset", "noise", "seed", "recipe", "backbone", "epochs", "batch
 
 def _row(method: type[Method], resolved: Resolved, inputs: Inputs) -> dict[str, Any]:
     """Columns of the runs table; counts, status and costs are for the runner to add."""
-    settings, status = resolved
+    settings, name = resolved.settings, method.name()
     data, noise = inputs.dataset.card, inputs.table.card
     identities = {role: one.identity for role, one in inputs.encoders.items()}
-    identity = identify(method, settings, data.digest, noise.labels_digest, identities)
+    identity = identify(
+        name, method.VERSION, settings, data.digest, noise.labels_digest, identities
+    )
     return {
         "key": identity.key,
         "group": identity.group,
-        "method": method.name(),
+        "method": name,
         "variant": method.variant(settings),
         "version": method.VERSION,
         **{name: getattr(settings, name) for name in _SAME_NAME},
         "noise_kind": noise.generator,
         "nominal_rate": noise.nominal_rate,
         "realised_rate": noise.realised_rate,
-        "recipe_status": status,
+        "recipe_status": resolved.recipe_status,
         "settings": json.dumps(settings.model_dump(mode="json"), sort_keys=True),
         "data_digest": data.digest,
         "labels_digest": noise.labels_digest,
         "encoder_digest": "+".join(one.key for one in identities.values()) or None,
         "noise_card": inputs.noise_card,
-        "code_digest": code_digest(method.name()),
+        "code_digest": code_digest(name),
         "knows": sorted(_knowledge(method, settings, inputs)),
         "class_names": list(data.class_names),
     }

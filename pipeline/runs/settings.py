@@ -9,7 +9,7 @@ from pipeline.errors import LabError, suggest
 from pipeline.files import labels_folder
 from pipeline.noise.label_table import open_table
 from pipeline.noise.noise_spec import NoiseSpec, parse
-from pipeline.runs.recipes import Choice, choose
+from pipeline.runs.recipes import choose
 from pipeline.training.method import Method
 
 
@@ -18,6 +18,8 @@ class Resolved(NamedTuple):
 
     settings: RunSettings
     recipe_status: str
+    noise: NoiseSpec
+    """What its label table is made from."""
 
 
 def pinned(method: type[Method], params: Params) -> dict[str, Any]:
@@ -39,9 +41,13 @@ def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Res
     Raises:
         LabError: for an unknown key, recipe or noise, or a value out of range.
     """
-    choice = _recipe_for(method, values, params)
-    settings = validated(method.Settings, choice.settings | values, f"settings of {method.name()}")
-    return Resolved(settings, choice.status)
+    name, fields = method.name(), method.Settings.model_fields
+    cell = {field: known.default for field, known in fields.items()} | values
+    spec = noise_spec(cell["dataset"], cell["noise"], params)
+    facts = {"noise_kind": _kind_of_labels(spec), "rate": getattr(spec, "rate", None)}
+    choice = choose(name, cell["recipe"], cell | facts)
+    settings = validated(method.Settings, choice.settings | values, f"settings of {name}")
+    return Resolved(settings, choice.status, spec)
 
 
 def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
@@ -84,13 +90,6 @@ def _imported_spec(dataset: str, noise: str) -> dict[str, Any] | None:
     made_from = open_table(folder).card.details.get("made_from", {})
     spec = made_from.get("spec", {})
     return spec if spec.get("kind") == "file" else None
-
-
-def _recipe_for(method: type[Method], values: dict[str, Any], params: Params) -> Choice:
-    cell = {name: field.default for name, field in method.Settings.model_fields.items()} | values
-    spec = noise_spec(cell["dataset"], cell["noise"], params)
-    facts = {"noise_kind": _kind_of_labels(spec), "rate": getattr(spec, "rate", None)}
-    return choose(method.name(), cell["recipe"], cell | facts)
 
 
 def _kind_of_labels(spec: NoiseSpec) -> str:

@@ -11,6 +11,7 @@ import tyro
 from pipeline.config import read_params
 from pipeline.errors import program
 from pipeline.runs.inputs import Shelf
+from pipeline.runs.settings import noise_spec
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class Flags:
 def main() -> None:
     """Make the table and print what was realised."""
     flags = tyro.cli(Flags, description=__doc__)
-    card = Shelf(read_params()).make_table(flags.dataset, flags.noise).card
+    params = read_params()
+    spec = noise_spec(flags.dataset, flags.noise, params)
+    card = Shelf(params).make_table(flags.dataset, flags.noise, spec).card
     rate = "unknown" if card.realised_rate is None else f"{card.realised_rate:.4f}"
     print(f"{flags.dataset} {flags.noise}: {card.n} labels, realised rate {rate}")
 
