@@ -9,7 +9,8 @@ from pipeline.errors import Interrupted, LabError
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
 from pipeline.runs.methods import load_method
-from pipeline.runs.planning import PlannedRun, Planner
+from pipeline.runs.planned import PlannedRun
+from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.record import RunRecord
 from pipeline.runs.run import Outcome

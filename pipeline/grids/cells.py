@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.config import Grid, Params, grid_of
 from pipeline.errors import LabError, quoted
 from pipeline.runs.methods import load_method
-from pipeline.runs.planning import PlannedRun, Planner
+from pipeline.runs.planned import PlannedRun
+from pipeline.runs.planning import Planner
 from pipeline.runs.settings import pinned, resolve
 
 

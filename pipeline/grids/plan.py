@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pipeline.results.store import Store
-from pipeline.runs.planning import PlannedRun
+from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL
 from pipeline.training.checkpoints import checkpoint_path
 

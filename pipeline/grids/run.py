@@ -12,7 +12,7 @@ from pipeline.grids.engines.local import outcomes
 from pipeline.grids.plan import plan
 from pipeline.results.store import Store
 from pipeline.results.tracker import prepare_view
-from pipeline.runs.planning import PlannedRun
+from pipeline.runs.planned import PlannedRun
 
 
 def run_grid(

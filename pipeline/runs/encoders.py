@@ -1,4 +1,4 @@
-"""The encoders that the settings of a run name: what identifies them, and where they lie.
+"""The encoders that the settings of a run name: which they are, and what they know.
 
 Settings name entries of the `encoders` block of params.yaml. An entry of kind `run` is itself a run
 of a method, known by its key before it has run; it may name an encoder, too. Others are imported.
@@ -6,67 +6,18 @@ of a method, known by its key before it has run; it may name an encoder, too. Ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from pipeline.config import RunSettings
 from pipeline.encoders import artefact
-from pipeline.encoders.encoder import Encoder, EncoderCard
+from pipeline.encoders.encoder import EncoderCard
 from pipeline.encoders.encoder_spec import ImportedSpec
 from pipeline.encoders.importing import import_encoder, import_settings
-from pipeline.files import encoders_folder, kept_weights_folder
+from pipeline.files import encoders_folder
 from pipeline.noise.label_table import LabelTable
-from pipeline.runs.key import EncoderIdentity
+from pipeline.runs.planned import NamedEncoder
 from pipeline.training.context import Knowledge
-
-if TYPE_CHECKING:
-    from pipeline.runs.planning import PlannedRun
 
 ROLES = ("start_from", "encoder")
 """Settings that name an encoder: that of every run, and that of methods that query a frozen one."""
-
-
-@dataclass(frozen=True)
-class NamedEncoder:
-    """An encoder as one run asks for it.
-
-    Args:
-        name: of its entry in params.yaml.
-        identity: what the identity of the asking run holds of it.
-        knows: knowledge that came into its weights, whoever asks.
-        run: that makes it; None for an import.
-        is_closed: whether the entry names all it needs, so that it means one encoder.
-    """
-
-    name: str
-    identity: EncoderIdentity
-    knows: frozenset[Knowledge]
-    run: PlannedRun | None
-    is_closed: bool
-
-    @property
-    def folder(self) -> Path:
-        """Where its weights lie, or will."""
-        published = encoders_folder(self.name)
-        if self.run is None:
-            return published
-        return published if self.is_published else kept_weights_folder(self.run.key)
-
-    @property
-    def is_published(self) -> bool:
-        """Whether the folder of the entry holds the weights of this very run."""
-        card = artefact.read_card(encoders_folder(self.name)) if self.is_closed else None
-        return card is not None and self.run is not None and card.run_key == self.run.key
-
-    @property
-    def exists(self) -> bool:
-        """Whether its weights are there."""
-        return artefact.read_card(self.folder) is not None
-
-    def load(self) -> Encoder:
-        """The encoder, on the CPU; raises LabError where it is missing or damaged."""
-        return artefact.load(self.folder)
 
 
 def named_by(settings: RunSettings) -> dict[str, str]:

@@ -1,58 +1,23 @@
-"""A run before it starts: its settings, inputs, key and row, worked out once and handed on."""
+"""Planning a run: its inputs, encoders, key and row are worked out here, once."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import Params, RunSettings
-from pipeline.data.dataset import Dataset
 from pipeline.encoders.encoder_spec import EncoderSpec, RunEncoder, encoder_spec
 from pipeline.errors import LabError
-from pipeline.noise.label_table import LabelTable
 from pipeline.runs.code import code_digest
-from pipeline.runs.encoders import ROLES, NamedEncoder, imported_card, knowledge_beyond, named_by
+from pipeline.runs.encoders import ROLES, imported_card, knowledge_beyond, named_by
 from pipeline.runs.inputs import Shelf
 from pipeline.runs.key import EncoderIdentity, identify
 from pipeline.runs.methods import load_method
+from pipeline.runs.planned import Inputs, NamedEncoder, PlannedRun
 from pipeline.runs.settings import Resolved, pinned, resolve
 from pipeline.training.context import Knowledge
 from pipeline.training.method import Method
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """What a run learns from."""
-
-    dataset: Dataset
-    table: LabelTable
-    encoders: Mapping[str, NamedEncoder]
-    """By the setting that names them."""
-    noise_card: str
-    """Card of the label table as JSON, written once for all runs that share it."""
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedRun:
-    """A run that can be carried out.
-
-    Args:
-        method: what trains.
-        resolved: its settings.
-        inputs: what it learns from.
-        settings: the same without how they were found.
-        row: columns of the runs table that are known before it starts.
-        key: over everything that can change its numbers.
-    """
-
-    method: type[Method]
-    resolved: Resolved
-    settings: RunSettings
-    inputs: Inputs
-    row: dict[str, Any]
-    key: str
 
 
 class Planner:

@@ -10,8 +10,7 @@ from pipeline.encoders import artefact
 from pipeline.errors import LabError
 from pipeline.files import encoders_folder, kept_weights_folder
 from pipeline.results.store import Store
-from pipeline.runs.encoders import NamedEncoder
-from pipeline.runs.planning import PlannedRun
+from pipeline.runs.planned import NamedEncoder, PlannedRun
 from pipeline.runs.run import Outcome, execute, is_open
 from pipeline.training.processes import Processes
 

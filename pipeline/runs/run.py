@@ -20,7 +20,7 @@ from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
 from pipeline.runs.code import note_other_code
 from pipeline.runs.embedded import show_embeddings
-from pipeline.runs.planning import PlannedRun
+from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL, RunRecord
 from pipeline.runs.splits import Opener, Splits, make_splits
 from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pipeline.config import Execution, read_params
 from pipeline.errors import LabError, program
 from pipeline.runs.flags import parse_flags
-from pipeline.runs.planning import PlannedRun, Planner
+from pipeline.runs.planned import PlannedRun
+from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.training.method import Method

@@ -9,7 +9,8 @@ import polars as pl
 from pipeline.config import Execution, read_params
 from pipeline.results.store import Store
 from pipeline.runs.methods import load_method
-from pipeline.runs.planning import PlannedRun, Planner
+from pipeline.runs.planned import PlannedRun
+from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings import pinned, resolve

@@ -22,7 +22,8 @@ import torch
 from pipeline.config import Execution, Params
 from pipeline.errors import Interrupted, LabError
 from pipeline.grids.batch import FrozenCell, carry_out_cell, carry_out_frozen
-from pipeline.runs.planning import PlannedRun, Planner
+from pipeline.runs.planned import PlannedRun
+from pipeline.runs.planning import Planner
 from pipeline.runs.run import Outcome
 
 _BUSY_SECONDS = 1.0
