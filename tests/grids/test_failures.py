@@ -1,0 +1,74 @@
+"""What goes wrong in one cell, or beside a grid, costs no other cell."""
+
+import threading
+from collections import Counter
+
+import pytest
+from filelock import FileLock
+
+from pipeline.config import Execution, read_params
+from pipeline.files import store_folder
+from pipeline.grids.cells import cells
+from pipeline.grids.run import run_grid
+from pipeline.results.store import Store
+from tests.support.lab import PARAMS, write_params
+from tests.support.runs import row
+
+QUIET = Execution(tracking=False)
+GOOD = {"method": "robust_loss", "loss": "ce", "epochs": 1}
+
+
+def write_grid(folder, *runs, **params):
+    write_params(folder, PARAMS | params | {"grid": PARAMS["grid"] | {"runs": list(runs)}})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failed_cell_is_a_row_and_the_others_follow(lab, workers):
+    write_grid(lab, GOOD | {"val_rate": 0.0001}, GOOD, GOOD | {"loss": "dal"})
+    all_cells = cells(read_params())
+    ended = run_grid(all_cells, read_params(), QUIET, workers=workers)
+    assert ended == Counter(failed=1, done=2)
+    failed = row(all_cells[0].key)
+    assert failed["status"] == "failed"
+    assert "val_rate" in failed["status_detail"]
+    # It is tried again by the next start.
+    assert run_grid(all_cells, read_params(), QUIET, workers=1) == Counter(failed=1)
+
+
+def test_a_failed_encoder_is_said_in_the_rows_of_its_cells(lab):
+    diverging = {"kind": "run", "method": "robust_loss", "loss": "ce", "epochs": 1,
+                 "optimizer": "sgd", "lr": 100.0}  # fmt: skip
+    write_grid(lab, GOOD | {"start_from": "bad"}, GOOD, encoders={"bad": diverging})
+    all_cells = cells(read_params())
+    assert run_grid(all_cells, read_params(), QUIET, workers=1) == Counter(failed=1, done=1)
+    assert "encoder bad" in row(all_cells[0].key)["status_detail"]
+
+
+def test_a_grid_runs_as_it_was_planned_whatever_becomes_of_params(lab):
+    write_grid(lab, GOOD | {"loss": ["ce", "dal"]})
+    params = read_params()
+    all_cells = cells(params)
+    (lab / "params.yaml").write_text("noise: {half a file")
+    assert run_grid(all_cells, params, QUIET, workers=2) == Counter(done=2)
+
+
+def test_labels_that_change_while_a_grid_runs_are_noticed(lab):
+    write_grid(lab, GOOD | {"loss": ["ce", "dal"]})
+    all_cells = cells(read_params())
+    noise = PARAMS["noise"] | {"symmetric-40": {"kind": "symmetric", "rate": 0.4, "seed": 2}}
+    write_grid(lab, GOOD | {"loss": ["ce", "dal"]}, noise=noise)
+    cells(read_params())  # makes the other labels under the same name
+    ended = run_grid(all_cells, read_params(), QUIET, workers=2)
+    assert ended == Counter(failed=2)
+    assert Store().runs().collect().is_empty()
+
+
+def test_a_cell_that_another_program_computes_is_waited_for(lab):
+    write_grid(lab, GOOD)
+    all_cells = cells(read_params())
+    path = store_folder() / "locks" / f"{all_cells[0].key}.lock"
+    path.parent.mkdir(parents=True)
+    lock = FileLock(path, thread_local=False)
+    lock.acquire()
+    threading.Timer(1.5, lock.release).start()
+    assert run_grid(all_cells, read_params(), QUIET, workers=1) == Counter(done=1)
