@@ -122,9 +122,10 @@ class RrrSettings(EveryLossSettings):
     @model_validator(mode="after")
     def _something_to_train(self) -> Self:
         if self.tune == "fc" and self.info_nce_weight:
-            raise ValueError(
-                f"info_nce_weight {self.info_nce_weight} at tune fc, which trains the classifier "
-                "alone; allowed: 0"
+            raise LabError(
+                f"info_nce_weight {self.info_nce_weight:g} at tune fc, which trains the classifier",
+                "0",
+                "info_nce_weight: 0",
             )
         return self
 
