@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
+from itertools import dropwhile, takewhile
 from typing import Any, TypeVar
 
 import tyro
@@ -16,8 +17,8 @@ from pipeline.errors import LabError, quoted
 
 Flags = TypeVar("Flags")
 
-_FRAME = re.compile(r"[╭╮╰╯│]|─+")
-_RULE = re.compile(r"\n\W*─{5,}\W*\n")
+_FRAME = "│╭╮╰╯ "
+_RULE = re.compile("[─-]{5,}")
 _LONGEST = 4096
 """Longest word of a command line, in characters: that of a path."""
 
@@ -102,11 +103,16 @@ def _brief_complaints() -> Iterator[None]:
     except SystemExit as ending:
         if ending.code in {0, None}:
             raise
-        given, *_ = _RULE.split(printed.getvalue(), maxsplit=1)
-        # The first line of the frame is its title, which the text repeats.
-        text = " ".join(_FRAME.sub(" ", given.partition("\n")[2] or given).split())
-        raise LabError(text, "flags and values that --help lists", _help()) from None
+        given = _text_of_page(printed.getvalue())
+        raise LabError(given, "flags and values that --help lists", _help()) from None
     sys.stderr.write(printed.getvalue())
+
+
+def _text_of_page(page: str) -> str:
+    """What stands between title and first rule of a page of tyro, framed or not."""
+    lines = [line.strip(_FRAME) for line in page.splitlines() if line.strip()][1:]
+    below_title = dropwhile(_RULE.fullmatch, lines)
+    return " ".join(takewhile(lambda line: not _RULE.fullmatch(line), below_title))
 
 
 def _help() -> str:

@@ -49,13 +49,13 @@ class RunSettings(BaseModel):
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Optimiser."""
     lr: float = Field(0.01, gt=0, le=1000)
-    """Initial learning rate, above 0 and at most 1000."""
+    """Initial learning rate, above 0 and at most 1,000."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum of sgd, from 0 to below 1."""
     nesterov: bool = False
     """Nesterov momentum in sgd."""
     weight_decay: float = Field(1e-4, ge=0, le=1000)
-    """L2 weight decay on all parameters, from 0 to 1000."""
+    """L2 weight decay on all parameters, from 0 to 1,000."""
     schedule: Literal["cosine", "exponential", "step", "constant", "warmup-cosine"] = "cosine"
     """Learning rate over the epochs; warmup-cosine changes it with every step."""
     lr_decay: float = Field(0.1, gt=0, le=1)
@@ -164,7 +164,8 @@ def _check_warmup(warmup: float, horizon: float | None, epochs: int) -> None:
     if horizon is not None and (horizon < epochs or horizon == warmup):
         raise LabError(
             f"lr_horizon = {horizon:g} with epochs = {epochs} and warmup_epochs = {warmup:g}",
-            f"at least {epochs} and above {warmup:g}, or null for the last epoch", "lr_horizon: null",
+            f"at least {epochs} and above {warmup:g}, or null for the last epoch",
+            "lr_horizon: null",
         )  # fmt: skip
 
 

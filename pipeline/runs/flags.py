@@ -63,7 +63,6 @@ def _optional(model: type[BaseModel]) -> Any:
 
 def _show_help(method: type[Method], settings: RunSettings, execution: Execution) -> None:
     """Print all flags with the values that hold without them, and end the program."""
-
     groups = {"run": method.Settings, "execution": Execution}
     fields = [(name, Annotated[group, tyro.conf.arg(name="")]) for name, group in groups.items()]
     flags = make_dataclass("Flags", fields)

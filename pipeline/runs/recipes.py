@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -86,6 +87,15 @@ def recipes_of(method: str) -> dict[str, Recipe]:
     path = methods_folder() / "recipes" / f"{method}.yaml"
     if not path.exists():
         return {"pocket": Recipe.model_construct(cells=(), rows=())}
+    return read_recipes(path)
+
+
+def read_recipes(path: Path) -> dict[str, Recipe]:
+    """The recipes of one file by name.
+
+    Raises:
+        LabError: for a file that is no YAML or holds something else than recipes.
+    """
     content = read_yaml(path, what="recipes by name", remedy=f"git checkout {path}")
     return {
         checked_name(name, f"{path.name}: recipe"): validated(Recipe, one, f"{path.name}: {name}")

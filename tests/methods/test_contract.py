@@ -11,7 +11,7 @@ from pipeline.config import validated
 from pipeline.errors import LabError
 from pipeline.files import methods_folder, project_root
 from pipeline.runs.methods import load_method
-from pipeline.runs.recipes import recipes_of, choose
+from pipeline.runs.recipes import choose, recipes_of
 from pipeline.training.method import Batch, Problem
 from tests.support.lab import PARAMS, write_params
 from tests.support.paths import REFERENCES
