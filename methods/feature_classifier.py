@@ -28,16 +28,27 @@ from pipeline.training.method import Batch, Method, Problem, StepOutput
 
 
 class FeatureClassifierSettings(RunSettings):
-    """Settings of a classifier of frozen features; the backbone is not used."""
+    """Settings of a classifier of frozen features; what makes networks and views is not used."""
 
+    backbone: str = "small-cnn"
+    """Not used: there is no network beside the encoder."""
+    crop_padding: int = Field(0, ge=0, le=256)
+    """Not used: features are those of plain images."""
+    flip: bool = False
+    """Not used: features are those of plain images."""
     encoder: str = Field("simclr-digits", json_schema_extra=NOT_IN_KEY)
     """Encoder (params.yaml: encoders) of the features."""
     embedding_dtype: Literal["float32", "float16"] = "float32"
     """Precision in which features are cached."""
     classifier: Literal["linear", "knn"] = "linear"
     """Linear layer or vote of neighbours."""
-    k: int = Field(10, ge=1)
-    """Neighbours that vote."""
+    k: int = Field(10, ge=1, le=10_000)
+    """Neighbours that vote, 1 to 10,000."""
+
+    def without_effect(self) -> set[str]:
+        """No network and no augmented image is used; those defaults are what keys have held."""
+        unused = {"backbone", "flip", "crop_padding", "strong_scale", "normalisation"}
+        return super().without_effect() | unused | ({"k"} if self.classifier == "linear" else set())
 
 
 class FeatureClassifier(Method):

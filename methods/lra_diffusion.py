@@ -62,8 +62,8 @@ class LraDiffusionSettings(RunSettings):
     """Precision in which features f_p are cached."""
     query: Literal["cached", "re-encoded"] = "cached"
     """Features f_p while training: of the plain image, or of the augmented one in each step."""
-    k: int = Field(10, ge=1)
-    """Neighbours whose labels are candidates."""
+    k: int = Field(10, ge=1, le=10_000)
+    """Neighbours whose labels are candidates, 1 to 10,000."""
     append_own: bool = True
     """Add the given label to those of the k nearest; if not, take the k + 1 nearest."""
     weighted: bool = True
@@ -72,13 +72,13 @@ class LraDiffusionSettings(RunSettings):
     """Mean that the process ends at: 0, or each class's share of the neighbours' labels."""
     beta_schedule: Literal["cosine", "linear"] = "cosine"
     """How much noise each diffusion step adds."""
-    n_steps: int = Field(1000, ge=2)
-    """Diffusion steps of the training."""
-    ddim_steps: int = Field(10, ge=1)
+    n_steps: int = Field(1000, ge=2, le=100_000)
+    """Diffusion steps of the training, 2 to 100,000."""
+    ddim_steps: int = Field(10, ge=1, le=100_000)
     """Steps of a prediction; a divisor of n_steps, smaller than it."""
-    width: int = Field(512, ge=1)
-    """Length of the image features and of the head's hidden layers."""
-    inner_width: int | None = Field(None, ge=1)
+    width: int = Field(512, ge=1, le=2**16)
+    """Length of the image features and of the head's hidden layers, 1 to 65,536."""
+    inner_width: int | None = Field(None, ge=1, le=2**16)
     """Length between the two last linear layers of the image encoder; None for one such layer."""
     image_encoder: Literal["trained", "fixed", "head_2023_05"] = "trained"
     """Whether the image encoder (backbone) is trained with the head, kept as it starts, or kept and

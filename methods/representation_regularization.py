@@ -79,7 +79,7 @@ class RrrSettings(EveryLossSettings):
     """Leave out the last batch of an epoch where it is smaller: its pair terms mean another."""
     base_weight: float = Field(1.0, ge=0)
     """Weight of the base loss."""
-    warmup_base: int | None = Field(None, ge=0)
+    warmup_base: int | None = Field(None, ge=0, le=100_000)
     """Last epoch, from 0, in which cross entropy stands for the base loss; None for no such."""
     regulariser: Literal["none", "rkd_dis", "rkd_angle"] = "rkd_dis"
     """What ties outputs to projections: their distances, their angles, or nothing."""
@@ -97,7 +97,7 @@ class RrrSettings(EveryLossSettings):
     """Weight of the self-supervised term; by default 1 beside a regulariser, else 0."""
     temperature: float | None = Field(None, gt=0)
     """Temperature of the self-supervised term."""
-    warmup_reg: int | None = Field(None, ge=0)
+    warmup_reg: int | None = Field(None, ge=0, le=100_000)
     """Last epoch, from 0, without regulariser and self-supervised term; None for no such."""
     projection_norm: Literal["batch", "layer"] | None = None
     """Normalisation in the projection head; layer norm does not couple the samples of a process."""
@@ -122,9 +122,10 @@ class RrrSettings(EveryLossSettings):
     @model_validator(mode="after")
     def _something_to_train(self) -> Self:
         if self.tune == "fc" and self.info_nce_weight:
-            raise ValueError(
-                f"info_nce_weight {self.info_nce_weight} at tune fc, which trains the classifier "
-                "alone; allowed: 0"
+            raise LabError(
+                f"info_nce_weight {self.info_nce_weight:g} at tune fc, which trains the classifier",
+                "0",
+                "info_nce_weight: 0",
             )
         return self
 

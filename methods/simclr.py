@@ -31,6 +31,7 @@ from pipeline.backbones.heads import N_PROJECTED, projection_head
 from pipeline.config import RunSettings
 from pipeline.encoders.knn import weighted_knn
 from pipeline.encoders.start import kept_weights, load_into
+from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
@@ -43,18 +44,22 @@ class SimclrSettings(RunSettings):
     """Leave out the last batch of an epoch where it is smaller: its loss would mean another."""
     temperature: float = Field(0.5, gt=0)
     """Temperature of the loss and of the votes of neighbours."""
-    n_projected: int = Field(N_PROJECTED, ge=1)
-    """Length of the embeddings that the loss compares."""
+    n_projected: int = Field(N_PROJECTED, ge=1, le=2**16)
+    """Length of the embeddings that the loss compares, 1 to 65,536."""
     head_norm: Literal["batch", "layer"] = "batch"
     """Normalisation in the projection head."""
-    k: int = Field(200, ge=1)
-    """Neighbours that vote; all training images where there are fewer."""
+    k: int = Field(200, ge=1, le=10**6)
+    """Neighbours that vote, 1 to a million; all training images where there are fewer."""
 
     @field_validator("averaging")
     @classmethod
     def _no_average(cls, value: float | None) -> float | None:
         if value is not None:
-            raise ValueError("the neighbours' features are those of the plain weights: none")
+            raise LabError(
+                f"averaging {value:g}, but the neighbours' features are those of the plain weights",
+                "null",
+                "averaging: null",
+            )
         return value
 
 

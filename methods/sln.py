@@ -78,15 +78,19 @@ class SlnSettings(RunSettings):
             return values | CORRECTION | start | given
         for name in (*CORRECTION, "correct_from"):
             if name in given:
-                raise ValueError(f"{name} means nothing without correction; add --correction")
+                raise LabError(
+                    f"{name} means nothing without correction", f"{name} with correction",
+                    "add --correction",
+                )  # fmt: skip
         return values
 
     @model_validator(mode="after")
     def _correction_happens(self) -> Self:
         if self.correct_from is not None and self.correct_from >= self.epochs:
-            raise ValueError(
-                f"correct_from {self.correct_from} is beyond the last of {self.epochs} epochs; "
-                f"allowed: 1 to {self.epochs - 1}, or --no-correction"
+            raise LabError(
+                f"correct_from {self.correct_from} is beyond the last of {self.epochs} epochs",
+                f"1 to {self.epochs - 1}",
+                "another --correct-from, or --no-correction",
             )
         return self
 

@@ -3,6 +3,8 @@
 import difflib
 import functools
 import io
+import os
+import reprlib
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -10,9 +12,12 @@ from typing import ParamSpec
 
 P = ParamSpec("P")
 
-
+_MESSAGE = 590
+"""Longest message, in characters; with `error: ` before it, it stays below 600."""
 _PART = 280
-"""Longest part of a message, in characters: two of them and a remedy stay below 600 with a path."""
+"""Longest part of a message."""
+_THIRD = 188
+"""Longest part where the three together would be too long."""
 _QUOTE = 80
 _SHOWN = 12
 
@@ -33,18 +38,31 @@ class LabError(Exception):
 
     def __str__(self) -> str:
         """The three parts on one line, whatever line breaks a library put into them."""
+        whole = self._joined(_PART)
+        return whole if len(whole) <= _MESSAGE else self._joined(_THIRD)
+
+    def _joined(self, longest: int) -> str:
         marked = (("", self.given), ("expected: ", self.allowed), ("try: ", self.remedy))
-        return "; ".join(mark + _one_line(part) for mark, part in marked if part)
+        return "; ".join(mark + _one_line(part, longest) for mark, part in marked if part)
 
 
-def _one_line(part: str) -> str:
-    text = " ".join(part.split()).rstrip(";.")
-    return text if len(text) <= _PART else f"{text[: _PART // 2]} ... {text[-_PART // 4 :]}"
+def _one_line(part: str, longest: int) -> str:
+    words = " ".join(part.split()).rstrip(";.")
+    text = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 4 :]}"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _QUOTE
+"""Never walks through a huge or recursive value, as `repr` does."""
 
 
 def quoted(value: object) -> str:
     """`value` as Python writes it, in the middle shortened to about 80 characters."""
-    text = repr(value)
+    try:
+        text = _SHORT.repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a strange object
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= _QUOTE else f"{text[: _QUOTE - 20]} ... {text[-15:]}"
 
 
@@ -78,20 +96,31 @@ def suggest(name: object, choices: Iterable[str], otherwise: str = "") -> tuple[
         What is allowed, and what to try: the nearest name, if one is near, or `otherwise`.
     """
     known = sorted(set(choices))
-    nearest = difflib.get_close_matches(str(name)[:_QUOTE], known, n=1, cutoff=0.5)
+    text = name if isinstance(name, str) else quoted(name)
+    nearest = difflib.get_close_matches(text[:_QUOTE], known, n=1, cutoff=0.5)
     remedies = [remedy for remedy in (*nearest, otherwise) if remedy]
     listed = ", ".join(known[:_SHOWN])
     more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
     return (f"one of {listed}{more}" if known else "there is none yet"), " or ".join(remedies)
 
 
+_REPORT = (
+    "a defect of the laboratory, not of what you gave; expected: no traceback; try: report the "
+    "lines above together with the command you typed"
+)
+
+
 def program(main: Callable[P, None]) -> Callable[P, None]:
-    """Make `main` a program: a mendable error becomes one line on stderr and a non-zero exit."""
+    """Make `main` a program: a mendable error becomes one line on stderr and a non-zero exit.
+
+    Any other exception is a defect: its traceback is printed, and a line that says so.
+    """
 
     @functools.wraps(main)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(line_buffering=True)  # progress is seen in a log file, too
+            # Progress is seen in a log file, too; a terminal without UTF-8 shows escapes.
+            sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
         try:
             main(*args, **kwargs)
         except LabError as error:
@@ -100,9 +129,24 @@ def program(main: Callable[P, None]) -> Callable[P, None]:
             sys.exit(_fail(str(stop), 128 + stop.signal_number))
         except KeyboardInterrupt:
             sys.exit(_fail("interrupted", 128 + signal.SIGINT))
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough; Python's last flush must not complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
+        except MemoryError:
+            line = LabError("the machine is out of memory", "room for this run", "a smaller batch")
+            sys.exit(_fail(str(line), 1))
+        except RecursionError:
+            line = LabError("input nested beyond reason", "flat values", "look at the input files")
+            sys.exit(_fail(str(line), 1))
         except OSError as error:
             # A full disk, a read-only folder: the operating system's words name the file.
-            sys.exit(_fail(f"the system refused: {error}", 1))
+            words = LabError(f"the system refused: {error}", "a file that can be read and written",
+                             "make room, mend its permissions or name another place")  # fmt: skip
+            sys.exit(_fail(str(words), 1))
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            sys.exit(_fail(_REPORT, 1))
 
     return guarded
 

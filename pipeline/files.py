@@ -1,21 +1,37 @@
-"""Where things lie, and writing them so that a reader never meets half a file."""
+"""Where things lie, and writing them so that a reader never meets half a file.
+
+A killed program leaves the old file or the new one: what it wrote is with the operating system.
+Files are not forced to the disk (fsync, some 10 ms each): after a power cut, digests and
+checksums tell what was lost, and it is computed again.
+"""
 
 import os
 import shutil
+import stat
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
 
 import pipeline
+from pipeline.errors import LabError, quoted
+from pipeline.names import checked_name
+
+_DAY = 86_400.0
+_swept: set[Path] = set()
+"""Folders in which this program has looked for what killed ones left."""
 
 
 def project_root() -> Path:
-    """The folder that holds params.yaml: `LNL_ROOT` if set, else the one this package lies in."""
-    given = os.environ.get("LNL_ROOT")
-    return Path(given).resolve() if given else Path(pipeline.__file__).resolve().parent.parent
+    """The folder that holds params.yaml: `LNL_ROOT` if set, else the one this package lies in.
+
+    Raises:
+        LabError: when `LNL_ROOT` is an address.
+    """
+    return _named_by("LNL_ROOT", Path.cwd()) or Path(pipeline.__file__).resolve().parent.parent
 
 
 def methods_folder() -> Path:
@@ -25,22 +41,23 @@ def methods_folder() -> Path:
 
 def data_folder(dataset: str) -> Path:
     """Folder of a prepared data set."""
-    return project_root() / "data" / dataset
+    return project_root() / "data" / checked_name(dataset, "data set")
 
 
 def labels_folder(dataset: str, noise: str) -> Path:
     """Folder of one label table of a data set."""
-    return project_root() / "labels" / dataset / noise
+    folder = project_root() / "labels" / checked_name(dataset, "data set")
+    return folder / checked_name(noise, "noise")
 
 
 def encoders_folder(name: str) -> Path:
     """Folder of an encoder whose entry in params.yaml names all it needs."""
-    return project_root() / "encoders" / name
+    return project_root() / "encoders" / checked_name(name, "encoder")
 
 
 def kept_weights_folder(key: str) -> Path:
     """Folder of the weights that a run kept."""
-    return store_folder() / "encoders" / key
+    return store_folder() / "encoders" / checked_name(key, "run")
 
 
 def cache_folder() -> Path:
@@ -54,22 +71,50 @@ def results_folder() -> Path:
 
 
 def store_folder() -> Path:
-    """Folder of the results store: `LNL_STORE` if set, else results/store of the project."""
-    given = os.environ.get("LNL_STORE")
-    return Path(given).resolve() if given else results_folder() / "store"
+    """Folder of the results store: `LNL_STORE` if set, else results/store of the project.
+
+    A relative `LNL_STORE` starts from the project, so that it is one store wherever a program is
+    started.
+
+    Raises:
+        LabError: when `LNL_STORE` is an address, such as that of an object store.
+    """
+    return _named_by("LNL_STORE", project_root()) or results_folder() / "store"
+
+
+def _named_by(variable: str, start: Path) -> Path | None:
+    given = os.environ.get(variable)
+    if not given:
+        return None
+    if "://" in given:
+        raise LabError(
+            f"{variable} = {quoted(given)}",
+            "a folder; object stores are not supported yet",
+            f"export {variable}=/shared/folder",
+        )
+    try:
+        return (start / Path(given).expanduser()).resolve()
+    except (RuntimeError, ValueError) as failure:  # ~ of an unknown user, a NUL
+        raise LabError(
+            f"{variable} = {quoted(given)}: {failure}", "a folder", f"export {variable}=/a/folder"
+        ) from None
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name, on failure it goes.
 
-    The rename is atomic on one file system, so a process killed at any moment leaves either the
-    old file or the new one.
+    The rename is atomic on one file system, so a program killed at any moment leaves either the
+    old file or the new one. Its temporary is removed by a later writer, a day later. The file gets
+    the permissions that the umask says, whatever library writes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    mode = _usual_mode(temporary)
     try:
         yield temporary
+        temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -93,8 +138,12 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         _remove(new)
         _remove(old)
         new.mkdir()
+        mode = _usual_mode(new / "mode")
         try:
             yield new
+            for path in new.rglob("*"):
+                if path.is_file() and not path.is_symlink():
+                    path.chmod(mode)
             # Folders cannot be replaced in one step; between the two there is none, never half.
             if folder.exists():
                 folder.replace(old)
@@ -102,6 +151,25 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         finally:
             _remove(new)
             _remove(old)
+
+
+def _usual_mode(unused: Path) -> int:
+    """Permissions of a new file; asking for the umask itself would change it for other threads."""
+    unused.touch()
+    mode = stat.S_IMODE(unused.stat().st_mode)
+    unused.unlink()
+    return mode
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporaries in which no program can be writing any more."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for left in folder.glob(".*.tmp"):
+        with suppress(OSError):  # another program sweeps, too
+            if time.time() - left.stat().st_mtime > _DAY:
+                left.unlink()
 
 
 def _remove(path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from methods import losses
 from pipeline.config import RunSettings
 from pipeline.data.randomness import sample_uniforms
+from pipeline.errors import LabError, quoted
 
 if TYPE_CHECKING:
     from pipeline.training.context import Context
@@ -69,14 +70,15 @@ def completed(values: dict[str, Any], what: str, choice: str, choices: Choices) 
         The settings with the parameters of the choice.
 
     Raises:
-        ValueError: for a parameter that the choice does not take.
+        LabError: for a parameter that the choice does not take.
     """
-    own = choices.get(choice, {})
+    own = choices.get(choice, {}) if isinstance(choice, str) else {}
     every = {name for parameters in choices.values() for name in parameters}
     for name in sorted(every - set(own)):
         if values.get(name) is not None:
-            takes = ", ".join(own) or "no parameters"
-            raise ValueError(f"{what} {choice} takes no {name}; it takes: {takes}")
+            takes = ", ".join(own) or "none"
+            given = f"{what} {choice} takes no {name}, but {name} = {quoted(values[name])}"
+            raise LabError(given, f"of the parameters of {what}: {takes}", f"leave {name} out")
     return dict(own) | {name: value for name, value in values.items() if value is not None}
 
 
@@ -99,8 +101,8 @@ class LossSettings(RunSettings):
     """Weight of the passive term of sce, nce_and_rce and nce_and_agce."""
     a: float | None = Field(None, gt=0)
     """Offset of agce and nce_and_agce."""
-    t: int | None = Field(None, ge=1)
-    """Order of tce."""
+    t: int | None = Field(None, ge=1, le=1000)
+    """Order of tce, 1 to 1000."""
     t1: float | None = Field(None, lt=1)
     """Temperature of the logarithm of btl."""
     t2: float | None = Field(None, gt=1)
@@ -115,8 +117,8 @@ class LossSettings(RunSettings):
     """Growth of the weight of sr per epoch."""
     pi: float | None = Field(None, gt=0, lt=1)
     """Weight of the label in js."""
-    n_complementary: int | None = Field(None, ge=1)
-    """Complementary labels per sample and step of nlnl."""
+    n_complementary: int | None = Field(None, ge=1, le=10_000)
+    """Complementary labels per sample and step of nlnl, 1 to 10,000."""
     q_start: float | None = Field(None, gt=0)
     """First exponent of dal."""
     q_end: float | None = Field(None, gt=0)
@@ -176,12 +178,12 @@ class EveryLossSettings(LossSettings):
     """Offset inside the logarithm of forward and hoc."""
     estimate_in_train_mode: bool | None = None
     """Whether forward and hoc estimate T on augmented images with the network in training mode."""
-    hoc_rounds: int | None = Field(None, ge=1)
-    """Random parts of the training set that hoc averages over."""
-    hoc_sample: int | None = Field(None, ge=3)
-    """Samples per part of hoc."""
-    hoc_steps: int | None = Field(None, ge=1)
-    """Steps in which hoc fits T."""
+    hoc_rounds: int | None = Field(None, ge=1, le=10_000)
+    """Random parts of the training set that hoc averages over, 1 to 10,000."""
+    hoc_sample: int | None = Field(None, ge=3, le=10**7)
+    """Samples per part of hoc, 3 to ten million."""
+    hoc_steps: int | None = Field(None, ge=1, le=10**6)
+    """Steps in which hoc fits T, 1 to a million."""
     hoc_returns: Literal["best", "last"] | None = None
     """Which T hoc takes: that of the smallest objective, or the last one."""
 

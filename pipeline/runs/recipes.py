@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
 from pipeline.config import STRICT, read_yaml, validated
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.files import methods_folder
+from pipeline.names import checked_name
 
 Status = Literal["published", "unchecked", "own", "extrapolated"]
 
@@ -62,9 +64,13 @@ def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
     Raises:
         LabError: for an unknown recipe.
     """
-    recipes = _recipes_of(method)
+    recipes = recipes_of(method)
+    checked_name(recipe, "recipe")
     if recipe not in recipes:
-        raise LabError(f"unknown recipe {recipe!r} of {method}", *suggest(recipe, recipes))
+        otherwise = f"write it into methods/recipes/{method}.yaml"
+        raise LabError(
+            f"unknown recipe {quoted(recipe)} of {method}", *suggest(recipe, recipes, otherwise)
+        )
     chosen = recipes[recipe]
     rows = [row for row in chosen.rows if _holds(row.where, cell)]
     merged = {name: value for row in rows for name, value in row.set.items()}
@@ -72,11 +78,28 @@ def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
 
 
 @lru_cache
-def _recipes_of(method: str) -> dict[str, Recipe]:
+def recipes_of(method: str) -> dict[str, Recipe]:
+    """The recipes of a method by name.
+
+    A method without a file of recipes runs with the defaults of its settings class: they are its
+    recipe `pocket`, which was made for no cell.
+    """
     path = methods_folder() / "recipes" / f"{method}.yaml"
+    if not path.exists():
+        return {"pocket": Recipe.model_construct(cells=(), rows=())}
+    return read_recipes(path)
+
+
+def read_recipes(path: Path) -> dict[str, Recipe]:
+    """The recipes of one file by name.
+
+    Raises:
+        LabError: for a file that is no YAML or holds something else than recipes.
+    """
+    content = read_yaml(path, what="recipes by name", remedy=f"git checkout {path}")
     return {
-        name: validated(Recipe, content, f"{path.name}: {name}")
-        for name, content in read_yaml(path).items()
+        checked_name(name, f"{path.name}: recipe"): validated(Recipe, one, f"{path.name}: {name}")
+        for name, one in content.items()
     }
 
 

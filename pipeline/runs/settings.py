@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pipeline.config import Params, RunSettings, validated
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.files import labels_folder
+from pipeline.names import checked_name
 from pipeline.noise.label_table import open_table
 from pipeline.noise.noise_spec import NoiseSpec, parse
 from pipeline.runs.recipes import choose
@@ -64,7 +65,7 @@ def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
     Raises:
         LabError: for an unknown name or a faulty entry.
     """
-    if noise in params.noise:
+    if checked_name(noise, "noise") in params.noise:
         return parse(params.noise[noise], f"params.yaml: noise.{noise}")
     if noise == "clean":
         return parse({"kind": "clean"}, "noise clean")
@@ -72,7 +73,7 @@ def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
     if imported is not None:
         return parse(imported, f"card of label table {noise}")
     raise LabError(
-        f"unknown noise {noise!r} of data set {dataset}",
+        f"unknown noise {quoted(noise)} of data set {dataset}",
         *suggest(
             noise,
             [*params.noise, "clean"],

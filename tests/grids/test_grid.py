@@ -76,8 +76,9 @@ def test_two_workers_compute_what_one_computes(lab, monkeypatch):
 
 
 def test_a_diverged_cell_does_not_stop_the_others(lab):
-    losses = [{"method": "robust_loss", "loss": "ce", "optimizer": "sgd", "lr": lr}
-              for lr in (1e30, 0.1)]  # fmt: skip
+    # Each step multiplies the weights by about -lr weight_decay.
+    losses = [{"method": "robust_loss", "loss": "ce", "optimizer": "sgd", "lr": lr,
+               "weight_decay": decay} for lr, decay in ((1000.0, 1000.0), (0.1, 0.0))]  # fmt: skip
     write_params(lab, edited(runs=losses))
     planned()
     assert run_grid(cells(read_params()), read_params(), QUIET, workers=1) == Counter(

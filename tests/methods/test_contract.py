@@ -7,10 +7,11 @@ import sys
 import pytest
 import torch
 
+from pipeline.config import validated
 from pipeline.errors import LabError
 from pipeline.files import methods_folder, project_root
 from pipeline.runs.methods import load_method
-from pipeline.runs.recipes import _recipes_of, choose
+from pipeline.runs.recipes import choose, recipes_of
 from pipeline.training.method import Batch, Problem
 from tests.support.lab import PARAMS, write_params
 from tests.support.paths import REFERENCES
@@ -52,13 +53,14 @@ def shown(view, x):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_recipe_row_makes_valid_settings(name):
     settings = load_method(name).Settings
-    for recipe in _recipes_of(name).values():
+    for recipe in recipes_of(name).values():
         for rule in recipe.rows:
             known = {"noise_kind", "rate"} | set(settings.model_fields)
             assert set(rule.where) <= known
             assert set(rule.set) <= set(settings.model_fields)
             chosen = {k: v[0] if isinstance(v, list) else v for k, v in rule.where.items()}
-            settings(**{k: v for k, v in (chosen | rule.set).items() if k in settings.model_fields})
+            values = {k: v for k, v in (chosen | rule.set).items() if k in settings.model_fields}
+            validated(settings, values, f"{name}: {recipe}")
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():

@@ -51,7 +51,7 @@ def test_a_run_that_names_no_encoder_keeps_its_key_and_one_that_does_has_another
     plain = identify("robust_loss", 1, RobustLossSettings(loss="ce", seed=3), *digests, {})
     # Stored results hang on this key.
     assert plain == ("r5cbc22b628d660d8", "94f43965267d7362")
-    named = RobustLossSettings(loss="ce", seed=3, start_from="any name")
+    named = RobustLossSettings(loss="ce", seed=3, start_from="any-name")
     assert identify("robust_loss", 1, named, *digests, {}) == plain
     keys = {
         identify("robust_loss", 1, named, *digests, {role: EncoderIdentity(identity, identity)}).key

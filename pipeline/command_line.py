@@ -1,0 +1,121 @@
+"""Reading a command line, with complaints of one line like those of everything else."""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from itertools import dropwhile, takewhile
+from typing import Any, TypeVar
+
+import tyro
+
+from pipeline.errors import LabError, quoted
+
+Flags = TypeVar("Flags")
+
+_FRAME = "│╭╮╰╯ "
+_RULE = re.compile("[─-]{5,}")
+_LONGEST = 4096
+"""Longest word of a command line, in characters: that of a path."""
+
+
+def read_flags(
+    kind: type[Flags],
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+    default: Flags | None = None,
+) -> Flags:
+    """The flags of a program.
+
+    Args:
+        kind: a dataclass or settings class that tyro reads.
+        description: shown by --help.
+        arguments: the command line; that of the program if None.
+        default: values of the flags that are not given; those of the class if None.
+
+    Returns:
+        The object of that class.
+
+    Raises:
+        LabError: for a flag, word or value that the program does not take.
+        SystemExit: with code 0 after --help.
+    """
+    words = _words(arguments)
+    with _brief_complaints():
+        if default is None:
+            return tyro.cli(kind, args=words, description=description)
+        return tyro.cli(kind, args=words, description=description, default=default)
+
+
+def run_subcommand(
+    functions: Mapping[str, Callable[..., None]],
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Call the function that the first word of the command line names, with its flags.
+
+    Args:
+        functions: by the word that names each; their parameters become flags.
+        description: shown by --help.
+        arguments: the command line; that of the program if None.
+
+    Raises:
+        LabError: for a word, flag or value that the program does not take, and what the function
+            raises.
+        SystemExit: with code 0 after --help.
+    """
+    words = _words(arguments)
+    bound = {name: _later(function) for name, function in functions.items()}
+    with _brief_complaints():
+        call = tyro.extras.subcommand_cli_from_dict(bound, args=words, description=description)
+    call()
+
+
+def _words(arguments: Sequence[str] | None) -> list[str]:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for word in words:
+        if len(word) > _LONGEST:
+            raise LabError(f"argument {quoted(word)}", f"at most {_LONGEST} characters", _help())
+    return words
+
+
+def _later(function: Callable[..., None]) -> Callable[..., Any]:
+    """The same parameters, but what is called only stands ready."""
+
+    @functools.wraps(function)
+    def bind(*args: Any, **kwargs: Any) -> Any:
+        return functools.partial(function, *args, **kwargs)
+
+    return bind
+
+
+@contextmanager
+def _brief_complaints() -> Iterator[None]:
+    """Turn the framed pages that tyro prints about a faulty command line into one line."""
+    printed = io.StringIO()
+    try:
+        with redirect_stderr(printed):
+            yield
+    except SystemExit as ending:
+        if ending.code in {0, None}:
+            raise
+        given = _text_of_page(printed.getvalue())
+        raise LabError(given, "flags and values that --help lists", _help()) from None
+    sys.stderr.write(printed.getvalue())
+
+
+def _text_of_page(page: str) -> str:
+    """What stands between title and first rule of a page of tyro, framed or not."""
+    lines = [line.strip(_FRAME) for line in page.splitlines() if line.strip()][1:]
+    below_title = dropwhile(_RULE.fullmatch, lines)
+    return " ".join(takewhile(lambda line: not _RULE.fullmatch(line), below_title))
+
+
+def _help() -> str:
+    module = sys.modules["__main__"].__spec__
+    program = sys.argv[0] if module is None else f"-m {module.name.removesuffix('.__main__')}"
+    return f"uv run python {program} --help"

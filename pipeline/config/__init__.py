@@ -1,0 +1,28 @@
+"""params.yaml and flags -> frozen, checked settings; an unknown key is answered with the nearest.
+
+Values are resolved in this order, later ones winning: the defaults of the settings class, the rows
+of the recipe that match the cell, what params.yaml pins, the flags.
+"""
+
+from pipeline.config.checking import STRICT, validated
+from pipeline.config.key_facts import key_facts
+from pipeline.config.params import Grid, Params, grid_of, params_path, read_params
+from pipeline.config.run_settings import NOT_IN_KEY, Execution, RunSettings, Seed, named
+from pipeline.config.yaml_files import read_yaml
+
+__all__ = [
+    "NOT_IN_KEY",
+    "STRICT",
+    "Execution",
+    "Grid",
+    "Params",
+    "RunSettings",
+    "Seed",
+    "grid_of",
+    "key_facts",
+    "named",
+    "params_path",
+    "read_params",
+    "read_yaml",
+    "validated",
+]

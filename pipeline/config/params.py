@@ -1,0 +1,139 @@
+"""params.yaml: data sets, label tables, encoders, settings and the grid, checked."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+
+from pipeline.config.checking import STRICT, validated
+from pipeline.config.run_settings import MAX_WORKERS, Seed, named
+from pipeline.config.yaml_files import read_yaml
+from pipeline.errors import LabError, quoted
+from pipeline.files import methods_folder, project_root
+from pipeline.names import checked_name
+
+MAX_CELLS = 100_000
+"""Of one grid; each cell costs about a millisecond of planning."""
+
+
+class Grid(BaseModel):
+    """A named cross of data sets, label tables, methods and seeds."""
+
+    model_config = STRICT
+
+    name: Annotated[str, named("grid")]
+    """Name of the grid: of its view in results/views and of its group in MLflow."""
+    datasets: tuple[Annotated[str, named("data set")], ...] = Field(min_length=1)
+    """Names of data sets."""
+    noises: tuple[Annotated[str, named("noise")], ...] = Field(min_length=1)
+    """Names of label tables."""
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    """Root seeds of runs."""
+    runs: tuple[dict[str, Any], ...] = Field(min_length=1)
+    """Blocks of settings, each naming its `method`; a list of values is crossed with the others."""
+    workers: int = Field(1, ge=1, le=MAX_WORKERS)
+    """Processes that compute cells at the same time, at most 256."""
+    encoders: tuple[Annotated[str, named("encoder")], ...] = ()
+    """Encoders that DVC makes before the runs; each names all it needs (docs/encoders.md)."""
+
+    @model_validator(mode="after")
+    def _can_be_crossed(self) -> Self:
+        for number, block in enumerate(self.runs):
+            _check_block(number, block)
+        lists = (len(self.datasets), len(self.noises), len(self.seeds))
+        n_cells = math.prod(lists) * sum(_size(block) for block in self.runs)
+        if n_cells > MAX_CELLS:
+            raise LabError(
+                f"grid {self.name} has {n_cells:,} cells",
+                f"at most {MAX_CELLS:,}",
+                "several grids, or shorter lists in its runs",
+            )
+        return self
+
+
+def _size(block: dict[str, Any]) -> int:
+    return math.prod(len(value) for value in block.values() if isinstance(value, list))
+
+
+def _check_block(number: int, block: dict[str, Any]) -> None:
+    methods = block.get("method")
+    for name, value in block.items():
+        if value == []:
+            raise LabError(
+                f"grid.runs.{number}.{name} = []", "at least one value", f"leave {name} out"
+            )
+    for method in methods if isinstance(methods, list) else [methods]:
+        if not isinstance(method, str):
+            raise LabError(
+                f"grid.runs.{number}.method = {quoted(method)}",
+                "the name of a method in every block",
+                "method: robust_loss",
+            )
+
+
+class Params(BaseModel):
+    """params.yaml, checked."""
+
+    model_config = STRICT
+
+    datasets: dict[str, dict[str, Any]] = {}
+    """Data sets by name; the built-in names need no entry."""
+    noise: dict[str, dict[str, Any]] = {}
+    """Label tables by name: kind, rate, seed and what the kind needs."""
+    encoders: dict[str, dict[str, Any]] = {}
+    """Encoders by name: kind and what the kind needs."""
+    run: dict[str, Any] = {}
+    """Settings of every method script, where they differ from the recipe."""
+    methods: dict[str, dict[str, Any]] = {}
+    """Settings of one method script each, by its file name."""
+    grid: Grid | None = None
+    """The grid of runs that `dvc repro` computes."""
+
+    @field_validator("datasets", "noise", "encoders", "methods")
+    @classmethod
+    def _named(cls, block: dict[str, Any], which: ValidationInfo) -> dict[str, Any]:
+        for name in block:
+            checked_name(name, f"params.yaml: {which.field_name}:")
+        return block
+
+
+@lru_cache(maxsize=8)
+def _read_params(path: Path, modified_ns: int) -> Params:
+    del modified_ns  # part of the cache key only
+    is_own = path == methods_folder().parent / "params.yaml"
+    remedy = (
+        "git checkout params.yaml" if is_own else f"cp {methods_folder().parent}/params.yaml {path}"
+    )
+    return validated(
+        Params, read_yaml(path, what="a YAML file of settings", remedy=remedy), path.name
+    )
+
+
+def params_path(path: Path | None = None) -> Path:
+    """The params.yaml of the project, or the other file that was named."""
+    return (path or project_root() / "params.yaml").resolve()
+
+
+def read_params(path: Path | None = None) -> Params:
+    """The checked params.yaml of the project, or another file of the same form."""
+    found = params_path(path)
+    return _read_params(found, found.stat().st_mtime_ns if found.exists() else 0)
+
+
+def grid_of(params: Params) -> Grid:
+    """The grid that params.yaml defines.
+
+    Raises:
+        LabError: when it defines none.
+    """
+    if params.grid is None:
+        raise LabError(
+            "params.yaml has no grid",
+            "a grid block",
+            "grid: {name: ..., datasets: [...], noises: [...], seeds: [0], runs: [...]}",
+        )
+    return params.grid

@@ -1,0 +1,197 @@
+"""Settings of a run and of how it is carried out, with the bounds of each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
+
+from pipeline.config.checking import STRICT
+from pipeline.errors import LabError, quoted
+from pipeline.names import checked_name
+
+NOT_IN_KEY: dict[str, JsonValue] = {"in_key": False}
+"""Marks a settings field whose meaning reaches the key by another way (a digest) or not at all."""
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""Root of all random streams of a run."""
+MAX_WORKERS = 256
+"""Processes of one kind that a program starts at most."""
+_MAX_EPOCHS = 100_000
+
+
+def named(what: str) -> AfterValidator:
+    """Marks text that must be a name: a folder, a DVC stage, a word of a command line."""
+    return AfterValidator(lambda name: checked_name(name, what))
+
+
+class RunSettings(BaseModel):
+    """What changes the numbers of a run, whatever the method."""
+
+    model_config = STRICT
+
+    dataset: Annotated[str, named("data set")] = Field("digits", json_schema_extra=NOT_IN_KEY)
+    """Name of the data set: digits, cifar10, cifar100 or one named in params.yaml."""
+    noise: Annotated[str, named("noise")] = Field("clean", json_schema_extra=NOT_IN_KEY)
+    """Name of the label table: one of the `noise` block of params.yaml, or `clean`."""
+    seed: Seed = 0
+    """Root seed; all random streams of the run derive from it by name."""
+    recipe: Annotated[str, named("recipe")] = Field("pocket", json_schema_extra=NOT_IN_KEY)
+    """Named set of settings (methods/recipes/): the defaults of everything below."""
+    epochs: int = Field(150, ge=1, le=_MAX_EPOCHS)
+    """Number of passes over the training samples, 1 to 100,000."""
+    batch_size: int = Field(128, ge=1, le=2**20)
+    """Global batch size, split over the processes; 1 to 1,048,576."""
+    backbone: str = "resnet18"
+    """Network: small-cnn, one with the 32-pixel stem (resnet18, resnet34, resnet50, wrn28-2) or
+    timm/NAME."""
+    start_from: Annotated[str, named("encoder")] | None = Field(None, json_schema_extra=NOT_IN_KEY)
+    """Encoder (params.yaml: encoders) whose weights the network starts from; None for random."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Optimiser."""
+    lr: float = Field(0.01, gt=0, le=1000)
+    """Initial learning rate, above 0 and at most 1,000."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of sgd, from 0 to below 1."""
+    nesterov: bool = False
+    """Nesterov momentum in sgd."""
+    weight_decay: float = Field(1e-4, ge=0, le=1000)
+    """L2 weight decay on all parameters, from 0 to 1,000."""
+    schedule: Literal["cosine", "exponential", "step", "constant", "warmup-cosine"] = "cosine"
+    """Learning rate over the epochs; warmup-cosine changes it with every step."""
+    lr_decay: float = Field(0.1, gt=0, le=1)
+    """Factor per epoch (exponential) or per milestone (step), above 0 and at most 1."""
+    lr_milestones: tuple[Annotated[int, Field(ge=1, le=_MAX_EPOCHS)], ...] = Field(
+        (), max_length=1000
+    )
+    """Epochs at which the step schedule multiplies the rate by lr_decay, in ascending order."""
+    warmup_epochs: float = Field(0.0, ge=0, le=_MAX_EPOCHS, json_schema_extra={"as_before": 0.0})
+    """Epochs over which the warmup-cosine schedule rises from 0; at most `epochs`."""
+    lr_horizon: float | None = Field(
+        None, gt=0, le=10 * _MAX_EPOCHS, json_schema_extra={"as_before": None}
+    )
+    """Epoch at which the warmup-cosine schedule would reach 0, not before the last one; None for
+    the last one."""
+    clip_norm: float | None = Field(None, gt=0, le=1e6)
+    """Largest total L2 norm of the gradient, at most a million; None for no limit."""
+    clip_separately: bool = Field(False, json_schema_extra={"as_before": False})
+    """Apply clip_norm to each parameter group of the method by itself."""
+    crop_padding: int = Field(4, ge=0, le=256)
+    """Zero padding in pixels before the random crop of the weak view: at most 256, 0 for no
+    crop."""
+    flip: bool = True
+    """Random horizontal flip in the weak and the strong view."""
+    strong_scale: float = Field(0.08, gt=0, le=1, json_schema_extra={"as_before": 0.08})
+    """Least share of the image's area, above 0, that the random crop of the strong view covers."""
+    normalisation: Literal["measured", "cifar10", "cifar100", "imagenet"] = "measured"
+    """Channel mean and standard deviation: measured on the training images, or common constants."""
+    transform: str | None = Field(None, json_schema_extra={"as_before": None})
+    """How images that are decoded from files are resized, cropped and coloured; None for the usual
+    way of the data set (docs/datasets.md)."""
+    drop_last: bool = Field(False, json_schema_extra={"as_before": False})
+    """Leave out the last batch of an epoch where it is smaller than the others."""
+    sampling: Literal["all", "balanced"] = Field("all", json_schema_extra={"as_before": "all"})
+    """Samples of an epoch: all, or equally many of each given label, drawn anew each epoch."""
+    per_class: int | None = Field(None, ge=1, le=2**40, json_schema_extra={"as_before": None})
+    """At most so many samples per given label of a balanced epoch, and never more than the rarest
+    label has; None for just that many."""
+    down_sample: bool = Field(False, json_schema_extra={"as_before": False})
+    """Train, in all epochs, on as many samples of each given label as the rarest one has."""
+    validation: Literal["held-out", "uncovered", "provided"] = Field(
+        "held-out", json_schema_extra={"as_before": "held-out"}
+    )
+    """Validation samples: `val_rate` of the labelled ones; the training images that the label
+    table leaves out, with their clean labels; or the data set's own clean validation split."""
+    val_rate: float = Field(0.0, ge=0, lt=1)
+    """Fraction of the labelled training samples held out for validation, from 0 to below 1."""
+    averaging: float | None = Field(None, gt=0, lt=1, json_schema_extra={"as_before": None})
+    """Decay per step, between 0 and 1, of an exponential moving average of the weights, which is
+    evaluated beside them; None for no average."""
+    average_buffers: bool = Field(True, json_schema_extra={"as_before": True})
+    """Whether the moving average takes in the running statistics of batch norm."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the network's forward pass; losses are computed in float32 or better."""
+    determinism: Literal["off", "warn", "error"] = "error"
+    """Whether operations without a deterministic implementation pass, warn or stop the run."""
+
+    @model_validator(mode="after")
+    def _schedule_is_whole(self) -> Self:
+        """Refuse a schedule whose parts do not fit together; what it does not use is free."""
+        if self.schedule == "step":
+            _check_milestones(self.lr_milestones)
+        if self.schedule == "warmup-cosine":
+            _check_warmup(self.warmup_epochs, self.lr_horizon, self.epochs)
+        return self
+
+    def without_effect(self) -> set[str]:
+        """Settings that change no number beside the others; the key has them at their defaults.
+
+        A method's settings add what the method never looks at.
+        """
+        used_if = {
+            "momentum": self.optimizer == "sgd",
+            "nesterov": self.optimizer == "sgd",
+            "lr_decay": self.schedule in {"exponential", "step"},
+            "lr_milestones": self.schedule == "step",
+            "warmup_epochs": self.schedule == "warmup-cosine",
+            "lr_horizon": self.schedule == "warmup-cosine",
+            "clip_separately": self.clip_norm is not None,
+            "per_class": self.sampling == "balanced",
+            "average_buffers": self.averaging is not None,
+        }
+        return {name for name, is_used in used_if.items() if not is_used}
+
+
+def _check_milestones(milestones: tuple[int, ...]) -> None:
+    ascending = tuple(sorted(set(milestones)))
+    if not milestones:
+        raise LabError(
+            "schedule = 'step' without lr_milestones", "the epochs at which the rate falls",
+            "lr_milestones: [80, 120]",
+        )  # fmt: skip
+    if milestones != ascending:
+        raise LabError(
+            f"lr_milestones = {quoted(milestones)}", "different epochs in ascending order",
+            f"lr_milestones: {quoted(list(ascending))}",
+        )  # fmt: skip
+
+
+def _check_warmup(warmup: float, horizon: float | None, epochs: int) -> None:
+    if warmup > epochs:
+        raise LabError(
+            f"warmup_epochs = {warmup:g} with epochs = {epochs}", f"from 0 to {epochs}",
+            "warmup_epochs: 0",
+        )  # fmt: skip
+    if horizon is not None and (horizon < epochs or horizon == warmup):
+        raise LabError(
+            f"lr_horizon = {horizon:g} with epochs = {epochs} and warmup_epochs = {warmup:g}",
+            f"at least {epochs} and above {warmup:g}, or null for the last epoch",
+            "lr_horizon: null",
+        )  # fmt: skip
+
+
+class Execution(BaseModel):
+    """How a run is carried out; nothing here is part of its key."""
+
+    model_config = STRICT
+
+    root: str | None = None
+    """Folder or archive with a copy of the data set, where it cannot be downloaded."""
+    force: bool = False
+    """Run again although the store already holds the result."""
+    channels_last: bool = True
+    """Keep images in channels-last memory order (faster convolutions)."""
+    compile: bool = False
+    """Compile the network with torch.compile (worth its start-up time on long GPU runs only)."""
+    checkpoint_seconds: float = Field(30.0, ge=0, le=86_400)
+    """Least time between two checkpoints, at most a day; a stop signal writes one at once."""
+    tracking: bool = True
+    """Show the run in MLflow as it goes; the store is written either way."""
+    workers: int = Field(4, ge=0, le=MAX_WORKERS)
+    """Processes that decode images, where they stay in files of their own: at most 256, 0 for
+    none."""
+    posterior: bool = False
+    """Keep the softmax outputs of the training pass, from which pmd and dependent noise is made."""
+    keep_weights: bool = False
+    """Keep the trained weights beside the stored run, as an encoder entry of kind run asks."""
+    group: Annotated[str, named("group")] = "single"
+    """Name under which MLflow groups the runs of one sweep."""
