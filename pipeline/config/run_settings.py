@@ -178,6 +178,8 @@ class Execution(BaseModel):
     """Folder or archive with a copy of the data set, where it cannot be downloaded."""
     force: bool = False
     """Run again although the store already holds the result."""
+    accept_code: bool = False
+    """Take a stored result as that of the present code, although the code has changed since."""
     channels_last: bool = True
     """Keep images in channels-last memory order (faster convolutions)."""
     compile: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
@@ -71,7 +71,7 @@ def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> 
         if claim == _BUSY:
             return Outcome(key, "busy", "another program computes this run")
         if claim == _STORED:
-            return _stored(planned, store, processes)
+            return _stored(planned, store, execution, processes)
         view = LiveView(execution.tracking and processes.is_main, execution.group)
         record = RunRecord(planned.row, store, view, processes)
         try:
@@ -120,17 +120,24 @@ def is_open(key: str, execution: Execution, store: Store) -> bool:
     return status == "done" and (lacks_weights or lacks_posterior)
 
 
-def _stored(planned: PlannedRun, store: Store, processes: Processes) -> Outcome:
-    """What there is to say about a run that is stored."""
-    row = store.run(planned.key) or {}
-    if processes.is_main:
-        note_other_code(planned.row, row)
+def _stored(
+    planned: PlannedRun, store: Store, execution: Execution, processes: Processes
+) -> Outcome:
+    """Tell of a run that is stored, and note what is new about it."""
+    row, settings = store.run(planned.key) or {}, planned.settings
     detail = f"in {store.folder} already; --force computes it again"
-    if row.get("noise") != planned.settings.noise:
-        detail = (
-            f"as noise {row.get('noise')}, whose labels are the same; tables show it under that "
-            f"name; {detail}"
-        )
+    place = f"{settings.dataset}/{settings.noise}"
+    changes: dict[str, Any] = {}
+    if place != f"{row.get('dataset')}/{row.get('noise')}":
+        detail = f"as {row.get('dataset')}/{row.get('noise')}, whose labels are the same, {detail}"
+        changes["also_named"] = sorted({*(row.get("also_named") or ()), place})
+    if processes.is_main:
+        if execution.accept_code:
+            changes["code_digest"] = planned.row["code_digest"]
+        else:
+            note_other_code(planned.row, row)
+        if any(row.get(name) != value for name, value in changes.items()):
+            store.write_run(row | changes)
     return Outcome(planned.key, "stored", detail, row.get("status"))
 
 
