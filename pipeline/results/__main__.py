@@ -26,14 +26,14 @@ def compact_store(store: Path | None = None) -> None:
 
 @app.command
 def check(store: Path | None = None) -> None:
-    """Read every file of the store and name the first that is damaged.
+    """Verify every file of the store against its checksum and name the first that is damaged.
 
     Args:
         store: folder of the store; LNL_STORE or results/store unless given.
     """
     chosen = Store(store)
-    chosen.check_files()
-    print(f"every file of {chosen.folder} can be read")
+    chosen.require()
+    print(f"{chosen.check_files()} files of {chosen.folder}: all sound")
 
 
 @program

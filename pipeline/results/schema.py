@@ -1,5 +1,6 @@
-"""The three tables of the results store: every column, its type and its meaning.
+"""The three tables of the results store: every column, its type, its meaning and where it is shown.
 
+Names of columns are written here only; a column has the same name in files, views and MLflow.
 Rates and accuracies are fractions in [0, 1]; times are seconds; epochs count from 0. A column added
 later must be nullable, so that files written before stay readable: they show null there.
 """
@@ -30,6 +31,10 @@ class Column(NamedTuple):
     """Whether values outside [0, 1] are refused."""
     cost: bool = False
     """Whether it tells how the run was carried out; such a column is no part of a view."""
+    tag: bool = False
+    """Whether MLflow shows it as a tag of the run, under the same name."""
+    legend: str = ""
+    """What figures and tables call it; of the epochs table, a curve with one is drawn."""
 
 
 _TEXT, _TEXTS = pl.String(), pl.List(pl.String())
@@ -38,21 +43,25 @@ _REAL, _STATISTIC, _FLAG = pl.Float64(), pl.Float32(), pl.Boolean()
 _TIME = pl.Datetime("us", "UTC")
 
 RUN_COLUMNS: dict[str, Column] = {
-    "key": Column(_TEXT, "`r` and 16 hex digits over everything that can change the numbers"),
-    "group": Column(_TEXT, "digest of the same without the seed: runs to average over"),
-    "method": Column(_TEXT, "name of the method script"),
-    "variant": Column(_TEXT, "what the method script was asked to be, such as the loss", True),
+    "key": Column(
+        _TEXT, "`r` and 16 hex digits over everything that can change the numbers", tag=True
+    ),
+    "group": Column(_TEXT, "digest of the same without the seed: runs to average over", tag=True),
+    "method": Column(_TEXT, "name of the method script", tag=True),
+    "variant": Column(
+        _TEXT, "what the method script was asked to be, such as the loss", True, tag=True
+    ),
     "version": Column(_COUNT, "VERSION of the method"),
-    "dataset": Column(_TEXT, "name of the data set"),
-    "noise": Column(_TEXT, "name of the label table"),
+    "dataset": Column(_TEXT, "name of the data set", tag=True),
+    "noise": Column(_TEXT, "name of the label table", tag=True),
     "noise_kind": Column(_TEXT, "kind of label noise: symmetric, pair, instance, ..."),
     "nominal_rate": Column(_REAL, "noise rate that was asked for", True, fraction=True),
     "realised_rate": Column(
         _REAL, "share of training labels that differ from the clean ones", True, fraction=True
     ),
-    "seed": Column(_COUNT, "root seed of the run"),
-    "recipe": Column(_TEXT, "named set of settings the run started from", True),
-    "recipe_status": Column(_TEXT, "published, unchecked, own or extrapolated", True),
+    "seed": Column(_COUNT, "root seed of the run", tag=True),
+    "recipe": Column(_TEXT, "named set of settings the run started from", True, tag=True),
+    "recipe_status": Column(_TEXT, "published, unchecked, own or extrapolated", True, tag=True),
     "backbone": Column(_TEXT, "name of the network"),
     "epochs": Column(_COUNT, "number of epochs asked for"),
     "batch_size": Column(_COUNT, "global batch size over all processes"),
@@ -66,11 +75,11 @@ RUN_COLUMNS: dict[str, Column] = {
     "encoder_digest": Column(
         _TEXT, "what identifies the weights it starts from or the encoder it asks", True
     ),
-    "code_digest": Column(_TEXT, "digest of the code", True, cost=True),
+    "encoders": Column(_TEXTS, "names of the encoders the run starts from or queries", True),
     "noise_card": Column(_TEXT, "how the label table was made, as JSON", True),
     "knows": Column(_TEXTS, "knowledge the method declares beyond images and given labels"),
     "class_names": Column(_TEXTS, "names of the classes, in label order"),
-    "status": Column(_TEXT, "running, done, failed or diverged"),
+    "status": Column(_TEXT, "running, done, failed or diverged", tag=True),
     "status_detail": Column(_TEXT, "why the run failed or diverged", True),
     "n_train": Column(_COUNT, "training samples"),
     "n_val": Column(_COUNT, "validation samples"),
@@ -80,17 +89,37 @@ RUN_COLUMNS: dict[str, Column] = {
         "test counts of the last epoch, K*K row by row: true class, then predicted class",
         True,
     ),
-    "seconds": Column(_REAL, "wall time of the run", True, cost=True),
+    "also_named": Column(
+        _TEXTS,
+        "data set and label table, as DATASET/NOISE, by which the run was asked for as well: their "
+        "content is the same",
+        True,
+        cost=True,
+    ),
+    "grid": Column(_TEXT, "name of the grid it was first computed for", True, cost=True, tag=True),
+    "seconds": Column(_REAL, "wall time of the run, all sittings together", True, cost=True),
     "seconds_tracking": Column(_REAL, "part of it spent in store and tracker", True, cost=True),
     "peak_memory_bytes": Column(_COUNT, "largest memory in use on a device", True, cost=True),
     "started_at": Column(_TIME, "time of the first start", True, cost=True),
     "finished_at": Column(_TIME, "time of the end", True, cost=True),
     "host": Column(_TEXT, "name of the machine", True, cost=True),
     "n_processes": Column(_COUNT, "number of processes", True, cost=True),
-    "device": Column(_TEXT, "training device", True, cost=True),
-    "git_commit": Column(_TEXT, "commit of the code", True, cost=True),
-    "git_dirty": Column(_FLAG, "whether tracked files differed from the commit", True, cost=True),
-    "image_digest": Column(_TEXT, "digest of the container image", True, cost=True),
+    "device": Column(_TEXT, "training device", True, cost=True, tag=True),
+    "git_commit": Column(_TEXT, "commit of the code", True, cost=True, tag=True),
+    "git_dirty": Column(
+        _FLAG,
+        "whether Python files of the code in use differed from the commit or were not in it; "
+        "settings such as params.yaml do not count",
+        True,
+        cost=True,
+    ),
+    "code_digest": Column(
+        _TEXT,
+        "digest of the Python files behind the numbers, without comments and docstrings",
+        True,
+        cost=True,
+    ),
+    "image_digest": Column(_TEXT, "digest of the container image", True, cost=True, tag=True),
     "command": Column(_TEXT, "command line", True, cost=True),
     "python_version": Column(_TEXT, "version of Python", True, cost=True),
     "torch_version": Column(_TEXT, "version of torch", True, cost=True),
@@ -98,49 +127,65 @@ RUN_COLUMNS: dict[str, Column] = {
 }
 """One row per run. All that identifies it, how it ended, what it cost."""
 
+AVERAGED = "averaged_"
+"""How the names of columns begin that tell of the averaged weights."""
+
+_EVALUATED: dict[str, Column] = {
+    "test_loss": Column(_REAL, "mean cross-entropy on the test split", True),
+    "test_accuracy": Column(
+        _REAL, "accuracy on the test split", True, fraction=True, legend="test accuracy"
+    ),
+    "test_top5": Column(_REAL, "top-5 accuracy on the test split", True, fraction=True),
+    "val_noisy_accuracy": Column(
+        _REAL,
+        "accuracy on the validation split against its given labels; null where these are clean",
+        True,
+        fraction=True,
+        legend="validation accuracy (given labels)",
+    ),
+    "val_clean_accuracy": Column(
+        _REAL, "accuracy on the validation split against its clean labels", True, fraction=True
+    ),
+}
+"""What is measured after an epoch, once for the weights and once for their average, if kept."""
+
+
+def _of_average(name: str, column: Column) -> Column:
+    legend = "averaged weights: test accuracy" if name == "test_accuracy" else ""
+    return column._replace(meaning=f"{name} of the averaged weights", legend=legend)
+
+
 EPOCH_COLUMNS: dict[str, Column] = {
     "key": Column(_TEXT, "key of the run"),
     "epoch": Column(_COUNT, "number of the epoch, from 0"),
     "lr": Column(_REAL, "learning rate at the start of the epoch", True),
     "train_loss": Column(_REAL, "mean training loss; null where it was not finite", True),
     "train_accuracy": Column(
-        _REAL, "accuracy on the training pass against the given labels", True, fraction=True
+        _REAL,
+        "accuracy on the training pass against the given labels",
+        True,
+        fraction=True,
+        legend="agreement with the given labels",
     ),
-    "test_loss": Column(_REAL, "mean cross-entropy on the test split", True),
-    "test_accuracy": Column(_REAL, "accuracy on the test split", True, fraction=True),
-    "test_top5": Column(_REAL, "top-5 accuracy on the test split", True, fraction=True),
-    "val_noisy_accuracy": Column(
-        _REAL, "accuracy on the validation split against its given labels", True, fraction=True
-    ),
-    "val_clean_accuracy": Column(
-        _REAL, "accuracy on the validation split against its clean labels", True, fraction=True
-    ),
+    **_EVALUATED,
     "memorised": Column(
         _REAL,
         "share of mislabelled training samples predicted as their wrong given label",
         True,
         fraction=True,
+        legend="memorised",
     ),
     "corrected": Column(
         _REAL,
         "share of mislabelled training samples predicted as their true class",
         True,
         fraction=True,
+        legend="corrected",
     ),
     "clean_fitted": Column(
         _REAL, "share of correctly labelled training samples predicted right", True, fraction=True
     ),
-    "averaged_test_loss": Column(_REAL, "test_loss of the averaged weights", True),
-    "averaged_test_accuracy": Column(
-        _REAL, "test_accuracy of the averaged weights", True, fraction=True
-    ),
-    "averaged_test_top5": Column(_REAL, "test_top5 of the averaged weights", True, fraction=True),
-    "averaged_val_noisy_accuracy": Column(
-        _REAL, "val_noisy_accuracy of the averaged weights", True, fraction=True
-    ),
-    "averaged_val_clean_accuracy": Column(
-        _REAL, "val_clean_accuracy of the averaged weights", True, fraction=True
-    ),
+    **{AVERAGED + name: _of_average(name, column) for name, column in _EVALUATED.items()},
     "scalars": Column(_TEXT, "named scalars of the method, as JSON", True),
     "seconds": Column(_REAL, "wall time of the epoch", True, cost=True),
 }
@@ -181,3 +226,12 @@ def dtypes(columns: dict[str, Column]) -> dict[str, pl.DataType]:
 RUNS = dtypes(RUN_COLUMNS)
 EPOCHS = dtypes(EPOCH_COLUMNS)
 SAMPLES = dtypes(SAMPLE_COLUMNS)
+
+TAGS = tuple(name for name, column in RUN_COLUMNS.items() if column.tag)
+"""Columns of `runs` by which runs are grouped and found in MLflow."""
+CURVES = tuple(
+    name for name, column in EPOCH_COLUMNS.items() if column.dtype == _REAL and not column.cost
+)
+"""Columns of `epochs` that are curves: all real numbers but costs."""
+DRAWN = {name: EPOCH_COLUMNS[name].legend for name in CURVES if EPOCH_COLUMNS[name].legend}
+"""Curves that the picture of a run shows -> their legends."""

@@ -18,16 +18,16 @@ from typing import Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 from pipeline.files import store_folder
-from pipeline.results import parquet
-from pipeline.results.conform import conform
-from pipeline.results.schema import FINISHED, STATUSES, TABLES, Table, dtypes
+from pipeline.results.schema import STATUSES, TABLES, Table, dtypes
+from pipeline.results.tables import parquet
+from pipeline.results.tables.conform import conform
+from pipeline.results.tables.snapshot import snapshot
 
 ENDING = ".parquet"
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
-_ATTEMPTS = 5
-"""How often a read starts afresh because a compaction took files away under it."""
+_MEND = "mend the code that reports this run"
 
 
 class Store:
@@ -40,6 +40,19 @@ class Store:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or store_folder()
+
+    def require(self) -> None:
+        """Make sure that the store exists.
+
+        Raises:
+            LabError: if it does not.
+        """
+        if not self.folder.is_dir():
+            raise LabError(
+                f"no results store at {self.folder}",
+                "a folder that the first run makes",
+                "uv run dvc repro, or name another one by --store or LNL_STORE",
+            )
 
     def write_run(self, row: Mapping[str, object]) -> None:
         """Write or replace the row of one run, as before its first step or when it failed.
@@ -69,15 +82,21 @@ class Store:
         """
         key, run = _run_frame(run_row)
         if run["status"].item() == "running":
-            raise LabError("a finished run with status 'running'", "done, failed or diverged")
+            raise LabError(
+                "a finished run with status 'running'", "done, failed or diverged", _MEND
+            )
         epoch_rows, sample_rows = conform(epochs, "epochs"), conform(samples, "samples")
         for table, rows in (("epochs", epoch_rows), ("samples", sample_rows)):
             if not (rows["key"] == key).all():
-                raise LabError(f"rows of another key in the {table} of {key}", "one key a file")
+                raise LabError(
+                    f"rows of another key in the {table} of {key}", "one key a file", _MEND
+                )
         if not (epoch_rows["epoch"].diff().drop_nulls() > 0).all():
-            raise LabError(f"the epochs of {key} are out of order", "each epoch once, rising")
+            raise LabError(
+                f"the epochs of {key} are out of order", "each epoch once, rising", _MEND
+            )
         if sample_rows["index"].is_duplicated().any():
-            raise LabError(f"a sample of {key} occurs twice", "each index once")
+            raise LabError(f"a sample of {key} occurs twice", "each index once", _MEND)
         # The runs row last: its appearance is what makes the other two visible.
         self._write("samples", key, sample_rows)
         self._write("epochs", key, epoch_rows)
@@ -115,7 +134,11 @@ class Store:
     def path(self, table: Table, key: str) -> Path:
         """File of one run in one table."""
         if not _KEY.fullmatch(key):
-            raise LabError(f"key {key!r}", "letters, digits, - and _")
+            raise LabError(
+                f"key {quoted(key)}",
+                "letters, digits, - and _",
+                "uv run python -m pipeline.stages.runs --plan, which prints keys",
+            )
         return self.folder / table / f"{key}{ENDING}"
 
     def compacted_path(self, table: Table) -> Path:
@@ -135,31 +158,43 @@ class Store:
         finished = [name for name in names if name.endswith(ENDING) and not name.startswith(".")]
         return {name.removesuffix(ENDING): self.folder / table / name for name in finished}
 
-    def check_files(self, keys: Collection[str] | None = None) -> None:
-        """Read every file of all runs, or of `keys`, in full.
+    def check_files(
+        self, keys: Collection[str] | None = None, tables: Collection[Table] = tuple(TABLES)
+    ) -> int:
+        """Verify every file of all runs, or of `keys`, against its checksum.
+
+        Files of early versions have none and are read in full instead.
+
+        Args:
+            keys: the runs, or all.
+            tables: the tables, or all.
+
+        Returns:
+            Number of files, all of them sound.
 
         Raises:
-            LabError: naming the first file that is truncated or corrupt, and the way out.
+            LabError: naming the first file that is damaged, and the way out.
         """
-        for table, columns in TABLES.items():
+        n_files = 0
+        for table in tables:
             merged = self.compacted_path(table)
-            candidates = {merged: f"rm -r {merged.parent}"} if merged.exists() else {}
+            remedies = {merged: f"rm -r {merged.parent}"} if merged.exists() else {}
             for key, path in self.files(table, keys).items():
-                candidates[path] = f"rm {self.folder}/*/{key}{ENDING}"
-            for path, remedy in candidates.items():
-                if not parquet.is_readable(path, dtypes(columns)):
+                remedies[path] = f"rm {self.folder}/*/{key}{ENDING}"
+            for path, remedy in remedies.items():
+                if found := parquet.fault(path, dtypes(TABLES[table])):
                     raise LabError(
-                        f"{path} is truncated or corrupt",
+                        f"{path} {found}",
                         "a file as the store wrote it",
                         f"{remedy}; what it held is then computed again",
                     )
+            n_files += len(remedies)
+        return n_files
 
     def _write(self, table: Table, key: str, rows: pl.DataFrame) -> None:
         parquet.write(rows, self.path(table, key))
 
     def _lazy(self, table: Table, keys: Collection[str] | None) -> pl.LazyFrame:
-        schema = dtypes(TABLES[table])
-
         def read(
             columns: list[str] | None,
             predicate: pl.Expr | None,
@@ -167,56 +202,17 @@ class Store:
             batch_size: int | None,
         ) -> Iterator[pl.DataFrame]:
             del batch_size  # the rows come as one batch: a snapshot of the store
-            yield self._snapshot(table, keys, columns, predicate, n_rows)
 
-        return register_io_source(read, schema=schema)
-
-    def _snapshot(
-        self,
-        table: Table,
-        keys: Collection[str] | None,
-        columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-    ) -> pl.DataFrame:
-        """Read the table as it is now; names the culprit if a file cannot be read."""
-        for _ in range(_ATTEMPTS):
-            try:
-                rows = self._union(table, keys)
+            def narrowed(rows: pl.LazyFrame) -> pl.LazyFrame:
                 if predicate is not None:
                     rows = rows.filter(predicate)
                 if columns is not None:
                     rows = rows.select(columns)
-                if n_rows is not None:
-                    rows = rows.head(n_rows)
-                return rows.collect()
-            except FileNotFoundError:
-                continue  # moved into the compacted file since it was listed
-            except pl.exceptions.PolarsError as error:
-                self.check_files(keys)
-                raise LabError(f"cannot read the {table} of {self.folder}: {error}", "") from error
-        raise LabError(
-            f"files of {self.folder} keep disappearing", "one compaction at a time", "try again"
-        )
+                return rows if n_rows is None else rows.head(n_rows)
 
-    def _union(self, table: Table, keys: Collection[str] | None) -> pl.LazyFrame:
-        """Files of single runs, and compacted runs that have none; unfinished runs left out."""
-        schema, single = dtypes(TABLES[table]), self.files(table, keys)
-        elsewhere = set(single)
-        if table != "runs":
-            rows = self._union("runs", keys).select("key", "status").collect()
-            status = dict(rows.iter_rows())
-            single = {key: path for key, path in single.items() if status.get(key) in FINISHED}
-            elsewhere |= {key for key, value in status.items() if value not in FINISHED}
-        union = [parquet.scan(list(single.values()), schema)]
-        if self.compacted_path(table).exists():
-            merged = parquet.scan([self.compacted_path(table)], schema)
-            if keys is not None:
-                merged = merged.filter(pl.col("key").is_in(list(keys)))
-            if elsewhere:
-                merged = merged.filter(~pl.col("key").is_in(list(elsewhere)))
-            union.append(merged)
-        return pl.concat(union)
+            yield snapshot(self, table, keys, narrowed)
+
+        return register_io_source(read, schema=dtypes(TABLES[table]))
 
 
 def _run_frame(row: Mapping[str, object]) -> tuple[str, pl.DataFrame]:
@@ -224,8 +220,11 @@ def _run_frame(row: Mapping[str, object]) -> tuple[str, pl.DataFrame]:
     try:
         frame = pl.DataFrame({name: [value] for name, value in row.items()})
     except (TypeError, pl.exceptions.PolarsError) as error:
-        raise LabError(f"a value of a runs row: {error}", "one kind of value a column") from error
+        raise LabError(
+            f"a value of a runs row: {error}", "one kind of value a column", _MEND
+        ) from error
     run = conform(frame, "runs")
-    if run["status"].item() not in STATUSES:
-        raise LabError(f"status {run['status'].item()!r}", ", ".join(STATUSES))
+    status = run["status"].item()
+    if status not in STATUSES:
+        raise LabError(f"status {quoted(status)}", ", ".join(STATUSES), _MEND)
     return run["key"].item(), run

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import polars as pl
 
 from pipeline.errors import LabError
-from pipeline.results import parquet
 from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
 from pipeline.results.store import Store
+from pipeline.results.tables import parquet
 
 _RUNS = {name: column.dtype for name, column in RUN_COLUMNS.items() if not column.cost}
 _EPOCHS = {
@@ -50,16 +50,19 @@ def write_view(keys: Iterable[str], path: Path, store: Store | None = None) -> N
         store: store that holds the runs, the project's unless given.
 
     Raises:
-        LabError: if a run is not in the store or has not ended, and where `path` cannot be written.
+        LabError: if a run is not in the store, has not ended or is damaged, and where `path` cannot
+            be written.
     """
     wanted, source = set(keys), store or Store()
+    # Views are what is published: no damaged number may pass into one.
+    source.check_files(wanted, ["runs", "epochs"])
     runs = source.runs(wanted).filter(pl.col("status") != "running").collect()
     missing = sorted(wanted - set(runs["key"]))
     if missing:
         raise LabError(
             f"{len(missing)} of {len(wanted)} runs have no result, such as {missing[0]}",
             "a grid of which every run has ended",
-            "run the grid again: it computes what is missing",
+            "uv run python -m pipeline.stages.runs, which computes what is missing",
         )
     curves = (
         source.epochs(wanted)
@@ -86,12 +89,14 @@ def read_views(paths: Sequence[Path]) -> Results:
     """
     for path in paths:
         if not path.is_file():
-            raise LabError(f"no view at {path}", "a file made by the runs stage", "dvc repro runs")
+            raise LabError(
+                f"no view at {path}", "a file made by the runs stage", "uv run dvc repro runs"
+            )
         if not _is_view(path):
             raise LabError(
                 f"{path} is no view, or is corrupt",
                 "a file made by the runs stage",
-                f"rm {path}, then dvc repro runs",
+                f"rm {path} && uv run dvc repro runs",
             )
     rows = parquet.scan(paths, VIEW).unique("key", keep="first", maintain_order=True)
     epochs = (
@@ -118,4 +123,4 @@ def results(views: Sequence[Path] = (), store: Store | None = None) -> Results:
 def _is_view(path: Path) -> bool:
     # Columns a file lacks read as null, so a foreign file shows by runs without a key.
     keys = parquet.scan([path], VIEW).select("key")
-    return parquet.is_readable(path, VIEW) and keys.collect()["key"].null_count() == 0
+    return parquet.fault(path, VIEW) is None and keys.collect()["key"].null_count() == 0

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from torch import Tensor
 
 from pipeline.config import Execution, RunSettings
 from pipeline.data.views import channel_statistics
 from pipeline.errors import Interrupted, LabError
-from pipeline.files import store_folder
 from pipeline.identity import seed_stream
+from pipeline.results.claims import claim
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
 from pipeline.runs.code import note_other_code
@@ -63,45 +63,46 @@ def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> 
         Interrupted: when a stop was asked for; the state is saved.
     """
     key, store = planned.key, Store()
-    lock_path = store_folder() / "locks" / f"{key}.lock"
-    lock = FileLock(lock_path, blocking=False)
+    lock: FileLock | None = None
+    state = _STORED
+    if processes.is_main:
+        state, lock = _claim(key, execution, store)
+    state = processes.largest(state)
+    if state == _BUSY:
+        return Outcome(key, "busy", "another program computes this run")
+    if state == _STORED:
+        return _stored(planned, store, execution, processes)
+    view = LiveView(execution.tracking and processes.is_main, execution.group)
+    record = RunRecord(planned.row | {"grid": execution.group}, store, view, processes)
     try:
-        claim = _claim(lock, lock_path, key, execution, store) if processes.is_main else _GRANTED
-        claim = processes.largest(claim)
-        if claim == _BUSY:
-            return Outcome(key, "busy", "another program computes this run")
-        if claim == _STORED:
-            return _stored(planned, store, execution, processes)
-        view = LiveView(execution.tracking and processes.is_main, execution.group)
-        record = RunRecord(planned.row, store, view, processes)
-        try:
-            return _train(planned, execution, processes, record)
-        except Interrupted as wish:
-            record.broken_off("running", str(wish))
-            raise
-        except Exception as failure:
-            record.broken_off("failed", str(failure) or type(failure).__name__)
-            raise
+        return _train(planned, execution, processes, record)
+    except Interrupted as wish:
+        record.broken_off("running", str(wish))
+        raise
+    except Exception as failure:
+        record.broken_off("failed", str(failure) or type(failure).__name__)
+        raise
     finally:
-        if lock.is_locked:
-            lock_path.unlink(missing_ok=True)
+        if lock is not None:
+            Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
 
-_GRANTED, _STORED, _BUSY = 0, 1, 2
+_STORED, _BUSY, _GRANTED = 0, 1, 2
 
 
-def _claim(lock: FileLock, lock_path: Path, key: str, execution: Execution, store: Store) -> int:
-    """Take the run for this program, unless another one computes it or it is stored."""
+def _claim(key: str, execution: Execution, store: Store) -> tuple[int, FileLock | None]:
+    """Take the run for this program, unless it is stored or another one computes it."""
     # Asked first without the lock: who may only read the store is told of stored runs, too.
     if not is_open(key, execution, store):
-        return _STORED
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        lock.acquire()
-    except Timeout:
-        return _BUSY
-    return _GRANTED if is_open(key, execution, store) else _STORED
+        return _STORED, None
+    lock = claim(store, key)
+    if lock is None:
+        return _BUSY, None
+    if is_open(key, execution, store):
+        return _GRANTED, lock
+    lock.release()
+    return _STORED, None
 
 
 def is_open(key: str, execution: Execution, store: Store) -> bool:

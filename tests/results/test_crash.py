@@ -14,9 +14,9 @@ import pytest
 from filelock import FileLock
 
 from pipeline.errors import LabError
-from pipeline.results import compaction, parquet
 from pipeline.results.compaction import compact
 from pipeline.results.store import Store
+from pipeline.results.tables import parquet
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run, run_row
 
@@ -35,7 +35,7 @@ def test_sigkill_at_any_moment_leaves_no_half_run(tmp_path: Path) -> None:
             [sys.executable, WRITER, tmp_path, str(1000 * attempt)],
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(WRITER.parent.parent)},
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
         )
         assert writer.stdout is not None
         writer.stdout.readline()
@@ -166,20 +166,6 @@ def test_one_compaction_at_a_time(tmp_path: Path) -> None:
         pytest.raises(LabError, match="another compaction"),
     ):
         compact(Store(tmp_path))
-
-
-def test_compaction_removes_what_killed_writers_left(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    add_run(store)
-    fresh, stale = tmp_path / "runs" / ".a.parquet.x.tmp", tmp_path / "runs" / ".b.parquet.y.tmp"
-    for path in (fresh, stale):
-        path.write_bytes(b"half")
-    day_before = time.time() - compaction._ABANDONED_SECONDS - 1
-    os.utime(stale, (day_before, day_before))
-    assert store.runs().collect().height == 1
-    compact(store)
-    assert fresh.exists()
-    assert not stale.exists()
 
 
 def test_compacting_nothing_says_where_it_looked(tmp_path: Path) -> None:

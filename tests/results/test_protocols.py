@@ -7,8 +7,8 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from pipeline.results.conform import conform
 from pipeline.results.protocols import PROTOCOLS, Name, choose
+from pipeline.results.tables.conform import conform
 from tests.support.results_builder import epoch_rows
 
 TWELVE = [0.1, 0.2, 0.9, 0.4, 0.5, 0.6, 0.7, 0.7, 0.7, 0.7, 0.7, 0.6]

@@ -7,6 +7,8 @@ import polars as pl
 from pipeline.errors import LabError, suggest
 from pipeline.results.schema import TABLES, Column, Table
 
+_MEND = "mend the code that reports this value"
+
 
 def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Give a frame the columns, order and types of a table.
@@ -41,35 +43,42 @@ def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 def _absent(name: str, column: Column, table: Table, height: int) -> pl.Series:
     if not column.nullable:
-        raise LabError(f"no column {name!r} for table {table}", f"{column.dtype}: {column.meaning}")
+        raise LabError(
+            f"no column {name!r} for table {table}",
+            f"{column.dtype}: {column.meaning}",
+            f"give {name} a value; only columns that may be null can be left out",
+        )
     return pl.Series(name, [None] * height, dtype=column.dtype)
 
 
 def _fit(values: pl.Series, column: Column, table: Table) -> pl.Series:
     """Cast one column without losing anything, and check it against its description."""
     wanted = f"{column.dtype}: {column.meaning}"
-    if not _castable(values.dtype, column.dtype):
-        raise LabError(f"column {values.name!r} of table {table} is {values.dtype}", wanted)
+    if not castable(values.dtype, column.dtype):
+        raise LabError(f"column {values.name!r} of table {table} is {values.dtype}", wanted, _MEND)
     try:
         fitted = values.cast(column.dtype)
     except pl.exceptions.InvalidOperationError as error:
-        raise LabError(f"column {values.name!r} of table {table}: {error}", wanted) from error
+        raise LabError(
+            f"column {values.name!r} of table {table}: {error}", wanted, _MEND
+        ) from error
     if fitted.dtype.is_float():
         fitted = fitted.set(~fitted.is_finite(), None)
     if not column.nullable and fitted.null_count():
-        raise LabError(f"column {values.name!r} of table {table} has missing values", wanted)
+        raise LabError(f"column {values.name!r} of table {table} has missing values", wanted, _MEND)
     if column.fraction and not fitted.drop_nulls().is_between(0, 1).all():
         raise LabError(
             f"column {values.name!r} of table {table} holds {fitted.min()!r} to {fitted.max()!r}",
             "fractions in [0, 1]",
+            "divide percentages by 100",
         )
     return fitted
 
 
-def _castable(given: pl.DataType, wanted: pl.DataType) -> bool:
-    """Whether a cast between two types keeps the meaning of the values."""
+def castable(given: pl.DataType, wanted: pl.DataType) -> bool:
+    """Whether values of one type mean the same in another: numbers of any width do."""
     if isinstance(given, (pl.List, pl.Array)) and isinstance(wanted, pl.List):
-        return _castable(given.inner, wanted.inner)  # type: ignore[arg-type]  # always instances
+        return castable(given.inner, wanted.inner)  # type: ignore[arg-type]  # always instances
     return (
         given in (wanted, pl.Null)
         or (given.is_integer() and wanted.is_numeric())

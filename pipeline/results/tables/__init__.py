@@ -1,0 +1,1 @@
+"""Tables as files: fitting frames to the schema, writing, sealing, reading and checking them."""

@@ -1,0 +1,134 @@
+"""Damage shows: `python -m pipeline.results check`, and what merges or publishes results."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline.errors import LabError
+from pipeline.results.compaction import ABANDONED_SECONDS, compact
+from pipeline.results.schema import RUNS, TABLES
+from pipeline.results.store import Store
+from pipeline.results.tables import parquet
+from pipeline.results.view import write_view
+from tests.support.paths import PROJECT
+from tests.support.results_builder import add_run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def flip(path: Path, position: int, bit: int) -> bytes:
+    """Flip one bit of a file; returns what it was."""
+    before = path.read_bytes()
+    changed = bytearray(before)
+    changed[position] ^= 1 << bit
+    path.write_bytes(changed)
+    return before
+
+
+def test_a_flipped_bit_anywhere_in_a_file_is_found(store: Store) -> None:
+    path = store.path("runs", add_run(store))
+    draws, content = random.Random(0), path.read_bytes()
+    assert parquet.fault(path, RUNS) is None
+    # Anywhere, all through the checksum and its name, and in the last bytes.
+    seal, end = content.rindex(b"lnl.sha256"), len(content)
+    positions = {*draws.sample(range(end), 100), *range(seal, seal + 80, 2), *range(end - 8, end)}
+    for position in positions:
+        before = flip(path, position, draws.randrange(8))
+        assert parquet.fault(path, RUNS) == "is truncated or corrupt", position
+        path.write_bytes(before)
+    assert parquet.fault(path, RUNS) is None
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize("table", TABLES)
+def test_one_flipped_bit_is_named_by_the_check(
+    store: Store, table: str, compacted: bool, tmp_path: Path
+) -> None:
+    keys = [add_run(store, seed=seed) for seed in range(2)]
+    if compacted:
+        compact(store)
+        add_run(store, seed=2)
+    path = store.compacted_path(table) if compacted else store.path(table, keys[0])  # type: ignore[arg-type]  # a table
+    flip(path, path.stat().st_size // 3, 0)
+    with pytest.raises(LabError, match=rf"{path} is truncated or corrupt; expected: .*; try: rm"):
+        store.check_files()
+    # It must not get a new checksum under which it would pass for sound.
+    with pytest.raises(LabError):
+        compact(store)
+    if table != "samples":
+        with pytest.raises(LabError, match="corrupt"):
+            write_view(keys, tmp_path / "view.parquet", store)
+
+
+def test_files_of_early_versions_have_no_checksum_and_are_sound(store: Store) -> None:
+    path = store.path("runs", add_run(store))
+    pl.read_parquet(path).write_parquet(path)
+    assert store.check_files() == 3
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(LabError, match="corrupt"):
+        store.check_files()
+
+
+def command(*words: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.results", *words],
+        capture_output=True, text=True, check=False, cwd=PROJECT,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_commands_on_a_sound_store_and_on_none(store: Store, tmp_path: Path) -> None:
+    add_run(store)
+    place = ("--store", str(store.folder))
+    assert command("check", *place)[:2] == (0, f"3 files of {store.folder}: all sound\n")
+    assert command("compact", *place)[:2] == (
+        0,
+        f"1 runs merged into {store.folder / 'compacted'}\n",
+    )
+    for name in ("check", "compact"):
+        nowhere = tmp_path / "nowhere"
+        code, out, err = command(name, "--store", str(nowhere))
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: no results store at {nowhere}; expected: ")
+        assert "; try: " in err
+        assert err.count("\n") == 1
+        assert not nowhere.exists()
+
+
+def test_compaction_removes_what_killed_programs_left(store: Store) -> None:
+    add_run(store)
+    kept_weights = store.folder / "encoders"
+    left = [
+        store.folder / "runs" / ".b.parquet.0123.tmp",
+        store.folder / ".x.tmp",
+        kept_weights / ".r1.new" / "weights.safetensors",
+        kept_weights / ".r1.old" / "weights.safetensors",
+        kept_weights / "r2" / ".posterior.npy.0123.tmp",
+    ]
+    young = store.folder / "runs" / ".a.parquet.0123.tmp"
+    busy = kept_weights / ".r3.new" / "weights.safetensors"
+    lasting = kept_weights / "r2" / "weights.safetensors"
+    for path in (*left, young, busy, lasting):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    day_before = time.time() - ABANDONED_SECONDS - 1
+    for path in (*left, lasting, *{path.parent for path in left}, busy.parent):
+        os.utime(path, (day_before, day_before))
+    assert store.runs().collect().height == 1
+    compact(store)
+    assert not [path for path in left if path.exists()]
+    assert not list(kept_weights.glob(".r1.*"))
+    assert young.exists()
+    assert busy.exists()
+    assert lasting.exists()
