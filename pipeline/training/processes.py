@@ -236,10 +236,16 @@ def _accelerator(precision: str) -> Accelerator:
                 "one precision per program",
                 "start the runs of each precision by themselves",
             ) from failure
+        if "mixed precision" in str(failure):
+            raise LabError(
+                f"precision {precision} on this device: {failure}",
+                "a precision that the device has",
+                "--precision fp32",
+            ) from failure
         raise LabError(
-            f"Accelerate refuses precision {precision} here: {failure}",
-            "a precision that the device has",
-            "--precision fp32",
+            f"Accelerate cannot start: {failure}",
+            "an environment that accelerate launch made, or none",
+            "unset RANK LOCAL_RANK WORLD_SIZE, or start with uv run accelerate launch",
         ) from failure
 
 
