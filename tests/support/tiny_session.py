@@ -13,7 +13,8 @@ from pipeline.training.optimisation import WeightAverage, make_optimizer
 from pipeline.training.processes import Processes
 
 N, K = 12, 3
-Y = torch.arange(N) % K
+EVERYONE = torch.arange(N)
+Y = EVERYONE % K
 
 
 class Tiny(Method):
@@ -56,10 +57,10 @@ def tiny_session(n_classes: int = K, posterior: bool = False, **settings) -> Ses
         settings=own,
         processes=processes,
         method=method,
-        trained=method,
+        trained=processes.connect(method),
         optimizer=make_optimizer(method, own),
-        train=TrainSamples(Images(), torch.arange(N), Y, Y),
-        test=Labelled(Images(), torch.arange(N), None, Y),
+        train=TrainSamples(Images(), EVERYONE, Y, Y),
+        test=Labelled(Images(), EVERYONE, None, Y),
         other_tests={},
         validation=None,
         context=Context("tiny", frozenset(), Y, Y, K, own.epochs, own.seed, torch.empty),
