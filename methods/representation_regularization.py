@@ -219,14 +219,11 @@ class RepresentationRegularization(Method):
     def _estimated(self, context: Context) -> Tensor:
         """T from anchor points or high-order consensus, the same on all processes."""
         settings, anchors = self.settings, self.base == "forward"
-        function = self.predict if anchors else self.network.features
-
-        def rows_of(images: Tensor) -> Tensor:
-            self.train(bool(settings.estimate_in_train_mode))
-            return function(images)
-
+        in_train_mode = bool(settings.estimate_in_train_mode)
         rows = context.predict_train(
-            augmented=bool(settings.estimate_in_train_mode), function=rows_of
+            augmented=in_train_mode,
+            function=self.predict if anchors else self.network.features,
+            training=in_train_mode,
         )
 
         def matrix() -> Tensor:

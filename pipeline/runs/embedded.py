@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from pipeline.encoders.embeddings import Precision, WithEmbeddings, embeddings
 from pipeline.encoders.encoder import Encoder
@@ -12,6 +13,8 @@ from pipeline.errors import LabError
 from pipeline.runs.splits import Opener
 from pipeline.training.batches import Labelled
 from pipeline.training.loop import Session
+
+Split = TypeVar("Split", bound=Labelled)
 
 
 def show_embeddings(session: Session, opener: Opener, encoder: Encoder | None) -> None:
@@ -35,7 +38,7 @@ def show_embeddings(session: Session, opener: Opener, encoder: Encoder | None) -
     device = session.processes.device
     precision: Precision = getattr(session.settings, "embedding_dtype", "float32")
 
-    def shown(data: Labelled, split: str) -> Labelled:
+    def shown(data: Split, split: str) -> Split:
         n = opener.size(split)
         if encoder.card.has_network:
             table = embeddings(

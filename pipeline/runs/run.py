@@ -24,6 +24,7 @@ from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL, RunRecord
 from pipeline.runs.splits import Opener, Splits, make_splits
 from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
+from pipeline.training.batches import check_batch_size
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
 from pipeline.training.context import Context
 from pipeline.training.evaluation import predictions
@@ -213,9 +214,9 @@ def _open_session(
     splits: Splits,
 ) -> Session:
     """Build method, optimiser and everything else the loop works with."""
-    _check_batch(settings.batch_size, processes.n_processes)
-    set_determinism(settings.determinism)
     train = splits.train
+    check_batch_size(settings, train.y_noisy, processes.n_processes)
+    set_determinism(settings.determinism)
     torch.manual_seed(seed_stream(settings.seed, "init"))  # modules are made on the CPU
     method = processes.synchronised(method_class(settings, problem)).to(processes.device)
     if execution.channels_last:
@@ -262,6 +263,7 @@ def _predict_train(
     samples: Tensor | None,
     function: Callable[..., Tensor] | None,
     views: tuple[str, ...] | None,
+    training: bool,
 ) -> Tensor:
     """Class probabilities [n, K] of training samples, as a method asks for them."""
     seed = seed_stream(session.settings.seed, "augment", session.context.epoch, "prediction")
@@ -284,14 +286,5 @@ def _predict_train(
             seed if augmented else None,
             function,
             views,
-        )
-
-
-def _check_batch(batch_size: int, n_processes: int) -> None:
-    if batch_size % n_processes:
-        fitting = batch_size // n_processes * n_processes or n_processes
-        raise LabError(
-            f"batch_size {batch_size} on {n_processes} processes",
-            "a global batch that the number of processes divides",
-            f"--batch-size {fitting}",
+            training,
         )

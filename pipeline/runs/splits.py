@@ -16,7 +16,7 @@ from pipeline.errors import LabError, suggest
 from pipeline.identity import digest
 from pipeline.noise.label_table import LabelTable
 from pipeline.runs.samples import choose_samples, provided, uncovered
-from pipeline.training.batches import Labelled
+from pipeline.training.batches import Labelled, TrainSamples
 
 _NO_TESTS = {"val", "clean_train"}
 """Splits of a data set that are there to validate on, or that no method may learn from."""
@@ -26,7 +26,7 @@ _NO_TESTS = {"val", "clean_train"}
 class Splits:
     """Samples on the training device; training positions are also given for the samples table."""
 
-    train: Labelled
+    train: TrainSamples
     validation: Labelled | None
     test: Labelled
     other_tests: dict[str, Labelled]
@@ -169,19 +169,21 @@ def make_splits(
     def placed(values: Labels) -> torch.Tensor:
         return torch.from_numpy(np.array(values, dtype=np.int64)).to(device)
 
-    def part(rows: Labels) -> Labelled:
+    def part(rows: Labels) -> TrainSamples:
         clean = None if table.y_clean is None else placed(table.y_clean[rows])
-        return Labelled(train_images, placed(table.index[rows]), placed(table.y_noisy[rows]), clean)
+        return TrainSamples(
+            train_images, placed(table.index[rows]), placed(table.y_noisy[rows]), clean
+        )
 
     def whole(split: str, labels: Labels) -> Labelled:
         y = placed(labels)
-        return Labelled(opener.usual(split), torch.arange(len(y), device=device), y, y)
+        return Labelled(opener.usual(split), torch.arange(len(y), device=device), None, y)
 
     held_out, kept = choose_samples(table, settings)
-    validation = part(held_out) if len(held_out) else None
+    validation: Labelled | None = part(held_out) if len(held_out) else None
     if settings.validation == "uncovered":
         rest, clean = uncovered(dataset, table)
-        validation = Labelled(train_images, placed(rest), placed(clean), placed(clean))
+        validation = Labelled(train_images, placed(rest), None, placed(clean))
     elif settings.validation == "provided":
         validation = whole("val", provided(dataset))
     return Splits(

@@ -13,6 +13,7 @@ from pipeline.config import RunSettings
 from pipeline.data.balanced import balanced_epoch
 from pipeline.data.randomness import epoch_order
 from pipeline.data.views import ImageSource
+from pipeline.errors import LabError
 from pipeline.identity import seed_stream
 from pipeline.training.method import Batch, Method, Partners
 from pipeline.training.processes import Processes
@@ -25,14 +26,52 @@ class Labelled:
     Args:
         images: where the images come from.
         index: int64 [N], positions in `images`.
-        y_noisy: int64 [N], given labels.
+        y_noisy: int64 [N], given labels; None where only clean ones are known, as of test splits.
         y_clean: int64 [N] or None where unknown.
     """
 
     images: ImageSource
     index: Tensor
-    y_noisy: Tensor
+    y_noisy: Tensor | None
     y_clean: Tensor | None
+
+
+@dataclass(frozen=True)
+class TrainSamples(Labelled):
+    """The images that a run trains on: given labels are always there."""
+
+    y_noisy: Tensor
+
+
+def check_batch_size(settings: RunSettings, y_noisy: Tensor, n_processes: int) -> None:
+    """Refuse a batch that the processes or the samples of an epoch do not fill.
+
+    Args:
+        settings: batch_size, drop_last and the sampling are read.
+        y_noisy: int64 [N], given labels.
+        n_processes: that share each batch.
+
+    Raises:
+        LabError: when the processes do not divide the batch, or when `drop_last` would leave out
+            all samples.
+    """
+    size = settings.batch_size
+    if size % n_processes:
+        fitting = size // n_processes * n_processes or n_processes
+        raise LabError(
+            f"batch_size {size} on {n_processes} processes",
+            "a global batch that the number of processes divides",
+            f"--batch-size {fitting}",
+        )
+    n = len(epoch_samples(settings, 0, y_noisy))
+    if settings.drop_last and n < size:
+        fitting = n // n_processes * n_processes
+        smaller = f"--batch-size {fitting} or " if fitting else ""
+        raise LabError(
+            f"batch_size {size} with drop_last, but an epoch has {n} samples: none would be left",
+            f"a batch_size of at most {n}, or drop_last: false",
+            f"{smaller}--no-drop-last",
+        )
 
 
 def epoch_samples(
@@ -101,7 +140,12 @@ def steps_of_epoch(
 
 
 def batches_of_steps(
-    steps: list[Step], method: Method, train: Labelled, seed: int, epoch: int, processes: Processes
+    steps: list[Step],
+    method: Method,
+    train: TrainSamples,
+    seed: int,
+    epoch: int,
+    processes: Processes,
 ) -> Iterator[Batch]:
     """The batches of some steps, made ahead of their use where the images are decoded.
 
@@ -128,7 +172,7 @@ def batches_of_steps(
 
 
 def _partners(
-    train: Labelled, steps: list[Step], names: tuple[str, ...], seed: int, *stream: str | int
+    train: TrainSamples, steps: list[Step], names: tuple[str, ...], seed: int, *stream: str | int
 ) -> Iterator[Partners]:
     made = _views(train, [step.partners[0] for step in steps], names, seed, *stream)
     for step, views in zip(steps, made, strict=True):
@@ -136,7 +180,11 @@ def _partners(
 
 
 def _views(
-    train: Labelled, samples: list[Tensor], names: tuple[str, ...], seed: int, *stream: str | int
+    train: TrainSamples,
+    samples: list[Tensor],
+    names: tuple[str, ...],
+    seed: int,
+    *stream: str | int,
 ) -> Iterator[tuple[Tensor, ...]]:
     seeds = [seed_stream(seed, *stream, number) for number in range(len(names))]
     return train.images.batches([train.index[part] for part in samples], names, seeds)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Callable
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from pipeline.errors import LabError
 from pipeline.files import replacing, store_folder
 from pipeline.training.loop import Progress, Session
+
+FORMAT = 2
+"""Raised when the content of a checkpoint changes."""
+_PARTS = ("key", "progress", "method", "optimizer", "scaler", "dynamics", "posterior", "average",
+          "own")  # fmt: skip
 
 
 def checkpoint_path(key: str) -> Path:
@@ -19,26 +29,54 @@ def checkpoint_path(key: str) -> Path:
 
 def save_checkpoint(session: Session, key: str) -> None:
     """Write the state of a session; all processes take part, the main one writes."""
-    dynamics = session.dynamics.state()
-    posterior = session.posterior.state() if session.posterior else {}
-    if session.processes.is_main:
-        state = {
-            "key": key,
-            "progress": asdict(session.progress),
-            "method": session.method.state_dict(),
-            "optimizer": session.optimizer.state_dict(),
-            "scaler": session.processes.scaler_state(),
-            "dynamics": dynamics,
-            "posterior": posterior,
-            "average": session.average.state() if session.average else [],
-        }
-        with replacing(checkpoint_path(key)) as temporary:
-            torch.save(state, temporary)
-    session.processes.wait()
+    processes = session.processes
+    state = {
+        "format": FORMAT,
+        "key": key,
+        "progress": asdict(session.progress) | {"sums": {}},
+        "method": session.method.state_dict(),
+        "optimizer": session.optimizer.state_dict(),
+        "scaler": processes.scaler_state(),
+        "dynamics": session.dynamics.state(),
+        "posterior": session.posterior.state() if session.posterior else {},
+        "average": session.average.state() if session.average else [],
+        "own": _of_each_process(session),
+    }
+    with processes.together():
+        if processes.is_main:
+            with replacing(checkpoint_path(key)) as temporary:
+                torch.save(state, temporary)
+
+
+def _differing(session: Session) -> dict[str, Tensor]:
+    """What may differ between processes: running statistics, other buffers, their averages."""
+    kept = session.method.state_dict().keys()
+    buffers = {
+        f"buffer {name}": buffer for name, buffer in session.method.named_buffers() if name in kept
+    }
+    averages = enumerate(session.average.state() if session.average else [])
+    return buffers | {f"average {number}": average for number, average in averages}
+
+
+def _of_each_process(session: Session) -> dict[str, Tensor]:
+    """The state that is not the same on all processes, [n_processes, ...] each."""
+    found = {}
+    for name, value in _differing(session).items():
+        rows = session.processes.of_all(value)
+        if any(not torch.equal(row, rows[0]) for row in rows[1:]):
+            found[name] = rows
+    device = session.processes.device
+    for name, total in session.progress.sums.items():
+        value = torch.tensor(total, dtype=torch.float64, device=device)
+        found[f"sum {name}"] = session.processes.of_all(value)
+    return found
 
 
 def resume(session: Session, key: str) -> bool:
-    """Restore a session from its checkpoint, if there is one.
+    """Restore a session from its checkpoint, if there is one; all processes call this together.
+
+    The same number of processes goes on exactly where it stopped. Another number starts from the
+    mean of what differed between them (the running statistics of batch norm).
 
     Args:
         session: freshly built.
@@ -48,40 +86,133 @@ def resume(session: Session, key: str) -> bool:
         Whether there was a checkpoint.
 
     Raises:
-        LabError: when the file is damaged or belongs to another run.
+        LabError: when the file is damaged, belongs to another run, or does not fit this one; on all
+            processes, also where only one of them cannot read it.
     """
     path = checkpoint_path(key)
-    if not path.exists():
+    if not session.processes.largest(int(path.exists())):
         return False
-    try:
-        state = torch.load(path, map_location=session.processes.device, weights_only=True)
-    # A damaged file can make the reader fail in any way; whatever it is, the remedy is the same.
-    except Exception as failure:
-        raise LabError(
-            f"checkpoint {path} is damaged ({type(failure).__name__})",
-            "a complete checkpoint",
-            f"rm {path}: the run then starts from its beginning",
-        ) from failure
-    if state["key"] != key:
-        raise LabError(
-            f"checkpoint {path} belongs to run {state['key']}", f"run {key}", f"rm {path}"
-        )
-    session.progress = Progress(**state["progress"])
-    session.method.load_state_dict(state["method"])
-    session.optimizer.load_state_dict(state["optimizer"])
-    session.processes.load_scaler_state(state["scaler"])
-    session.dynamics.load_state(state["dynamics"])
-    if session.average is not None:
-        session.average.load_state(state["average"])
-    if session.posterior is not None:
-        if not state["posterior"]:
+    with session.processes.together():
+        state = _read(path)
+        if state["key"] != key:
+            raise LabError(
+                f"checkpoint {path} belongs to run {state['key']}", f"run {key}", _again(path)
+            )
+        if session.posterior is not None and not state["posterior"]:
             raise LabError(
                 f"checkpoint {path} was written without --posterior",
                 "the same flag from the start",
-                f"rm {path}: the run then starts from its beginning",
+                _again(path),
             )
-        session.posterior.load_state(state["posterior"])
+        _restore(session, state, path)
     return True
+
+
+def _again(path: Path) -> str:
+    return f"rm {path}: the run then starts from its beginning"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    try:
+        # PyTorch writes the checksum of every part and does not look at it again.
+        broken = zipfile.ZipFile(BytesIO(content)).testzip()
+    # A damaged file can make the reader fail in any way; whatever it is, the remedy is the same.
+    except Exception as failure:
+        broken = type(failure).__name__
+    if broken is not None:
+        raise LabError(
+            f"checkpoint {path} is damaged ({broken})",
+            "the file as it was written, or none",
+            _again(path),
+        )
+    try:
+        # On the CPU first: a process finds its own device when the state is copied over.
+        state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as failure:
+        raise LabError(
+            f"checkpoint {path} is whole, but PyTorch {torch.__version__} cannot load it: "
+            f"{_first_line(failure)}",
+            "a state that this version can load",
+            f"the version that wrote it, or {_again(path)}",
+        ) from failure
+    found = state.get("format", 1) if isinstance(state, dict) else None
+    if found != FORMAT:
+        raise LabError(
+            f"checkpoint {path} has format {found}",
+            f"format {FORMAT}, that of this version of the code",
+            f"the version that wrote it, or {_again(path)}",
+        )
+    missing = [part for part in _PARTS if part not in state]
+    if missing:
+        raise LabError(
+            f"checkpoint {path} lacks {', '.join(missing)}",
+            f"all of {', '.join(_PARTS)}",
+            _again(path),
+        )
+    return state
+
+
+def _restore(session: Session, state: dict[str, Any], path: Path) -> None:
+    def average(averages: list[Tensor]) -> None:
+        if session.average is not None:
+            session.average.load_state(averages)
+
+    def posterior(saved: dict[str, Tensor]) -> None:
+        if session.posterior is not None:
+            session.posterior.load_state(saved)
+
+    def progress(saved: dict[str, Any]) -> None:
+        session.progress = Progress(**saved)
+
+    restorers: dict[str, Callable[[Any], object]] = {
+        "progress": progress,
+        "method": session.method.load_state_dict,
+        "optimizer": lambda saved: _load_optimizer(session.optimizer, saved),
+        "scaler": session.processes.load_scaler_state,
+        "dynamics": session.dynamics.load_state,
+        "average": average,
+        "posterior": posterior,
+        # Last: it has what only this process knows.
+        "own": lambda saved: _restore_own(session, saved),
+    }
+    for part, restore in restorers.items():
+        try:
+            restore(state[part])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as failure:
+            raise LabError(
+                f"the state of {part} in checkpoint {path} does not fit ({_first_line(failure)})",
+                "a state that the same code wrote",
+                f"the code that wrote it, or {_again(path)}",
+            ) from failure
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    optimizer.load_state_dict(saved)
+    # PyTorch compares the number of parameters only; a wrong shape would fail in the first step.
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if torch.is_tensor(value) and value.ndim and value.shape != parameter.shape:
+                raise ValueError(f"{name} of another shape than its parameter")
+
+
+def _restore_own(session: Session, own: dict[str, Tensor]) -> None:
+    processes = session.processes
+    targets = _differing(session)
+    for name, rows in own.items():
+        same_number = len(rows) == processes.n_processes
+        if name.startswith("sum "):
+            total = rows[processes.rank] if same_number else rows.sum() * processes.is_main
+            session.progress.sums[name.removeprefix("sum ")] = float(total)
+        elif same_number:
+            targets[name].copy_(rows[processes.rank])
+        else:
+            targets[name].copy_(rows.mean(dim=0) if rows.is_floating_point() else rows[0])
+
+
+def _first_line(failure: Exception) -> str:
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    return f"{type(failure).__name__}: {' '.join(lines[:2])[:160]}" if lines else repr(failure)
 
 
 def discard(key: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import InitVar, dataclass
+from typing import Literal, TypeVar
 
 from torch import Tensor
 
@@ -13,6 +13,8 @@ from pipeline.identity import seed_stream
 
 Knowledge = Literal["noise_rate", "clean_validation", "clean_labels", "extra_features"]
 """What a method may know beyond the noisy labels; undeclared access raises."""
+
+T = TypeVar("T")
 
 
 def _of_one_process(make: Callable[[], Tensor], like: Tensor) -> Tensor:
@@ -27,7 +29,8 @@ class Context:
         method: name, for errors.
         knows: knowledge that the method declares.
         y_noisy: int64 [n_train], given labels of the training samples, on the device.
-        y_clean: int64 [n_train] or None where no clean labels exist.
+        y_clean: int64 [n_train] or None where no clean labels exist; kept only as far as the
+            method declares to know of them, and no attribute afterwards.
         n_classes: number of classes.
         n_epochs: length of the run in epochs.
         seed: root seed of the run.
@@ -41,7 +44,7 @@ class Context:
     method: str
     knows: frozenset[Knowledge]
     y_noisy: Tensor
-    y_clean: Tensor | None
+    y_clean: InitVar[Tensor | None]
     n_classes: int
     n_epochs: int
     seed: int
@@ -49,6 +52,13 @@ class Context:
     share_pass: Callable[[Callable[[], Tensor], Tensor], Tensor] = _of_one_process
     epoch: int = 0
     resumed: bool = False
+
+    def __post_init__(self, y_clean: Tensor | None) -> None:
+        """Keep of the clean labels what the method declares, and nothing else."""
+        self._clean_labels = y_clean if "clean_labels" in self.knows else None
+        self._noise_rate: float | None = None
+        if y_clean is not None and "noise_rate" in self.knows:
+            self._noise_rate = float((y_clean != self.y_noisy).float().mean())
 
     @property
     def progress(self) -> float:
@@ -72,6 +82,7 @@ class Context:
         samples: Tensor | None = None,
         function: Callable[..., Tensor] | None = None,
         views: tuple[str, ...] | None = None,
+        training: bool = False,
     ) -> Tensor:
         """Class probabilities of training samples, in order: float32 [n_train, K].
 
@@ -79,14 +90,15 @@ class Context:
             augmented: of the weak view, drawn for this epoch, instead of the plain images.
             averaged: by the averaged weights; only where the setting `averaging` is on.
             samples: int64 [n], positions among the training samples; None for all.
-            function: maps the views of a batch to [B, D], in evaluation mode and without gradient;
-                None for the method's `predict`.
+            function: maps the views of a batch to [B, D], without gradient; None for the method's
+                `predict`.
             views: of each sample; None for the method's `predict_views`.
+            training: in training mode, in batches of 512; otherwise in evaluation mode.
 
         Returns:
             float32 [n, D], the same on all processes, which share the work.
         """
-        return self.predict_pass(augmented, averaged, samples, function, views)
+        return self.predict_pass(augmented, averaged, samples, function, views, training)
 
     def from_main(self, make: Callable[[], Tensor], like: Tensor) -> Tensor:
         """What one process makes, on all of them.
@@ -109,23 +121,23 @@ class Context:
         Raises:
             LabError: when the method does not declare it, or no clean labels exist.
         """
-        clean = self._clean("noise_rate")
-        return float((clean != self.y_noisy).float().mean())
+        return self._declared("noise_rate", self._noise_rate)
 
     def clean_labels(self) -> Tensor:
         """Clean training labels, int64 [n_train]; only for methods that declare `clean_labels`."""
-        return self._clean("clean_labels")
+        return self._declared("clean_labels", self._clean_labels)
 
-    def _clean(self, knowledge: Knowledge) -> Tensor:
+    def _declared(self, knowledge: Knowledge, value: T | None) -> T:
         if knowledge not in self.knows:
             raise LabError(
                 f"{self.method} asks for {knowledge} without declaring it",
-                f"declared: {', '.join(sorted(self.knows)) or 'nothing'}",
+                f"one of what it declares: {', '.join(sorted(self.knows)) or 'nothing'}",
                 f'add "{knowledge}" to `knows` of the method: tables then mark it',
             )
-        if self.y_clean is None:
+        if value is None:
             raise LabError(
                 f"{self.method} needs {knowledge}, but the labels have no clean counterpart",
                 "a data set with clean labels",
+                "--dataset cifar10, or a method that does not need them",
             )
-        return self.y_clean
+        return value

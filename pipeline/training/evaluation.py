@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +36,7 @@ class Evaluation:
 def predictions(
     method: Method, images: ImageSource, index: Tensor, processes: Processes,
     augmentation: int | None = None, function: Callable[..., Tensor] | None = None,
-    views: tuple[str, ...] | None = None,
+    views: tuple[str, ...] | None = None, training: bool = False,
 ) -> Tensor:  # fmt: skip
     """Class probabilities of images, in order.
 
@@ -48,6 +48,9 @@ def predictions(
         augmentation: seed of the weak view; None for the plain one.
         function: computed instead of `predict`.
         views: it takes; None for the method's `predict_views`.
+        training: in training mode, in global batches of 512 that the processes share, as they share
+            those of a step: where batch norm joins the processes it sees what one process would
+            see, and all processes have equally many batches.
 
     Returns:
         float32 [N, K], the same on all processes.
@@ -56,15 +59,22 @@ def predictions(
     if augmentation is not None:
         views = tuple("weak" if view == "plain" else view for view in views)
     joined: Tensor | None = None
-    method.eval()
-    share = processes.share(len(index))
-    parts = share.split(_BATCH)
-    made = images.batches([index[part] for part in parts], views, [augmentation or 0] * len(views))
-    for part, batch in zip(parts, made, strict=True):
-        p = (function or method.predict)(*batch).float()
+    method.train(training)
+    if training:
+        everyone = torch.arange(len(index), device=index.device)
+        shares = [(part, part[processes.share(len(part))]) for part in everyone.split(_BATCH)]
+        # A process without a sample goes along with one that does not count.
+        parts = [(own if len(own) else part[:1], len(own)) for part, own in shares]
+    else:
+        parts = [(part, len(part)) for part in processes.share(len(index)).split(_BATCH)]
+    asked = [index[part] for part, _ in parts]
+    made = images.batches(asked, views, [augmentation or 0] * len(views))
+    for (part, n), batch in zip(parts, made, strict=True):
+        with processes.autocast():
+            p = (function or method.predict)(*batch).float()
         if joined is None:
             joined = p.new_zeros(len(index), p.shape[1])
-        joined[part] = p
+        joined[part[:n]] = p[:n]
     method.train()
     if joined is None:
         raise ValueError(f"{len(index)} images for {processes.n_processes} processes to predict")
@@ -73,47 +83,67 @@ def predictions(
 
 @torch.no_grad()
 def evaluate(
-    method: Method, images: ImageSource, index: Tensor, labels: Tensor, processes: Processes
-) -> Evaluation:
-    """Evaluate on all images at `index`.
+    method: Method,
+    images: ImageSource,
+    index: Tensor,
+    labels: Mapping[str, Tensor],
+    processes: Processes,
+) -> dict[str, Evaluation]:
+    """Evaluate one pass over all images at `index` against one or more sets of labels.
 
     Args:
         method: its `predict` is used.
         images: where the images come from.
         index: int64 [N], positions in `images`.
-        labels: int64 [N], on the device.
+        labels: int64 [N] each, on the device, by name.
         processes: each process evaluates its share; the result is the same on all.
 
     Returns:
-        The evaluation over all N images.
+        The evaluation over all N images against each set of labels.
     """
     method.eval()
     parts = processes.share(len(index)).split(_BATCH)
     views = method.predict_views
     made = images.batches([index[part] for part in parts], views, [0] * len(views))
-    sums: Tensor | None = None
-    confusion = torch.zeros(0, dtype=torch.int64, device=index.device)
+    totals = {name: _Totals() for name in labels}
     for part, batch in zip(parts, made, strict=True):
-        p = method.predict(*batch)
+        with processes.autocast():
+            p = method.predict(*batch)
         # Not less precise than it is: rounding could make two classes equal.
         p = p.to(torch.promote_types(p.dtype, torch.float32))
-        y, n_classes = labels[part], p.shape[1]
-        if sums is None:
-            sums = torch.zeros(2, dtype=torch.float64, device=p.device)
-            confusion = confusion.new_zeros(n_classes * n_classes)
+        for name, y in labels.items():
+            totals[name].add(p, y[part])
+    method.train()
+    return {name: total.joined(len(index), processes) for name, total in totals.items()}
+
+
+class _Totals:
+    """What this process found so far against one set of labels."""
+
+    def __init__(self) -> None:
+        self._sums: Tensor | None = None
+        self._confusion: Tensor | None = None
+
+    def add(self, p: Tensor, y: Tensor) -> None:
+        """Take in probabilities [B, K] and labels [B]."""
+        n_classes = p.shape[1]
         loss = -p.gather(1, y[:, None]).clamp(min=1e-12).log().sum()
         in_top5 = (p.topk(min(5, n_classes)).indices == y[:, None]).any(dim=1).sum()
-        sums += torch.stack([loss, in_top5]).double()
-        confusion += (y * n_classes + p.argmax(dim=1)).bincount(minlength=n_classes**2)
-    method.train()
-    if sums is None:
-        raise ValueError(f"{len(index)} images for {processes.n_processes} processes to evaluate")
-    total, counts = processes.sum(sums).tolist(), processes.sum(confusion)
-    n_classes = round(len(counts) ** 0.5)
-    matrix = counts.view(n_classes, n_classes).cpu()
-    return Evaluation(
-        loss=total[0] / len(index),
-        accuracy=float(matrix.trace()) / len(index),
-        top5=total[1] / len(index) if n_classes >= 10 else None,
-        confusion=matrix,
-    )
+        sums = torch.stack([loss, in_top5]).double()
+        confusion = (y * n_classes + p.argmax(dim=1)).bincount(minlength=n_classes**2)
+        self._sums = sums if self._sums is None else self._sums + sums
+        self._confusion = confusion if self._confusion is None else self._confusion + confusion
+
+    def joined(self, n: int, processes: Processes) -> Evaluation:
+        """The evaluation over the `n` images of all processes."""
+        if self._sums is None or self._confusion is None:
+            raise ValueError(f"{n} images for {processes.n_processes} processes to evaluate")
+        total, counts = processes.sum(self._sums).tolist(), processes.sum(self._confusion)
+        n_classes = round(len(counts) ** 0.5)
+        matrix = counts.view(n_classes, n_classes).cpu()
+        return Evaluation(
+            loss=total[0] / n,
+            accuracy=float(matrix.trace()) / n,
+            top5=total[1] / n if n_classes >= 10 else None,
+            confusion=matrix,
+        )

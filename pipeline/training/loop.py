@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +13,13 @@ from tqdm import tqdm
 
 from pipeline.config import RunSettings
 from pipeline.identity import finite_or_none, seed_stream
-from pipeline.training.batches import Labelled, Step, batches_of_steps, steps_of_epoch
+from pipeline.training.batches import (
+    Labelled,
+    Step,
+    TrainSamples,
+    batches_of_steps,
+    steps_of_epoch,
+)
 from pipeline.training.context import Context
 from pipeline.training.evaluation import Evaluation, evaluate
 from pipeline.training.method import Batch, Method, StepOutput
@@ -25,11 +31,15 @@ from pipeline.training.stopping import StopRequest
 
 @dataclass
 class Progress:
-    """Where a run stands: the next step, and the sums of the epoch so far."""
+    """Where a run stands: the next step, and the sums of the epoch so far.
+
+    All but `sums` is the same on all processes.
+    """
 
     epoch: int = 0
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    """Of the loss and the scalars over the samples of this process."""
     seconds: float = 0.0
     """Of the current epoch, in this and earlier sittings."""
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -51,7 +61,7 @@ class Session:
     trained: nn.Module
     """The method as the processes run it (wrapped for several processes)."""
     optimizer: torch.optim.Optimizer
-    train: Labelled
+    train: TrainSamples
     test: Labelled
     other_tests: dict[str, Labelled]
     """Further test splits by name, whose figures are scalars of the epoch."""
@@ -105,7 +115,10 @@ def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
     with_partners = bool(method.partner_views)
     steps = steps_of_epoch(settings, epoch, train.y_noisy, processes, with_partners)
     began = time.perf_counter() - progress.seconds
-    sums = _sums_so_far(progress, processes)
+    sums = {
+        name: torch.tensor(total, dtype=torch.float64, device=processes.device)
+        for name, total in progress.sums.items()
+    }
     rest = steps[progress.step :]
     bar = tqdm(
         zip(
@@ -129,24 +142,13 @@ def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
         if session.average is not None:
             session.average.update()
         progress.step += 1
-        if stop.save_now(progress.step):
-            progress.sums = _joined(sums, processes)
+        if stop.save_now():
+            progress.sums = {name: float(total) for name, total in sums.items()}
             progress.seconds = time.perf_counter() - began
             stop.save()
-            sums = _sums_so_far(progress, processes)
     progress.seconds = time.perf_counter() - began
     n = sum(step.n_samples for step in steps)
     return {name: total / n for name, total in _joined(sums, processes).items()}
-
-
-def _sums_so_far(progress: Progress, processes: Processes) -> dict[str, Tensor]:
-    # The joined sums belong to all processes; the main one carries them on.
-    return {
-        name: torch.tensor(
-            total if processes.is_main else 0.0, dtype=torch.float64, device=processes.device
-        )
-        for name, total in progress.sums.items()
-    }
 
 
 def _joined(sums: dict[str, Tensor], processes: Processes) -> dict[str, float]:
@@ -217,7 +219,7 @@ def _evaluate(session: Session) -> tuple[dict[str, float | None], Evaluation]:
     Returns:
         Columns of the epochs table, and the whole evaluation on the test split.
     """
-    test, data = _evaluate_split(session, session.test), session.validation
+    test, data = _evaluate_split(session, session.test)["clean"], session.validation
     figures: dict[str, float | None] = {
         "test_loss": finite_or_none(test.loss),
         "test_accuracy": test.accuracy,
@@ -226,10 +228,8 @@ def _evaluate(session: Session) -> tuple[dict[str, float | None], Evaluation]:
         "val_clean_accuracy": None,
     }
     if data is not None:
-        figures["val_noisy_accuracy"] = _evaluate_split(session, data).accuracy
-        if data.y_clean is not None:
-            clean = replace(data, y_noisy=data.y_clean)
-            figures["val_clean_accuracy"] = _evaluate_split(session, clean).accuracy
+        found = _evaluate_split(session, data)
+        figures |= {f"val_{labels}_accuracy": one.accuracy for labels, one in found.items()}
     return figures, test
 
 
@@ -237,7 +237,7 @@ def _evaluate_others(session: Session) -> dict[str, float | None]:
     """Figures on the further test splits."""
     figures: dict[str, float | None] = {}
     for name, data in session.other_tests.items():
-        found = _evaluate_split(session, data)
+        found = _evaluate_split(session, data)["clean"]
         figures |= {f"{name}_accuracy": found.accuracy, f"{name}_top5": found.top5}
     return figures
 
@@ -250,5 +250,8 @@ def _label_accuracy(session: Session) -> dict[str, float | None]:
     return {"corrected_label_accuracy": float((labels == y_clean).double().mean())}
 
 
-def _evaluate_split(session: Session, data: Labelled) -> Evaluation:
-    return evaluate(session.method, data.images, data.index, data.y_noisy, session.processes)
+def _evaluate_split(session: Session, data: Labelled) -> dict[str, Evaluation]:
+    """One evaluation per kind of label that is known, of one pass over the images."""
+    known = {"noisy": data.y_noisy, "clean": data.y_clean}
+    labels = {kind: y for kind, y in known.items() if y is not None}
+    return evaluate(session.method, data.images, data.index, labels, session.processes)

@@ -133,11 +133,10 @@ class Dynamics:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state`; the joined part of the epoch is kept by the main process."""
-        device = self._now.device
-        for name, value in state.items():
-            setattr(self, f"_{name}", value.to(device))
+        for name in ("now", "totals", "last", "fitted", "forgetting", "first_fitted"):
+            getattr(self, f"_{name}").copy_(state[name])
         if not self._processes.is_main:
-            self._now = torch.zeros_like(self._now)
+            self._now.zero_()
 
 
 def posterior_folder(key: str) -> Path:
@@ -146,11 +145,15 @@ def posterior_folder(key: str) -> Path:
 
 
 class Posterior:
-    """Softmax outputs of every training sample: of the last epoch, and their mean over epochs.
+    """Softmax outputs of every training sample: the last ones, and their mean over the epochs.
 
     They are those of the training pass: on augmented images, before that step's update. The last
-    epoch's are the posterior of PMD noise (Zhang et al. 2021); their mean takes the place of the
-    average that Chen et al. (2021) draw from separate passes in evaluation mode.
+    ones are the posterior of PMD noise (Zhang et al. 2021); their mean replaces the average that
+    Chen et al. (2021) draw from separate passes in evaluation mode.
+
+    Where an epoch leaves samples out (drop_last, balanced sampling), the last ones are those of the
+    last epoch that saw the sample, and the mean is over the epochs that saw it. A sample that no
+    epoch saw has 1 / K for every class: nothing is known of it.
 
     Args:
         n: number of training samples.
@@ -160,9 +163,9 @@ class Posterior:
 
     def __init__(self, n: int, n_classes: int, processes: Processes) -> None:
         self._processes = processes
-        # Of this process in the current epoch, of all in the last one, and the sum over epochs.
+        # Of this process in the current epoch, the last ones of all, and their sum over epochs.
         self._now, self._last, self._sum = torch.zeros(3, n, n_classes, device=processes.device)
-        self._epochs = 0
+        self._epochs = torch.zeros(n, 1, dtype=torch.int32, device=processes.device)
 
     @torch.no_grad()
     def record(self, index: Tensor, logits: Tensor) -> None:
@@ -171,22 +174,27 @@ class Posterior:
 
     def close_epoch(self) -> None:
         """Join the processes' parts of the epoch."""
-        self._last = self._processes.sum(self._now)
-        self._sum = self._sum + self._last
-        self._now = torch.zeros_like(self._now)
-        self._epochs += 1
+        now = self._processes.sum(self._now)
+        # Probabilities sum to one: a row of zeros was not seen.
+        seen = now.sum(dim=1, keepdim=True) > 0
+        self._last = torch.where(seen, now, self._last)
+        self._sum = self._sum + now
+        self._now.zero_()
+        self._epochs += seen
 
     def save(self, key: str) -> None:
         """Write last.npy and mean.npy, float64 [n, K] with rows that sum to one."""
-        for name, values in (("last", self._last), ("mean", self._sum / self._epochs)):
-            exact = values.cpu().numpy().astype(np.float64)
+        never = self._epochs == 0
+        mean = self._sum / self._epochs.clamp(min=1)
+        for name, values in (("last", self._last), ("mean", mean)):
+            exact = values.masked_fill(never, 1.0).cpu().numpy().astype(np.float64)
             with (
                 replacing(posterior_folder(key) / f"{name}.npy") as temporary,
                 temporary.open("wb") as file,
             ):
                 np.save(file, exact / exact.sum(axis=1, keepdims=True))
 
-    def state(self) -> dict[str, Tensor | int]:
+    def state(self) -> dict[str, Tensor]:
         """Everything needed to go on in the middle of an epoch."""
         return {
             "now": self._processes.sum(self._now),
@@ -195,9 +203,9 @@ class Posterior:
             "epochs": self._epochs,
         }
 
-    def load_state(self, state: dict[str, Tensor | int]) -> None:
+    def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on from `state`; the joined part of the epoch is kept by the main process."""
-        for name, value in state.items():
-            setattr(self, f"_{name}", value)
+        for name in ("now", "last", "sum", "epochs"):
+            getattr(self, f"_{name}").copy_(state[name])
         if not self._processes.is_main:
-            self._now = torch.zeros_like(self._now)
+            self._now.zero_()

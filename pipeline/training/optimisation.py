@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pipeline.config import RunSettings
 from pipeline.training.method import Method
@@ -92,7 +93,7 @@ class WeightAverage:
     """
 
     def __init__(self, module: nn.Module, decay: float, buffers: bool = True) -> None:
-        self._decay = decay
+        self._follow = get_ema_multi_avg_fn(decay)
         self._weights: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         if buffers:
             self._weights += [b for name, b in module.named_buffers() if name.endswith(_RUNNING)]
@@ -101,7 +102,7 @@ class WeightAverage:
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights after a step."""
-        torch._foreach_lerp_(self._averages, [w.detach() for w in self._weights], 1 - self._decay)
+        self._follow(self._averages, [weight.detach() for weight in self._weights], None)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

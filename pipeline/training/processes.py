@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from pipeline.errors import LabError
 from pipeline.training.gather import ALONE, Gather
+from pipeline.training.launcher import end_with_launcher
 
 Module = TypeVar("Module", bound=nn.Module)
 Result = TypeVar("Result")
+
+_OTHER_ENGINES = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "model parallelism",
+}
+"""Environment variables of Accelerate that hand training to another engine."""
 
 
 class Processes:
@@ -25,25 +36,20 @@ class Processes:
         precision: `fp32`, `bf16` or `fp16`; one program uses one precision.
 
     Raises:
-        LabError: when the program already runs in another precision.
+        LabError: when the program already runs in another precision, when the device does not have
+            it, or when the environment asks Accelerate for another way of training.
     """
 
     def __init__(self, precision: str = "fp32") -> None:
-        try:
-            self._accelerator = Accelerator(
-                cpu=not torch.cuda.is_available(),
-                mixed_precision="no" if precision == "fp32" else precision,
-                # Buffers hold per-sample state of a method; the loop averages the running
-                # statistics of batch norm itself.
-                kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-            )
-        except ValueError as failure:
-            raise LabError(
-                f"precision {precision} after another one in the same program",
-                "one precision per grid",
-                "start the runs of each precision by themselves",
-            ) from failure
+        self._accelerator = _accelerator(precision)
         self.device = self._accelerator.device
+        if precision == "fp16" and self.device.type == "cpu":
+            raise LabError(
+                "precision fp16 on a CPU, where Accelerate would train in fp32",
+                "fp32 or bf16 on a CPU, fp16 on a GPU",
+                "--precision bf16",
+            )
+        end_with_launcher()
         self.rank = self._accelerator.process_index
         self.n_processes = self._accelerator.num_processes
         self.is_main = self._accelerator.is_main_process
@@ -65,6 +71,15 @@ class Processes:
     def connect_optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """The optimiser to step: skips steps whose fp16 gradients overflowed."""
         return self._accelerator.prepare_optimizer(optimizer)
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Within the block networks compute in the precision of the run, as in training.
+
+        Accelerate applies the precision to `forward` of the connected module only.
+        """
+        with self._accelerator.autocast():
+            yield
 
     def synchronised(self, module: Module) -> Module:
         """The module with batch norm over the global batch, where the processes can do that."""
@@ -151,11 +166,43 @@ class Processes:
             raise failure or LabError("the main process failed", "see its message")
         return result if result is not None else work()
 
+    def of_all(self, value: Tensor) -> Tensor:
+        """What each process has, [n_processes, ...], on all of them; shapes must be equal."""
+        if self.n_processes == 1:
+            return value[None]
+        return self._accelerator.gather(value[None])
+
     def largest(self, value: int) -> int:
         """Largest of one integer per process: how processes agree on a request."""
+        return self.largest_of(value)[0]
+
+    def largest_of(self, *values: int) -> tuple[int, ...]:
+        """Largest of each of several integers over the processes."""
         if self.n_processes == 1:
-            return value
-        return int(self._accelerator.gather(torch.tensor([value], device=self.device)).max())
+            return values
+        asked = torch.tensor(values, device=self.device)
+        return tuple(self.of_all(asked).amax(dim=0).tolist())
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let a failure of one process within the block end it on all: none waits for the failed.
+
+        The block itself must not wait for other processes.
+
+        Raises:
+            LabError: on a process that did not fail while another one did.
+        """
+        failure: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            failure = error
+        if self.largest(int(failure is not None)):
+            raise failure or LabError(
+                "another process of this run failed",
+                "all processes to succeed",
+                "the error that the other process printed says what to do",
+            )
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -185,6 +232,46 @@ class Processes:
         self._accelerator.free_memory()
 
 
+def _accelerator(precision: str) -> Accelerator:
+    """The Accelerator of this program, whatever the environment holds for other programs."""
+    for variable, engine in _OTHER_ENGINES.items():
+        if os.environ.get(variable, "false").lower() == "true":
+            raise LabError(
+                f"{variable} is set: training by {engine}",
+                "plain data parallelism, the only way whose numbers are known to be equal",
+                f"unset {variable}, or choose no {engine} in the configuration of accelerate",
+            )
+    try:
+        return Accelerator(
+            cpu=not torch.cuda.is_available(),
+            mixed_precision="no" if precision == "fp32" else precision,
+            # Given explicitly: otherwise variables of the environment would change the numbers.
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            dynamo_backend="no",
+            # Buffers hold per-sample state of a method; the loop averages the running
+            # statistics of batch norm itself.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+    except ValueError as failure:
+        if "already been initialized" in str(failure):
+            raise LabError(
+                f"precision {precision} after another one in the same program",
+                "one precision per program",
+                "start the runs of each precision by themselves",
+            ) from failure
+        if "mixed precision" in str(failure):
+            raise LabError(
+                f"precision {precision} on this device: {failure}",
+                "a precision that the device has",
+                "--precision fp32",
+            ) from failure
+        raise LabError(
+            f"Accelerate cannot start: {failure}",
+            "an environment that accelerate launch made, or none",
+            "unset RANK LOCAL_RANK WORLD_SIZE, or start with uv run accelerate launch",
+        ) from failure
+
+
 def set_determinism(level: str) -> None:
     """Apply a determinism level: `off`, `warn` or `error`.
 
@@ -194,6 +281,9 @@ def set_determinism(level: str) -> None:
     if level != "off":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(level != "off", warn_only=level == "warn")
+    # Nothing here reads memory that it has not written: filling it first only takes time.
+    # mypy sees a module here; it is an object with this attribute.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = level == "off"
     # Reduced-precision matrix products would make "fp32" mean something else on newer GPUs.
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -13,16 +13,20 @@ from pipeline.training.processes import Processes
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CARRY_ON, _SAVE = 0, 1  # smaller than the number of any signal that is handled
-_STEPS_BETWEEN_AGREEMENTS = 20
+_MOST_STEPS = 20
+_MICROSECONDS = 500_000
+_SAME_WISH_SECONDS = 5.0
 
 
 class StopRequest:
     """While entered, signals are noted instead of ending the program.
 
-    A second signal ends it at once, for those who cannot wait.
+    A second signal, some seconds later, ends it at once, for those who cannot wait. One that comes
+    sooner is the same wish: a launcher passes on what its whole process group was sent.
 
     Args:
-        processes: the processes that must agree.
+        processes: the processes that must agree. Several ones do so every half second of training,
+            and at least every 20 steps: one exchange of two integers.
         save_seconds: least time between two checkpoints.
         write: writes a checkpoint; called on all processes.
     """
@@ -32,8 +36,11 @@ class StopRequest:
     ) -> None:
         self._processes, self._save_seconds, self._write = processes, save_seconds, write
         self._signal = 0
+        self._signal_at = 0.0
         self._agreed = _CARRY_ON
-        self._saved_at = time.monotonic()
+        self._saved_at = self._agreed_at = time.monotonic()
+        # Steps since processes last agreed, and how many they will take until they do again.
+        self._steps, self._interval = 0, 1
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -51,15 +58,26 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self._signal = number
-        signal.signal(number, self._previous[number])
+        now = time.monotonic()
+        if self._signal and now - self._signal_at > _SAME_WISH_SECONDS:
+            signal.signal(number, self._previous[number])
+            signal.raise_signal(number)
+        elif not self._signal:
+            self._signal, self._signal_at = number, now
 
-    def save_now(self, step: int) -> bool:
-        """Whether the processes agree to save after step `step` of the epoch."""
-        if self._processes.n_processes > 1 and step % _STEPS_BETWEEN_AGREEMENTS:
+    def save_now(self) -> bool:
+        """Whether the processes agree to save; asked after every step of the run."""
+        self._steps += 1
+        if self._steps < self._interval:
             return False
-        due = time.monotonic() - self._saved_at >= self._save_seconds
-        self._agreed = self._processes.largest(self._signal or (_SAVE if due else _CARRY_ON))
+        now = time.monotonic()
+        due = now - self._saved_at >= self._save_seconds
+        wish = self._signal or (_SAVE if due else _CARRY_ON)
+        pace = 1 + int(1e6 * (now - self._agreed_at) / self._steps)  # microseconds per step
+        self._agreed, slowest = self._processes.largest_of(wish, pace)
+        self._agreed_at, self._steps = now, 0
+        if self._processes.n_processes > 1:
+            self._interval = min(max(_MICROSECONDS // slowest, 1), _MOST_STEPS)
         return self._agreed != _CARRY_ON
 
     def save(self) -> None:

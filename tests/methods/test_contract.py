@@ -103,7 +103,7 @@ def three_steps(method_class, own_settings):
     index = torch.arange(40)
     y, x = index % 10, torch.sin(torch.arange(40 * 64.0)).view(40, 1, 8, 8)
 
-    def predict_pass(_augmented, _averaged, samples, function, views):
+    def predict_pass(_augmented, _averaged, samples, function, views, _training):
         images = x if samples is None else x[samples]
         with torch.no_grad():
             given = [shown(view, images) for view in views or method.predict_views]

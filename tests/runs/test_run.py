@@ -10,7 +10,6 @@ from polars.testing import assert_frame_equal
 from methods import losses
 from pipeline.errors import Interrupted, LabError
 from pipeline.results.store import Store
-from pipeline.runs.run import _check_batch
 from pipeline.training.checkpoints import checkpoint_path
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import numbers, row, run, stop_at_step
@@ -135,11 +134,6 @@ def test_validation_samples_are_held_out_of_training(lab):
 def test_without_validation_the_columns_are_empty(lab):
     epochs, _ = numbers(run(val_rate=0.0, epochs=1).key)
     assert epochs["val_noisy_accuracy"].to_list() == [None]
-
-
-def test_a_batch_that_processes_cannot_share_is_refused():
-    with pytest.raises(LabError, match="batch_size 64 on 3 processes.*--batch-size 63"):
-        _check_batch(64, 3)
 
 
 def test_a_data_set_whose_labels_may_be_wrong(lab, tmp_path):

@@ -12,12 +12,14 @@ PYTHON = sys.executable
 SCRIPT = str(methods_folder() / "robust_loss.py")
 
 
-def start(*words: str, lab: Path, cwd: Path | None = None) -> subprocess.Popen:
-    """Start a program on a laboratory folder."""
+def start(
+    *words: str, lab: Path, cwd: Path | None = None, own_group: bool = False
+) -> subprocess.Popen:
+    """Start a program on a laboratory folder, if asked as a process group of its own."""
     environment = os.environ | {"LNL_ROOT": str(lab), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         words, cwd=cwd or lab, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=own_group,
     )  # fmt: skip
 
 

@@ -45,8 +45,8 @@ def batch(method: RepresentationRegularization, index: Tensor | None = None) -> 
 def context(method: RepresentationRegularization, epoch: int = 0, resumed: bool = False) -> Context:
     """The services of a run on one process."""
 
-    def predict_pass(augmented, _averaged, samples, function, *_):
-        method.eval()
+    def predict_pass(augmented, _averaged, samples, function, _views, training):
+        method.train(training)
         x = images(shift=5.0 if augmented else 0.0)
         with torch.no_grad():
             rows = (function or method.predict)(x if samples is None else x[samples])

@@ -1,6 +1,5 @@
 """Tiny runs for tests: one call trains the handwritten digits for an epoch or two."""
 
-import os
 import signal
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings import pinned, resolve
-from pipeline.training import loop
 from pipeline.training.processes import Processes
+from pipeline.training.stopping import StopRequest
 
 QUIET = {"tracking": False}
 
@@ -46,14 +45,14 @@ def row(key: str) -> dict:
 
 
 def stop_at_step(monkeypatch, number):
-    """Send SIGTERM to this process before the given step; returns a list with one item a step."""
-    steps, original = [], loop._step
+    """Send SIGTERM to this process in the given step; returns a list with one item a step."""
+    steps, original = [], StopRequest.save_now
 
-    def stopping(*arguments):
+    def stopping(request):
         steps.append(None)
         if len(steps) == number:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(*arguments)
+            signal.raise_signal(signal.SIGTERM)
+        return original(request)
 
-    monkeypatch.setattr(loop, "_step", stopping)
+    monkeypatch.setattr(StopRequest, "save_now", stopping)
     return steps

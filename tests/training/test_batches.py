@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from pipeline.config import RunSettings
-from pipeline.training.batches import Labelled, batches_of_steps, steps_of_epoch
+from pipeline.errors import LabError
+from pipeline.training.batches import (
+    TrainSamples,
+    batches_of_steps,
+    check_batch_size,
+    steps_of_epoch,
+)
 from pipeline.training.gather import ALONE
 from pipeline.training.method import Method
 from pipeline.training.processes import Processes
@@ -81,9 +87,30 @@ def test_processes_share_samples_and_partners_alike(values):
             assert len(share.samples) == share.partners.shape[1] >= 1
 
 
+@pytest.mark.parametrize(
+    ("n_processes", "values", "words"),
+    [
+        (3, {"batch_size": 64}, "batch_size 64 on 3 processes.*--batch-size 63"),
+        (1, {"batch_size": 24, "drop_last": True}, "24 with drop_last.* 23 .*--batch-size 23 or"),
+        (2, {"batch_size": 24, "drop_last": True}, "--batch-size 22 or --no-drop-last"),
+        (32, {"batch_size": 32, "drop_last": True}, "try: --no-drop-last"),
+        # Five samples have label 3: balanced epochs have 20.
+        (1, {"batch_size": 21, "drop_last": True, "sampling": "balanced"}, "epoch has 20 samples"),
+    ],
+)
+def test_a_batch_that_is_never_full_is_refused(n_processes, values, words):
+    with pytest.raises(LabError, match=words):
+        check_batch_size(RunSettings(**values), Y, n_processes)
+
+
+def test_a_batch_that_is_full_once_or_may_be_smaller_is_fine():
+    check_batch_size(RunSettings(batch_size=23, drop_last=True), Y, 1)
+    check_batch_size(RunSettings(batch_size=512), Y, 2)
+
+
 def test_a_batch_holds_views_of_its_samples_and_partners():
     index = torch.arange(N).flip(0)
-    train = Labelled(Positions(), index, Y, None)
+    train = TrainSamples(Positions(), index, Y, None)
     method = Method()
     method.views, method.partner_views = ("weak", "strong"), ("weak",)
     found = steps()

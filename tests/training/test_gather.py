@@ -42,5 +42,5 @@ def test_two_processes_get_the_loss_and_gradient_of_one(n_rows):
 
 
 def test_one_process_has_everything_already():
-    assert ALONE.gather(ROWS) is ROWS
+    assert ALONE.rows(ROWS) is ROWS
     assert ALONE.mean(ROWS[:, 0]) == ROWS[:, 0].mean()

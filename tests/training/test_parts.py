@@ -1,4 +1,4 @@
-"""Schedules, backbones, dynamics and knowledge, each by itself."""
+"""Schedules, backbones and observers, each by itself."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,7 @@ import torch
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
-from pipeline.training.context import Context
-from pipeline.training.observers import Dynamics
+from pipeline.training.observers import Dynamics, Posterior, posterior_folder
 from pipeline.training.optimisation import learning_rate
 from pipeline.training.processes import Processes
 from tests.support.filled_weights import filled
@@ -123,26 +122,17 @@ def test_dynamics_without_clean_labels_say_nothing_of_memorisation():
     }  # fmt: skip
 
 
-def context(knows, y_clean):
-    return Context(
-        method="m", knows=frozenset(knows), y_noisy=torch.tensor([0, 1, 1, 2]), y_clean=y_clean,
-        n_classes=4, n_epochs=10, seed=0, predict_pass=lambda: torch.empty(0), epoch=5,
-    )  # fmt: skip
-
-
-def test_a_method_knows_only_what_it_declares():
-    clean = torch.tensor([0, 1, 2, 2])
-    assert context({"noise_rate"}, clean).true_noise_rate() == 0.25
-    with pytest.raises(LabError, match="without declaring it"):
-        context(set(), clean).true_noise_rate()
-    with pytest.raises(LabError, match="without declaring it"):
-        context({"noise_rate"}, clean).clean_labels()
-    with pytest.raises(LabError, match="no clean counterpart"):
-        context({"clean_labels"}, None).clean_labels()
-
-
-def test_what_every_method_may_ask():
-    free = context(set(), None)
-    assert free.progress == 0.5
-    assert free.label_counts.tolist() == [1, 2, 1, 0]
-    assert free.method_seed("a") != free.method_seed("b")
+def test_a_posterior_keeps_what_was_seen_last_and_the_mean_of_what_was_seen(lab):
+    posterior = Posterior(4, 3, Processes())
+    first, second = torch.eye(3) * 2, torch.eye(3) * -1
+    posterior.record(torch.tensor([0, 1]), first[:2])
+    posterior.close_epoch()
+    posterior.record(torch.tensor([1, 2]), second[:2])
+    posterior.close_epoch()
+    posterior.save("k")
+    last, mean = (np.load(posterior_folder("k") / f"{name}.npy") for name in ("last", "mean"))
+    p, q = first.softmax(dim=1).numpy(), second.softmax(dim=1).numpy()
+    third = np.full(3, 1 / 3)
+    expected = {"last": [p[0], q[0], q[1], third], "mean": [p[0], (p[1] + q[0]) / 2, q[1], third]}
+    np.testing.assert_allclose(last, expected["last"], rtol=1e-6)
+    np.testing.assert_allclose(mean, expected["mean"], rtol=1e-6)

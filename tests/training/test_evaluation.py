@@ -1,0 +1,92 @@
+"""Evaluation and prediction passes: one pass for all labels, the run's precision, equal shares."""
+
+import pytest
+import torch
+from torch import distributed
+
+from pipeline.training.evaluation import evaluate, predictions
+from pipeline.training.processes import Processes
+from tests.support.tiny_session import Images, Tiny, images_of
+from tests.support.two_processes import on_processes
+
+EVERYONE = torch.arange(12)
+
+
+def counting(method):
+    """Count the passes of a method by the samples it sees."""
+    seen, predict = [], method.predict
+    method.predict = lambda x: (seen.append(len(x)), predict(x))[1]
+    return seen
+
+
+def test_two_sets_of_labels_take_one_pass():
+    method = Tiny()
+    p = method.eval().predict(images_of(EVERYONE))
+    best, seen = p.argmax(dim=1), counting(method)
+    labels = {"noisy": (best + 1) % 3, "clean": best}
+    found = evaluate(method, Images(), EVERYONE, labels, Processes())
+    assert seen == [12]
+    assert (found["noisy"].accuracy, found["clean"].accuracy) == (0.0, 1.0)
+    assert found["clean"].confusion.diagonal().sum() == 12
+    loss = torch.nn.functional.nll_loss(p.log(), labels["noisy"])
+    assert found["noisy"].loss == pytest.approx(float(loss.detach()), rel=1e-6)
+
+
+def in_precision(rank, precision):
+    """Whether networks compute in bfloat16, in evaluation and in prediction; and the types."""
+    method, processes = Tiny(), Processes(precision)
+    weights, predict = [], method.predict
+
+    def spied(x):
+        weights.append(method.network[2](method.network[1](x)).dtype)
+        return predict(x)
+
+    method.predict = spied
+    p = predictions(method, Images(), EVERYONE, processes)
+    evaluate(method, Images(), EVERYONE, {"clean": EVERYONE % 3}, processes)
+    return weights, p.dtype
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_evaluation_has_the_precision_of_training(precision, dtype):
+    ((weights, found),) = on_processes(1, in_precision, precision)
+    assert weights == [getattr(torch, dtype)] * 2
+    assert found == torch.float32
+
+
+def less_the_mean_of_all(rank, n):
+    """A pass in training mode whose function waits for all processes in each batch."""
+    method, modes = Tiny(), []
+
+    def centred(x):
+        modes.append(method.training)
+        x = x.flatten(1)
+        sums = torch.cat([x.sum(dim=0), torch.tensor([float(len(x))])])
+        if distributed.is_initialized():
+            distributed.all_reduce(sums)
+        return x - sums[:-1] / sums[-1]
+
+    index = torch.arange(n)
+    rows = predictions(
+        method, Images(), index, Processes(), function=centred, views=("plain",), training=True
+    )
+    return rows, modes
+
+
+@pytest.mark.parametrize("n", [1024, 1025])
+def test_a_pass_in_training_mode_does_not_depend_on_the_number_of_processes(n):
+    """With 1,025 samples one process has a batch of one sample that the other lacks."""
+    expected = torch.cat(
+        [x - x.mean(dim=0) for x in images_of(torch.arange(n)).flatten(1).split(512)]
+    )
+    for rows, modes in on_processes(2, less_the_mean_of_all, n):
+        assert modes == [True] * -(-n // 512)
+        # Sums of 512 numbers of size 1 in float32, in another order.
+        torch.testing.assert_close(rows, expected, rtol=0, atol=512 * 2**-23)
+
+
+def test_a_pass_leaves_the_method_in_training_mode():
+    method = Tiny()
+    for training in (False, True):
+        predictions(method, Images(), EVERYONE, Processes(), training=training)
+        assert method.training

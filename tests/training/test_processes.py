@@ -1,0 +1,95 @@
+"""The door to Accelerate: what the environment holds for others, precision, failing together."""
+
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+from pipeline.errors import LabError
+from pipeline.training.processes import Processes
+from tests.support.programs import PYTHON, SCRIPT, finish
+from tests.support.runs import numbers, run
+from tests.support.two_processes import on_processes
+
+FOREIGN = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "8",
+    "ACCELERATE_MIXED_PRECISION": "bf16",
+    "ACCELERATE_DYNAMO_BACKEND": "EAGER",
+    "ACCELERATE_DYNAMO_MODE": "max-autotune",
+    "ACCELERATE_GRADIENT_CLIPPING": "0.001",
+    "ACCELERATE_DOWNCAST_BF16": "true",
+    "ACCELERATE_SPLIT_BATCHES": "true",
+}
+
+
+def test_the_environment_of_other_programs_changes_no_number(lab, monkeypatch):
+    expected = numbers(run().key)
+    monkeypatch.setenv("LNL_STORE", str(lab / "second"))
+    for name, value in FOREIGN.items():
+        monkeypatch.setenv(name, value)
+    code, out, err = finish(PYTHON, SCRIPT, "--no-tracking", lab=lab)
+    assert code == 0, err
+    for one, other in zip(expected, numbers(out.split()[1]), strict=True):
+        assert_frame_equal(one, other, check_exact=True)
+
+
+@pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED", "MEGATRON_LM", "PARALLELISM_CONFIG"])
+def test_another_engine_is_refused(monkeypatch, engine):
+    monkeypatch.setenv(f"ACCELERATE_USE_{engine}", "true")
+    with pytest.raises(LabError, match=f"ACCELERATE_USE_{engine} is set.*; try: unset"):
+        Processes()
+
+
+def refused(rank, precision):
+    """The error of a program that starts in a precision; on processes of its own."""
+    try:
+        Processes(precision)
+    except LabError as error:
+        return str(error)
+    return ""
+
+
+def test_fp16_is_refused_where_it_would_be_fp32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (message,) = on_processes(1, refused, "fp16")
+    assert message.startswith("precision fp16 on a CPU")
+    assert message.endswith("try: --precision bf16")
+
+
+def test_only_a_second_precision_is_called_one():
+    Processes()
+    with pytest.raises(LabError, match="bf16 after another one.*; try: "):
+        Processes("bf16")
+
+
+def test_a_half_made_launch_is_one_line(monkeypatch):
+    from accelerate.state import AcceleratorState
+
+    def broken(*_, **__):
+        raise ValueError("MASTER_ADDR env was not set")
+
+    monkeypatch.setattr(AcceleratorState, "__init__", broken)
+    with pytest.raises(LabError, match="cannot start: MASTER_ADDR.*; expected: .*; try: unset"):
+        Processes()
+
+
+def failing(rank, who):
+    processes = Processes()
+    try:
+        with processes.together():
+            if rank in who:
+                raise OSError(f"process {rank}")
+    except (OSError, LabError) as error:
+        return type(error).__name__
+    return "fine"
+
+
+@pytest.mark.parametrize(
+    ("who", "ends"),
+    [
+        ([], ["fine", "fine"]),
+        ([1], ["LabError", "OSError"]),
+        ([0, 1], ["OSError", "OSError"]),
+    ],
+)
+def test_no_process_waits_for_one_that_failed(who, ends):
+    assert on_processes(2, failing, who) == ends
