@@ -40,9 +40,9 @@ from pipeline.backbones import make_backbone
 from pipeline.config import NOT_IN_KEY, RunSettings
 from pipeline.data.randomness import sample_normals, sample_uniforms
 from pipeline.diffusion.denoiser import NoisePredictor
+from pipeline.diffusion.noise_schedule import ddim_times, make_schedule
 from pipeline.diffusion.process import class_probabilities, ddim_sample, mirrored, q_sample
 from pipeline.diffusion.retrieval import candidates, label_shares, take
-from pipeline.diffusion.schedules import ddim_times, make_schedule
 from pipeline.encoders.neighbour_table import neighbour_table
 from pipeline.encoders.neighbours import nearest
 from pipeline.encoders.start import load_into

@@ -30,7 +30,7 @@ from pipeline.backbones import make_backbone
 from pipeline.backbones.heads import N_PROJECTED, projection_head
 from pipeline.config import RunSettings
 from pipeline.encoders.knn import weighted_knn
-from pipeline.encoders.start import kept_weights, load_into
+from pipeline.encoders.start import load_into, network_state
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
@@ -82,7 +82,7 @@ class Simclr(Method):
 
     def encoder_state(self) -> dict[str, Tensor]:
         """Network and projection head."""
-        state = kept_weights(self.network, self.projection)
+        state = network_state(self.network, self.projection)
         return {name: value for name, value in state.items() if not name.startswith("classifier.")}
 
     def forward(self, batch: Batch) -> StepOutput:

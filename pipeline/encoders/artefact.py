@@ -30,7 +30,7 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
     return content.hexdigest()[:16]
 
 
-def save(folder: Path, card: EncoderCard, state: Mapping[str, Tensor]) -> None:
+def save_encoder(folder: Path, card: EncoderCard, state: Mapping[str, Tensor]) -> None:
     """Write an encoder; the folder appears complete or not at all.
 
     Args:
@@ -44,7 +44,7 @@ def save(folder: Path, card: EncoderCard, state: Mapping[str, Tensor]) -> None:
         (new / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
 
 
-def read_card(folder: Path) -> EncoderCard | None:
+def read_encoder_card(folder: Path) -> EncoderCard | None:
     """The card of an encoder; None where there is no whole encoder.
 
     Args:
@@ -65,11 +65,11 @@ def read_card(folder: Path) -> EncoderCard | None:
         raise _damaged(path, folder) from failure
 
 
-def load(folder: Path) -> Encoder:
+def load_encoder(folder: Path) -> Encoder:
     """Load an encoder onto the CPU.
 
     Args:
-        folder: written by `save`.
+        folder: written by `save_encoder`.
 
     Returns:
         The encoder.
@@ -77,7 +77,7 @@ def load(folder: Path) -> Encoder:
     Raises:
         LabError: where it is missing, or its weights are damaged or not those of its card.
     """
-    card = read_card(folder)
+    card = read_encoder_card(folder)
     if card is None:
         raise LabError(f"no encoder in {folder}", "a folder with weights and card", _remedy(folder))
     try:

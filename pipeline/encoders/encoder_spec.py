@@ -113,7 +113,7 @@ _KINDS: dict[str, type[BaseModel]] = {
 }
 
 
-def parse(values: Mapping[str, Any], where: str) -> EncoderSpec:
+def parse_encoder(values: Mapping[str, Any], where: str) -> EncoderSpec:
     """The checked model of one entry of the `encoders` block.
 
     Args:
@@ -155,4 +155,4 @@ def encoder_spec(name: str, entries: Mapping[str, Mapping[str, Any]]) -> Encoder
                 "NAME: {kind: run, method: simclr, noise: clean, seed: 0}",
             ),
         )
-    return parse(entries[name], f"params.yaml: encoders.{name}")
+    return parse_encoder(entries[name], f"params.yaml: encoders.{name}")

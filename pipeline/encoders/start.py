@@ -9,7 +9,7 @@ from pipeline.encoders.encoder import Encoder
 from pipeline.errors import LabError
 
 
-def kept_weights(backbone: Backbone, projection: nn.Module | None = None) -> dict[str, Tensor]:
+def network_state(backbone: Backbone, projection: nn.Module | None = None) -> dict[str, Tensor]:
     """The weights of a trained network, as `Method.encoder_state` returns them.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import RunSettings
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import load_encoder, read_encoder_card, save_encoder
 from pipeline.encoders.encoder import Encoder, EncoderCard
 from pipeline.encoders.encoder_spec import ImportedSpec
 from pipeline.encoders.importing import import_encoder, import_settings
@@ -56,17 +56,17 @@ class NamedEncoder:
     @property
     def is_published(self) -> bool:
         """Whether the folder of the entry holds the weights of this very run."""
-        card = artefact.read_card(encoders_folder(self.name)) if self.is_closed else None
+        card = read_encoder_card(encoders_folder(self.name)) if self.is_closed else None
         return card is not None and self.run is not None and card.run_key == self.run.key
 
     @property
     def exists(self) -> bool:
         """Whether its weights are there."""
-        return artefact.read_card(self.folder) is not None
+        return read_encoder_card(self.folder) is not None
 
     def load(self) -> Encoder:
         """The encoder, on the CPU; raises LabError where it is missing or damaged."""
-        return artefact.load(self.folder)
+        return load_encoder(self.folder)
 
 
 def named_by(settings: RunSettings) -> dict[str, str]:
@@ -111,7 +111,7 @@ def _is_cleaner(one: LabelTable, other: LabelTable) -> bool:
 def imported_card(name: str, spec: ImportedSpec) -> EncoderCard:
     """The card of an import, made (again) unless it is what its entry and its file say."""
     folder, wanted = encoders_folder(name), import_settings(spec)
-    card = artefact.read_card(folder)
+    card = read_encoder_card(folder)
     if (
         card is not None
         and card.settings.get("spec") == wanted["spec"]
@@ -120,5 +120,5 @@ def imported_card(name: str, spec: ImportedSpec) -> EncoderCard:
     ):
         return card
     imported = import_encoder(name, spec)
-    artefact.save(folder, imported.card, imported.state)
+    save_encoder(folder, imported.card, imported.state)
     return imported.card

@@ -17,7 +17,7 @@ from pipeline.encoders import embeddings as module
 from pipeline.encoders.artefact import weights_digest
 from pipeline.encoders.embeddings import WithEmbeddings, embeddings
 from pipeline.encoders.encoder import Encoder, EncoderCard
-from pipeline.encoders.start import kept_weights
+from pipeline.encoders.start import network_state
 from pipeline.errors import LabError
 from pipeline.runs.encoders import prepare_encoder_inputs
 from pipeline.runs.inputs import prepare_data, prepare_labels
@@ -34,7 +34,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint
 
 def encoder(n_channels=3, seed=0, **changes):
     torch.manual_seed(seed)
-    state = kept_weights(make_backbone("small-cnn", 10, n_channels))
+    state = network_state(make_backbone("small-cnn", 10, n_channels))
     facts = {
         "name": "test", "kind": "run", "network": "small-cnn", "n_features": 64,
         "mean": (0.5, 0.4, 0.3)[:n_channels], "std": (0.2, 0.25, 0.3)[:n_channels],

@@ -9,8 +9,8 @@ from torch.nn.functional import normalize
 
 from pipeline.config import RunSettings, read_params
 from pipeline.data.dataset import load_dataset
-from pipeline.encoders import artefact
-from pipeline.encoders.encoder_spec import parse
+from pipeline.encoders.artefact import read_encoder_card
+from pipeline.encoders.encoder_spec import parse_encoder
 from pipeline.encoders.importing import import_encoder
 from pipeline.errors import LabError
 from pipeline.files import cache_folder, encoders_folder
@@ -56,7 +56,7 @@ def test_both_methods_learn_from_the_rows_of_the_files(lab):
     for key in (linear, diffusion):
         assert row(key)["knows"] == ["extra_features"]
         assert row(key)["encoder_digest"]
-    card = artefact.read_card(encoders_folder("given"))
+    card = read_encoder_card(encoders_folder("given"))
     assert (card.kind, card.network, card.n_features) == ("embeddings", "none", 24)
     assert not (cache_folder() / "embeddings").exists()  # nothing was computed
 
@@ -104,14 +104,14 @@ def test_a_split_without_a_file_is_refused(lab):
     files = write(lab)
     name_encoder(lab, {"train": files["train"]})
     with pytest.raises(
-        LabError, match=r"no embeddings of split test; .*there are: train; add test: FILE"
+        LabError, match=r"no embeddings of split test; .*there are: train; try: add test: FILE"
     ):
         run("feature_classifier", encoder="given", epochs=1)
 
 
 def test_what_needs_a_network_is_refused(lab):
     name_encoder(lab, write(lab))
-    with pytest.raises(LabError, match="without a network.*; --query cached"):
+    with pytest.raises(LabError, match="without a network.*; try: --query cached"):
         run("lra_diffusion", **LRA, query="re-encoded")
     with pytest.raises(LabError, match="start_from given, a table of embeddings without weights"):
         run("robust_loss", start_from="given")
@@ -127,7 +127,7 @@ def test_images_that_open_set_labels_replace_have_no_embeddings(lab):
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4"])
 def test_every_float_type_gives_the_numbers_of_its_file(lab, dtype, unit_length):
     entry = name_encoder(lab, write(lab, np.dtype(dtype)), unit_length=unit_length)
-    card, state = import_encoder("given", parse(entry, "test"))
+    card, state = import_encoder("given", parse_encoder(entry, "test"))
     assert card.unit_length is unit_length
     for split, n in (("train", N_TRAIN), ("test", N_TEST)):
         rows = torch.from_numpy(np.load(lab / f"{split}.npy").astype(np.float32))
@@ -153,10 +153,10 @@ def test_files_that_hold_something_else_are_refused(lab, values, message):
     np.save(lab / "test.npy", values, allow_pickle=True)
     entry = {"kind": "embeddings", "files": {"train": "train.npy", "test": "test.npy"}}
     with pytest.raises(LabError, match=message):
-        import_encoder("given", parse(entry, "test"))
+        import_encoder("given", parse_encoder(entry, "test"))
 
 
 @pytest.mark.parametrize("more", [{"files": {}}, {"files": {"train": "x.npy"}, "antialias": False}])
 def test_an_entry_without_files_or_with_keys_of_networks_is_refused(more):
     with pytest.raises(LabError, match="files|antialias"):
-        parse({"kind": "embeddings", **more}, "test")
+        parse_encoder({"kind": "embeddings", **more}, "test")

@@ -8,7 +8,6 @@ from pipeline.encoders import neighbour_table as tables
 from pipeline.encoders import neighbours
 from pipeline.encoders.neighbour_table import neighbour_table
 from pipeline.encoders.neighbours import block_rows, nearest
-from pipeline.encoders.probe import knn_predict, linear_probe
 from pipeline.errors import LabError
 from tests.support.live_bytes import LiveBytes
 
@@ -190,25 +189,3 @@ def test_a_broken_or_interrupted_table_is_made_anew(tmp_path, monkeypatch):
             neighbour_table(tmp_path, "abc", rows, 3, max_bytes=TINY)
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
     assert neighbour_table(tmp_path, "abc", rows, 3).row.tolist() == expected
-
-
-def test_probes_tell_separate_classes_apart():
-    centres = 5 * torch.eye(4)
-    y = torch.arange(4).repeat(30)
-    train, test = centres[y] + normal(120, 4), centres[y] + normal(240, 4)[120:]
-    assert (knn_predict(train, y, test, 5, 4) == y).float().mean() > 0.95
-    probed = linear_probe(train.numpy(), y.numpy(), test.numpy())
-    assert probed.dtype == np.int64
-    assert (probed == y.numpy()).mean() > 0.95
-
-
-def test_votes_are_uniform_and_ties_go_to_the_lowest_class():
-    train = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
-    y = torch.tensor([2, 1, 1, 0])
-    assert knn_predict(train, y, torch.tensor([[-1.0]]), 3, 3).tolist() == [1]
-    assert knn_predict(train, y, torch.tensor([[-1.0]]), 1, 3).tolist() == [2]
-    assert knn_predict(train, y, torch.tensor([[-1.0]]), 2, 3).tolist() == [1]
-    with pytest.raises(LabError, match="one label per row"):
-        knn_predict(train, y[:3], train, 1, 3)
-    with pytest.raises(LabError, match="one label per row"):
-        linear_probe(train.numpy(), y[:3].numpy(), train.numpy())
