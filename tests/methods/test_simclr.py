@@ -1,5 +1,7 @@
 """SimCLR as a method: its loss, its monitored figure, its weights, its processes."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -35,7 +37,7 @@ def test_predictions_are_the_weighted_votes_of_the_authors_code(case):
     )
     method = Simclr(settings, PROBLEM._replace(n_classes=int(labels.max()) + 1))
     method._features = lambda features: features
-    method.bank = (bank, labels)
+    method.epoch_end(SimpleNamespace(predict_train=lambda **_: bank, y_noisy=labels))
     p = method.predict(query)
     torch.testing.assert_close(p.sum(dim=1), torch.ones(len(query)))
     percent = 100 * (p.argmax(dim=1) == truth).double().mean()
