@@ -269,5 +269,5 @@ def test_an_artefact_is_read_back_and_checked(published, tmp_path):
         load_encoder(folder)
     weights.unlink()
     assert read_encoder_card(folder) is None
-    with pytest.raises(LabError, match="no encoder"):
+    with pytest.raises(LabError, match="no whole encoder.*rm -r"):
         load_encoder(folder)
