@@ -108,8 +108,8 @@ def rkd_angle(logits: Tensor, features: Tensor, *, detach_teacher: bool = False)
     is the mean Huber distance (threshold 1) of the B^3 angles of logits (no softmax) and features.
     Equal rows have direction 0. Deviation from the official code: that direction passes no
     gradient here. There it passes one divided by 1e-12, which cancels at the row itself up to
-    rounding, but not between two equal rows. The value is the same. The triplets are taken in blocks and
-    computed again on the way back, so memory grows with B^2.
+    rounding, but not between two equal rows. The value is the same. The triplets are taken in
+    blocks and computed again on the way back, so memory grows with B^2.
 
     Args:
         logits: [B, K].

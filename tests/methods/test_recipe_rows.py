@@ -51,7 +51,7 @@ def typed(method, recipe, cell, **more):
         # Published labels count as the kind that their convention names.
         entry = {"kind": "file", "path": "labels.npy", "rate": cell.get("rate", 0.4)}
         entry |= {} if kind == "file" else {"convention": kind}
-    words = ["--recipe", recipe, "--noise", "labels"]
+    words = ["--recipe", recipe, "--noise", cell.get("noise", "labels")]
     for name, value in (cell | more).items():
         if name in {"noise", "noise_kind", "rate"} or value is None:
             continue
