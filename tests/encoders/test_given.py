@@ -7,15 +7,16 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from methods.lra_diffusion import LraDiffusion, LraDiffusionSettings
 from pipeline.config import RunSettings, read_params
-from pipeline.data.dataset import load_dataset
 from pipeline.encoders.artefact import read_encoder_card
+from pipeline.encoders.encoder import Encoder
 from pipeline.encoders.encoder_spec import parse_encoder
 from pipeline.encoders.importing import import_encoder
 from pipeline.errors import LabError
 from pipeline.files import cache_folder, encoders_folder
-from pipeline.runs.encoders import find_encoder
-from pipeline.runs.inputs import prepare_data
+from pipeline.runs.planning import Planner
+from pipeline.training.method import Problem
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import numbers, row, run
 
@@ -25,8 +26,7 @@ N_TRAIN, N_TEST = 1437, 360
 
 def write(folder, dtype=np.float32, width=24, **sizes):
     """Random projections of the digits, cut to the given sizes; returns the files by split."""
-    prepare_data("digits", read_params())
-    data = load_dataset("digits")
+    data = Planner(read_params()).shelf.dataset("digits")
     pixels = {"train": data.train_images, "test": data.test_images}
     matrix = np.random.default_rng(0).normal(size=(64, width)) / 500
     files = {}
@@ -78,13 +78,13 @@ def test_files_that_are_gone_leave_what_was_imported_and_a_part_of_them_does_not
     files = write(lab)
     name_encoder(lab, files)
     settings = RunSettings(dataset="digits", noise="symmetric-40")
-    found = find_encoder("given", settings, read_params()).fact
+    found = Planner(read_params()).encoder("given", settings).identity
     for path in files.values():
         (lab / path).rename(lab / f"{path}.away")
-    assert find_encoder("given", settings, read_params()).fact == found
+    assert Planner(read_params()).encoder("given", settings).identity == found
     (lab / "test.npy.away").rename(lab / "test.npy")
     with pytest.raises(LabError, match=r"train\.npy is missing"):
-        find_encoder("given", settings, read_params())
+        Planner(read_params()).encoder("given", settings)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,52 @@ def test_every_float_type_gives_the_numbers_of_its_file(lab, dtype, unit_length)
         torch.testing.assert_close(state[split].float(), expected, rtol=0, atol=0)
     half = dtype == "<f2" and not unit_length
     assert state["train"].dtype == (torch.float16 if half else torch.float32)
+
+
+def store(path, rows, form):
+    """Write rows as the libraries of others do."""
+    if form == "npz":
+        np.savez_compressed(path, rows)
+    else:
+        torch.save({"features": torch.from_numpy(rows)} if form == "mapping" else
+                   torch.from_numpy(rows), path)  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "ending"), [("npz", "npz"), ("tensor", "pt"), ("mapping", "pth")])
+def test_files_of_numpy_and_torch_give_the_same_rows(lab, form, ending):
+    files = write(lab)
+    expected = import_encoder("given", parse_encoder(name_encoder(lab, files), "test")).state
+    others = {}
+    for split, path in files.items():
+        others[split] = str(lab / f"other-{split}.{ending}")
+        store(others[split], np.load(lab / path), form)
+    found = import_encoder("given", parse_encoder(name_encoder(lab, others), "test")).state
+    assert all(found[split].equal(expected[split]) for split in files)
+
+
+def test_files_of_several_arrays_and_of_code_are_refused(lab):
+    entry = {"kind": "embeddings", "files": {"train": "train.npz"}}
+    np.savez(lab / "train.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
+    with pytest.raises(LabError, match=r"2 arrays instead of one: a, b.*; try: "):
+        import_encoder("given", parse_encoder(entry, "test"))
+    entry = {"kind": "embeddings", "files": {"train": "train.pt"}}
+    for content in (open, [torch.zeros(2, 2)], {"a": 3}):
+        torch.save(content, lab / "train.pt")
+        with pytest.raises(LabError, match=r"cannot be read.*; try: "):
+            import_encoder("given", parse_encoder(entry, "test"))
+
+
+def test_a_query_that_needs_a_network_is_refused_before_anything_is_trained(lab):
+    name_encoder(lab, write(lab))
+    problem = Problem(10, N_TRAIN, (8, 8, 1), encoder=given_encoder())
+    with pytest.raises(LabError, match=r"query re-encoded.*; try: --query cached"):
+        LraDiffusion(LraDiffusionSettings(query="re-encoded", backbone="small-cnn"), problem)
+
+
+def given_encoder():
+    """The encoder that params.yaml names."""
+    spec = parse_encoder(read_params().encoders["given"], "test")
+    return Encoder(*import_encoder("given", spec))
 
 
 @pytest.mark.parametrize(

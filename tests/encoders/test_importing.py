@@ -181,6 +181,38 @@ def test_weights_that_cannot_be_had_are_one_line(tmp_path, monkeypatch):
         )
 
 
+@pytest.mark.parametrize("head", ["none", "of ten classes", "of another kind of name"])
+def test_features_of_a_timm_model_need_no_head(tmp_path, head):
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", pretrained=False).eval()
+    own = {name: v for name, v in model.state_dict().items() if not name.startswith("head.")}
+    if head == "of ten classes":
+        own |= {"head.weight": torch.ones(10, 64), "head.bias": torch.ones(10)}
+    save_file(
+        own | ({"fc.weight": torch.ones(3)} if "kind" in head else {}), tmp_path / "vit.safetensors"
+    )
+    entry = {"kind": "timm", "model": "test_vit.r160_in1k", "projection": False,
+             "weights": str(tmp_path / "vit.safetensors")}  # fmt: skip
+    if "kind" in head:
+        with pytest.raises(LabError, match="fc.weight"):
+            import_encoder("mine", parse_encoder(entry, "test"))
+        return
+    encoder = Encoder(*import_encoder("mine", parse_encoder(entry, "test")))
+    assert not encoder.part("classifier")
+    x = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        normalised = (x - encoder.mean) / encoder.std
+        expected = model.forward_head(model.forward_features(normalised), pre_logits=True)
+    torch.testing.assert_close(encoder(x), expected)
+    del own["norm.weight"]
+    save_file(own, tmp_path / "vit.safetensors")
+    with pytest.raises(LabError, match="norm.weight"):
+        import_encoder("mine", parse_encoder(entry, "test"))
+    # Where the head is the embedding, it is needed.
+    with pytest.raises(LabError, match="weights of test_vit"):
+        import_encoder("mine", parse_encoder(entry | {"projection": True}, "test"))
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
