@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.config import NOT_IN_KEY, RunSettings
 from pipeline.diffusion.retrieval import label_shares
-from pipeline.encoders.neighbours import nearest
+from pipeline.encoders.neighbours import NeighbourSearch
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
@@ -65,7 +65,11 @@ class FeatureClassifier(Method):
     def __init__(self, settings: FeatureClassifierSettings, problem: Problem) -> None:
         super().__init__()
         if problem.encoder is None:
-            raise LabError("features of no encoder", "the name of one", "--encoder NAME")
+            raise LabError(
+                "feature_classifier without an encoder",
+                "the name of an entry of the encoders block of params.yaml",
+                "--encoder NAME",
+            )
         self.settings, self.n_classes = settings, problem.n_classes
         n_features = problem.encoder.card.n_features
         if settings.classifier == "linear":
@@ -88,7 +92,9 @@ class FeatureClassifier(Method):
             self._mean.copy_(features.mean(dim=0))
             self._std.copy_(features.std(dim=0, correction=0).clamp(min=1e-6))
         else:
-            self._bank, self._y_noisy = features, context.y_noisy
+            # One more than vote: while training, the sample itself is among them.
+            self._search = NeighbourSearch(features, self.settings.k + 1)
+            self._y_noisy = context.y_noisy
 
     def forward(self, batch: Batch) -> StepOutput:
         """Cross entropy and logits of a batch."""
@@ -105,8 +111,10 @@ class FeatureClassifier(Method):
         if self.settings.classifier == "linear":
             return self.linear((z - self._mean) / self._std)
         k = self.settings.k
-        rows = nearest(z, self._bank, k + (own is not None)).row
-        if own is not None:
+        rows = self._search.nearest(z).row
+        if own is None:
+            rows = rows[:, :k]
+        else:
             # Without its own row; where equal ones crowd it out, without the farthest.
             is_own = rows == own[:, None]
             is_own[:, -1] |= ~is_own.any(dim=1)

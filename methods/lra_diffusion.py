@@ -40,11 +40,12 @@ from pipeline.backbones import make_backbone
 from pipeline.config import NOT_IN_KEY, RunSettings
 from pipeline.data.randomness import sample_normals, sample_uniforms
 from pipeline.diffusion.denoiser import NoisePredictor
+from pipeline.diffusion.noise_schedule import ddim_times, make_schedule
 from pipeline.diffusion.process import class_probabilities, ddim_sample, mirrored, q_sample
 from pipeline.diffusion.retrieval import candidates, label_shares, take
-from pipeline.diffusion.schedules import ddim_times, make_schedule
+from pipeline.encoders.embeddings import encoded
 from pipeline.encoders.neighbour_table import neighbour_table
-from pipeline.encoders.neighbours import nearest
+from pipeline.encoders.neighbours import NeighbourSearch
 from pipeline.encoders.start import load_into
 from pipeline.errors import LabError
 from pipeline.files import cache_folder
@@ -119,7 +120,18 @@ class LraDiffusion(Method):
     def __init__(self, settings: LraDiffusionSettings, problem: Problem) -> None:
         super().__init__()
         if problem.encoder is None:
-            raise LabError("lra_diffusion without an encoder", "the name of one", "--encoder NAME")
+            raise LabError(
+                "lra_diffusion without an encoder",
+                "the name of an entry of the encoders block of params.yaml",
+                "--encoder NAME",
+            )
+        if settings.query == "re-encoded" and not problem.encoder.card.has_network:
+            raise LabError(
+                f"query re-encoded with encoder {problem.encoder.card.name}, a table of embeddings "
+                "without a network",
+                "an encoder that can embed augmented images",
+                "--query cached",
+            )
         self.settings, self.n_classes = settings, problem.n_classes
         cached = settings.query == "cached"
         self.views = ("weak", "embedding") if cached else ("weak",)
@@ -149,16 +161,15 @@ class LraDiffusion(Method):
     def start(self, context: Context) -> None:
         """Find or load the neighbours of the training samples."""
         self._y_noisy = context.y_noisy
-        self._bank = context.predict_train(views=("embedding",), function=lambda f_p: f_p)
+        bank = context.predict_train(views=("embedding",), function=lambda f_p: f_p)
         if self.settings.query == "cached":
-            digest = hashlib.sha256(self._bank.cpu().numpy().data).hexdigest()
+            digest = hashlib.sha256(bank.cpu().numpy().data).hexdigest()
             table = neighbour_table(
-                cache_folder() / "neighbours", digest, self._bank, self._n_nearest,
-                exclude_self=False,
-            )  # fmt: skip
-            self._neighbours = torch.tensor(table.row, device=self._bank.device)
-            if self.settings.f_q == "none":
-                del self._bank  # nothing more is looked up in it
+                cache_folder() / "neighbours", digest, bank, self._n_nearest, exclude_self=False
+            )
+            self._neighbours = torch.tensor(table.row, device=bank.device)
+        if self.settings.query == "re-encoded" or self.settings.f_q != "none":
+            self._search = NeighbourSearch(bank, self._n_nearest)
 
     @property
     def _n_nearest(self) -> int:
@@ -194,17 +205,22 @@ class LraDiffusion(Method):
     def _features(self, batch: Batch) -> Tensor:
         """f_p [B, D] of a training batch."""
         if len(batch.index) == 1:
-            raise LabError("a batch of one sample", "two or more per process", "--drop-last")
+            raise LabError(
+                "a batch of one sample",
+                "two or more per process, over which batch norm measures",
+                "--drop-last, or another --batch-size",
+            )
         if self.settings.query == "cached":
             return batch.views[1].float()
-        return self._frozen[0](batch.x * self._std + self._mean)
+        pixels = batch.x * self._std + self._mean
+        return encoded(self._frozen[0], pixels, self.settings.embedding_dtype).float()
 
     def _candidates(self, batch: Batch, f_p: Tensor) -> Tensor:
         """The labels to draw from, [B, k + 1]: looked up now, so that none is an old one."""
         if self.settings.query == "cached":
             rows = self._neighbours[batch.index].long()
         else:
-            rows = nearest(f_p, self._bank, self._n_nearest).row
+            rows = self._search.nearest(f_p).row
         own = batch.y_noisy if self.settings.append_own else None
         return candidates(self._y_noisy[rows], own)
 
@@ -242,7 +258,7 @@ class LraDiffusion(Method):
         """Softmax of -(y - 1)^2, float64, of a sampled label y: largest where y is nearest to 1."""
         f_p, f_q = f_p.float(), None
         if self.settings.f_q != "none":
-            rows = nearest(f_p, self._bank, self.settings.k).row
+            rows = self._search.nearest(f_p).row[:, : self.settings.k]
             f_q = label_shares(self._y_noisy[rows], self.n_classes)
         return class_probabilities(self._sample(self.image_encoder(images), f_p, f_q))
 

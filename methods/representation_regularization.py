@@ -39,7 +39,7 @@ from methods.losses.choice import Choices, EpochLoss, EveryLossSettings, complet
 from pipeline.backbones import make_backbone
 from pipeline.backbones.heads import projection_head
 from pipeline.config import RunSettings
-from pipeline.encoders.start import kept_weights, load_into, load_projection
+from pipeline.encoders.start import load_into, load_projection, network_state
 from pipeline.errors import LabError
 from pipeline.noise.estimation.anchor import anchor_transition
 from pipeline.noise.estimation.hoc import estimate
@@ -314,7 +314,7 @@ class RepresentationRegularization(Method):
 
     def encoder_state(self) -> dict[str, Tensor]:
         """The network with its classifier, and the projection head where there is one."""
-        return kept_weights(self.network, self.projection)
+        return network_state(self.network, self.projection)
 
 
 def _wide(rows: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor
 from methods.losses.choice import EpochLoss, LossSettings
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
-from pipeline.encoders.start import kept_weights, load_into
+from pipeline.encoders.start import load_into, network_state
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Problem, StepOutput
@@ -68,7 +68,7 @@ class RobustLoss(Method):
 
     def encoder_state(self) -> dict[str, Tensor]:
         """The network with its classifier."""
-        return kept_weights(self.network)
+        return network_state(self.network)
 
     def forward(self, batch: Batch) -> StepOutput:
         """Loss and logits of a batch."""

@@ -29,8 +29,8 @@ from methods import losses
 from pipeline.backbones import make_backbone
 from pipeline.backbones.heads import N_PROJECTED, projection_head
 from pipeline.config import RunSettings
-from pipeline.encoders.knn import weighted_knn
-from pipeline.encoders.start import kept_weights, load_into
+from pipeline.encoders.knn import NeighbourVote
+from pipeline.encoders.start import load_into, network_state
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
@@ -82,12 +82,12 @@ class Simclr(Method):
         self.projection = projection_head(
             self.network.n_features, settings.n_projected, settings.head_norm
         )
-        self.bank: tuple[Tensor, Tensor] | None = None
-        """Features [n_train, D] of unit length and given labels of the last finished epoch."""
+        self.vote: NeighbourVote | None = None
+        """Of the training images, by their features and given labels at the last epoch's end."""
 
     def encoder_state(self) -> dict[str, Tensor]:
         """Network and projection head."""
-        state = kept_weights(self.network, self.projection)
+        state = network_state(self.network, self.projection)
         return {name: value for name, value in state.items() if not name.startswith("classifier.")}
 
     def forward(self, batch: Batch) -> StepOutput:
@@ -99,19 +99,19 @@ class Simclr(Method):
 
     def epoch_end(self, context: Context) -> None:
         """Renew the features of the training images, on which predictions rest."""
-        self.bank = (context.predict_train(function=self._features), context.y_noisy)
+        self.vote = NeighbourVote(
+            context.predict_train(function=self._features),
+            context.y_noisy,
+            self.n_classes,
+            k=min(self.settings.k, len(context.y_noisy)),
+            temperature=self.settings.temperature,
+        )
 
     def predict(self, images: Tensor) -> Tensor:
         """Shares of the neighbours' votes; the same for all classes before the first epoch ends."""
-        if self.bank is None:
+        if self.vote is None:
             return images.new_full((len(images), self.n_classes), 1 / self.n_classes)
-        votes = weighted_knn(
-            self._features(images),
-            *self.bank,
-            self.n_classes,
-            k=min(self.settings.k, len(self.bank[1])),
-            temperature=self.settings.temperature,
-        )
+        votes = self.vote(self._features(images))
         return votes / votes.sum(dim=1, keepdim=True)
 
     def _features(self, images: Tensor) -> Tensor:

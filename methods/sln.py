@@ -32,7 +32,7 @@ from methods import losses
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.data.randomness import sample_normals
-from pipeline.encoders.start import kept_weights, load_into
+from pipeline.encoders.start import load_into, network_state
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.batches import epoch_samples
@@ -173,7 +173,7 @@ class Sln(Method):
 
     def encoder_state(self) -> dict[str, Tensor]:
         """The network with its classifier."""
-        return kept_weights(self.network)
+        return network_state(self.network)
 
     def corrected_labels(self) -> Tensor | None:
         """Largest class of each target; None before the correction begins."""

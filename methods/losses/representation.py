@@ -35,14 +35,18 @@ def rkd_dis(
 ) -> Tensor:
     """Distances between softmax outputs should follow those between features (arXiv 2110.09022).
 
-    Both matrices of pairwise Euclidean distances, raised to their exponents, are divided by their
-    mean over different rows; the loss is the mean Huber distance (threshold 1) of their entries.
-    Two equal rows have squared distance 1e-12. A batch of one has no pairs: 0, with zero
-    gradient (the official code gives NaN).
+    Distances between rows of softmax(logits), raised to `w_output`, and distances between rows of
+    features, raised to `w_feature`, are each divided by their mean over different rows, which
+    passes a gradient as well; the loss is the mean Huber distance (threshold 1) of their entries.
+    By default that is plain distances of outputs beside squared ones of features, with a gradient
+    for both (official code). Squared distances are at least 1e-12; those of two equal rows are
+    that or what the rounding of one matrix product leaves. Here rows are centred first, which the
+    official code does not do: the same in exact arithmetic, more digits where rows are nearly
+    equal. A batch of one has no pairs: 0, with zero gradient (the official code gives NaN).
 
     Args:
-        logits: [B, K].
-        features: [B, D], as they are: not normalised.
+        logits: [B, K], before the softmax.
+        features: [B, D], projections as they are: not normalised.
         w_feature: exponent of the distances between features, > 0.
         w_output: exponent of the distances between outputs, > 0.
         pair_mean: "all" divides the sum by B^2, counting the zero diagonal (official code),
@@ -102,8 +106,10 @@ def rkd_angle(logits: Tensor, features: Tensor, *, detach_teacher: bool = False)
 
     The angle at row k is <e_ik, e_jk>, with e_ik = (row_i - row_k) / max(length, 1e-12); the loss
     is the mean Huber distance (threshold 1) of the B^3 angles of logits (no softmax) and features.
-    Equal rows have direction 0, which passes no gradient. The triplets are taken in blocks and
-    computed again on the way back, so memory grows with B^2.
+    Equal rows have direction 0. Deviation from the official code: that direction passes no
+    gradient here. There it passes one divided by 1e-12, which cancels at the row itself up to
+    rounding, but not between two equal rows. The value is the same. The triplets are taken in
+    blocks and computed again on the way back, so memory grows with B^2.
 
     Args:
         logits: [B, K].

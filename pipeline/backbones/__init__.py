@@ -10,7 +10,7 @@ from pipeline.backbones.simclr_resnet import torchvision_start
 from pipeline.backbones.small_cnn import SmallCNN
 from pipeline.backbones.timm_model import PREFIX, TimmModel
 from pipeline.backbones.wide_resnet import WideResNet
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 
 _OWN: dict[str, Callable[[int, int], Backbone]] = {
     "small-cnn": SmallCNN,
@@ -44,4 +44,6 @@ def make_backbone(name: str, n_classes: int, n_channels: int) -> Backbone:
         return _OWN[name](n_classes, n_channels)
     if name.startswith(PREFIX):
         return TimmModel(name.removeprefix(PREFIX), n_classes, n_channels)
-    raise LabError(f"unknown backbone {name!r}", *suggest(name, [*_OWN, f"{PREFIX}NAME"]))
+    raise LabError(
+        f"unknown backbone {quoted(name)}", *suggest(name, [*_OWN, f"{PREFIX}NAME"], "small-cnn")
+    )

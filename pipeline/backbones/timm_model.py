@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.backbones.backbone import Backbone
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 
 PREFIX = "timm/"
 
@@ -32,13 +32,17 @@ class TimmModel(Backbone):
 
         if not timm.is_model(name):
             known = timm.list_models()
-            raise LabError(f"unknown backbone {PREFIX + name!r}", *_suggest_few(name, known))
+            raise LabError(f"unknown backbone {quoted(PREFIX + name)}", *_suggest_few(name, known))
         network: Any = timm.create_model(
             name, pretrained=False, num_classes=n_classes, in_chans=n_channels
         )
         classifier = network.default_cfg.get("classifier")
         if not isinstance(classifier, str):
-            raise LabError(f"backbone {PREFIX + name} with {classifier}", "one classifier")
+            raise LabError(
+                f"backbone {PREFIX + name} with {quoted(classifier)} for a classifier",
+                "a network with one classifier",
+                f"{PREFIX}resnet50",
+            )
         self.classifier_names = (f"network.{classifier}",)
         self.n_features = int(network.head_hidden_size)
         self.network = network
@@ -58,4 +62,5 @@ class TimmModel(Backbone):
 
 def _suggest_few(name: str, known: list[str]) -> tuple[str, str]:
     """As `suggest`, of the names alone that resemble: timm has a thousand."""
-    return suggest(name, difflib.get_close_matches(name, known, n=5, cutoff=0.3))
+    few = difflib.get_close_matches(name, known, n=5, cutoff=0.3)
+    return suggest(name, few or ["resnet50"], f"{PREFIX}resnet50")

@@ -41,18 +41,6 @@ def candidates(neighbour_labels: Tensor, own: Tensor | None) -> Tensor:
     return torch.cat([neighbour_labels, own[:, None]], dim=1)
 
 
-def retrieve(candidates: Tensor, generator: torch.Generator | None = None) -> Retrieved:
-    """Draw one of the candidates [B, k + 1] of each sample, each with the same probability.
-
-    Args:
-        candidates: int64 [B, k + 1].
-        generator: stream on their device; None for torch's global stream.
-    """
-    n, width = candidates.shape
-    position = torch.randint(width, (n,), generator=generator, device=candidates.device)
-    return take(candidates, position)
-
-
 def take(candidates: Tensor, position: Tensor) -> Retrieved:
     """The candidates [B, k + 1] at `position`, int64 [B], and how many agree with each."""
     label = candidates.gather(1, position[:, None])

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.data.arrays import BadFileError, open_array
 from pipeline.data.views import ImageSource
+from pipeline.encoders.cached_array import cached_array
 from pipeline.encoders.encoder import Encoder
-from pipeline.files import cache_folder, replacing
+from pipeline.files import cache_folder
 from pipeline.identity import digest
 
 Precision = Literal["float32", "float16"]
 Embeddings = npt.NDArray[Any]
 
+VERSION = 1
+"""Raised when the same weights and images would give other embeddings."""
 VIEW = "embedding"
 """Name of the view that `WithEmbeddings` adds."""
 _BATCH = 256
@@ -40,9 +39,8 @@ def embeddings(
 ) -> Embeddings:
     """Embeddings of all images of a split, from the cache or computed into it.
 
-    The file is named by a digest of data, split, weights, transform, precision and kind of device:
-    what another GPU or a CPU computes differs in the last digits. A second process waits for the
-    first one.
+    The file is named by a digest of data, split, weights, transform, precision, kind of device and
+    VERSION of this module: what another GPU or a CPU computes differs in the last digits.
 
     Args:
         encoder: computes them; it is moved to the device.
@@ -63,31 +61,35 @@ def embeddings(
         "transform": encoder.card.transform,
         "precision": precision,
         "device": device.type,
+        "version": VERSION,
     }
-    path = cache_folder() / "embeddings" / f"{digest(facts)}.npy"
     shape = (n, encoder.card.n_features)
-    found = _open(path, precision, shape)
-    if found is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            found = _open(path, precision, shape)
-            if found is None:
-                _compute(path, encoder, pixels(), shape, precision, device)
-                note = facts | {"encoder": encoder.card.name, "shape": shape}
-                with replacing(path.with_suffix(".json")) as temporary:
-                    temporary.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-                found = open_array(path, precision, shape)
-    return found
+    return cached_array(
+        cache_folder() / "embeddings" / f"{digest(facts)}.npy",
+        precision,
+        shape,
+        lambda path: _write(path, encoder, pixels(), shape, precision, device),
+        facts | {"encoder": encoder.card.name},
+    )
 
 
-def _open(path: Path, precision: Precision, shape: tuple[int, int]) -> Embeddings | None:
-    try:
-        return open_array(path, precision, shape)
-    except BadFileError:
-        return None
+def encoded(encoder: Encoder, images: Tensor, precision: Precision) -> Tensor:
+    """Features of images as a table of that precision holds them, whatever autocast is around.
+
+    Args:
+        encoder: on the device of the images.
+        images: float32 [B, C, H, W] in [0, 1].
+        precision: of the numbers, and of the arithmetic on a GPU.
+
+    Returns:
+        [B, D], float32 or float16.
+    """
+    half = precision == "float16" and images.is_cuda
+    with torch.autocast(images.device.type, torch.float16 if half else None, enabled=half):
+        return encoder(images).to(getattr(torch, precision))
 
 
-def _compute(
+def _write(
     path: Path,
     encoder: Encoder,
     pixels: ImageSource,
@@ -96,19 +98,15 @@ def _compute(
     device: torch.device,
 ) -> None:
     encoder.to(device)
-    arithmetic: AbstractContextManager[Any] = nullcontext()
-    if precision == "float16" and device.type == "cuda":
-        arithmetic = torch.autocast(device.type, torch.float16)
     parts = torch.arange(shape[0], device=device).split(_BATCH)
-    with replacing(path) as temporary, arithmetic:
-        rows = np.lib.format.open_memmap(temporary, mode="w+", dtype=precision, shape=shape)
-        made = pixels.batches(parts, ("plain",), (0,))
-        # None means: shown on a terminal only.
-        bar = tqdm(made, desc=f"embeddings by {encoder.card.name}", total=len(parts), disable=None)
-        for number, (images,) in enumerate(bar):
-            start = number * _BATCH
-            rows[start : start + len(images)] = encoder(images).cpu().numpy()
-        rows.flush()
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=precision, shape=shape)
+    made = pixels.batches(parts, ("plain",), (0,))
+    # None means: shown on a terminal only.
+    bar = tqdm(made, desc=f"embeddings by {encoder.card.name}", total=len(parts), disable=None)
+    for number, (images,) in enumerate(bar):
+        start = number * _BATCH
+        rows[start : start + len(images)] = encoded(encoder, images, precision).cpu().numpy()
+    rows.flush()
 
 
 class WithEmbeddings:

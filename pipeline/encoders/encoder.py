@@ -11,13 +11,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.backbones import Backbone, make_backbone
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 from pipeline.identity import digest
 
 NO_NETWORK = "none"
 """What the card of given embeddings says in place of the network that made them."""
 Part = Literal["encoder", "projection", "classifier"]
 """Parts of a set of weights: the network up to its features, and what may follow them."""
+
+
+def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> set[str]:
+    """Names of weights that only one side has, or that differ in shape or kind of number.
+
+    Args:
+        own: weights of a network.
+        given: weights that it should take.
+    """
+    both = set(own) & set(given)
+    return (set(own) ^ set(given)) | {
+        name
+        for name in both
+        if own[name].shape != given[name].shape
+        or own[name].is_floating_point() != given[name].is_floating_point()
+    }
 
 
 @dataclass(frozen=True)
@@ -109,15 +125,18 @@ class Encoder(nn.Module):
     def _backbone(self) -> Backbone:
         card, given = self.card, self.part("encoder")
         backbone = make_backbone(card.network, n_classes=1, n_channels=len(card.mean))
-        own = backbone.state_dict()
-        expected = {name for name in own if not backbone.in_classifier(name)}
-        misfits = expected ^ set(given)
-        misfits |= {name for name in expected & set(given) if own[name].shape != given[name].shape}
-        if misfits:
+        own = {
+            name: value
+            for name, value in backbone.state_dict().items()
+            if not backbone.in_classifier(name)
+        }
+        wrong = misfits(own, given)
+        if wrong:
             raise LabError(
-                f"encoder {card.name}: {len(misfits)} weights, such as {min(misfits)!r}, do not "
+                f"encoder {card.name}: {len(wrong)} weights, such as {quoted(min(wrong))}, do not "
                 f"fit the network {card.network}",
                 f"exactly the weights of {card.network}",
+                "the network that the checkpoint was trained with, in its entry under encoders",
             )
         backbone.load_state_dict(given, strict=False)
         return backbone
@@ -179,6 +198,7 @@ class Encoder(nn.Module):
             raise LabError(
                 f"images of {images.shape[1]} channels for encoder {self.card.name}",
                 f"images of {n_channels} channel(s)",
+                "an encoder for colour images",
             )
         size = self.card.image_size
         height, width = images.shape[2:]

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.config import STRICT, validated
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
+from pipeline.names import checked_name
 
 
 class RunEncoder(BaseModel):
@@ -97,7 +98,8 @@ class EmbeddingsEncoder(_Imported):
 
     kind: Literal["embeddings"] = "embeddings"
     files: dict[str, str] = Field(min_length=1)
-    """Split of the data set -> .npy file, floating [N, D], whose row i belongs to image i."""
+    """Split of the data set -> .npy, .npz or .pt file, floating [N, D], whose row i belongs to
+    image i."""
 
 
 NetworkSpec = TimmEncoder | SimclrEncoder | CcEncoder
@@ -113,7 +115,7 @@ _KINDS: dict[str, type[BaseModel]] = {
 }
 
 
-def parse(values: Mapping[str, Any], where: str) -> EncoderSpec:
+def parse_encoder(values: object, where: str) -> EncoderSpec:
     """The checked model of one entry of the `encoders` block.
 
     Args:
@@ -126,13 +128,21 @@ def parse(values: Mapping[str, Any], where: str) -> EncoderSpec:
     Raises:
         LabError: for an unknown kind, an unknown key or a value out of range.
     """
+    if not isinstance(values, Mapping):
+        raise LabError(
+            f"{where} is {quoted(values)}",
+            "a mapping with a kind",
+            "{kind: run, method: simclr, noise: clean, seed: 0}; others: docs/encoders.md",
+        )
     kind = values.get("kind")
-    if kind not in _KINDS:
-        raise LabError(f"{where}: kind = {kind!r}", *suggest(str(kind), _KINDS))
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise LabError(
+            f"{where}: kind = {quoted(kind)}", *suggest(kind, _KINDS, "docs/encoders.md for each")
+        )
     return cast("EncoderSpec", validated(_KINDS[kind], dict(values), where))
 
 
-def encoder_spec(name: str, entries: Mapping[str, Mapping[str, Any]]) -> EncoderSpec:
+def encoder_spec(name: str, entries: Mapping[str, object]) -> EncoderSpec:
     """The encoder that params.yaml names.
 
     Args:
@@ -143,11 +153,11 @@ def encoder_spec(name: str, entries: Mapping[str, Mapping[str, Any]]) -> Encoder
         Its checked model.
 
     Raises:
-        LabError: for an unknown name or a faulty entry.
+        LabError: for an unknown name, one that cannot be a folder, or a faulty entry.
     """
-    if name not in entries:
+    if not isinstance(name, str) or name not in entries:
         raise LabError(
-            f"unknown encoder {name!r}",
+            f"unknown encoder {quoted(name)}",
             *suggest(
                 name,
                 entries,
@@ -155,4 +165,5 @@ def encoder_spec(name: str, entries: Mapping[str, Mapping[str, Any]]) -> Encoder
                 "NAME: {kind: run, method: simclr, noise: clean, seed: 0}",
             ),
         )
-    return parse(entries[name], f"params.yaml: encoders.{name}")
+    checked_name(name, "encoder")  # it becomes a folder
+    return parse_encoder(entries[name], f"params.yaml: encoders.{name}")

@@ -19,7 +19,7 @@ def read_tables(spec: EmbeddingsEncoder) -> dict[str, Tensor]:
     """Read the files of an entry.
 
     Args:
-        spec: names a .npy file per split, floating [N, D].
+        spec: names a file per split, floating [N, D].
 
     Returns:
         Split -> [N, D]: float16 as it is in the file, others as float32, in which they are used;
@@ -33,7 +33,9 @@ def read_tables(spec: EmbeddingsEncoder) -> dict[str, Tensor]:
     widths = {split: table.shape[1] for split, table in tables.items()}
     if len(set(widths.values())) > 1:
         raise LabError(
-            f"embeddings of different lengths: {widths}", "files of one and the same encoder"
+            f"embeddings of different lengths: {widths}",
+            "files of one and the same encoder",
+            "compute the split that stands out with the encoder of the others",
         )
     return tables
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from pipeline.backbones import make_backbone
@@ -25,7 +26,7 @@ from pipeline.encoders.encoder_spec import (
     TimmEncoder,
 )
 from pipeline.encoders.given import read_tables
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 from pipeline.identity import digest
 
 _CLOTHING1M = ((0.6959, 0.6537, 0.6371), (0.3113, 0.3192, 0.3214))
@@ -71,6 +72,13 @@ def import_encoder(name: str, spec: ImportedSpec) -> Imported:
         **facts,
     )
     Encoder(card, state)  # refuses weights of another network
+    broken = [name for name, value in state.items() if not value.isfinite().all()]
+    if broken:
+        raise LabError(
+            f"encoder {name}: {len(broken)} weights, such as {quoted(broken[0])}, are not finite",
+            "weights of a training that went well",
+            "an earlier checkpoint of it",
+        )
     return Imported(card, state)
 
 
@@ -123,33 +131,21 @@ def _from_network(spec: NetworkSpec) -> _Found:
 
 
 def _from_timm(spec: TimmEncoder) -> _Found:
-    import timm
     from timm.data.config import resolve_model_data_config
 
     network = f"timm/{spec.model}"
     names = make_backbone(network, n_classes=1, n_channels=3).classifier_names  # a known model
-    overlay = {}
-    if spec.weights != "hub":
-        overlay["state_dict"] = read_weights(source_path(spec.weights))
-    try:
-        model: Any = timm.create_model(spec.model, pretrained=True, pretrained_cfg_overlay=overlay)
-    # Whatever the hub, the network or a checkpoint of another form makes timm raise.
-    except Exception as failure:
-        raise LabError(
-            f"weights of {spec.model} from {spec.weights}: {failure}",
-            "weights that timm has for this model, on a machine that reaches them",
-            "weights: FILE in the entry takes a local .safetensors, .pt or .pth file",
-        ) from failure
-    config = resolve_model_data_config(model)
+    head = f"{names[0].removeprefix('network.')}."
     projected = embeds(spec.model) if spec.projection is None else spec.projection
-    head = names[0].removeprefix("network.")
+    model, has_head = _timm_model(spec, head, projected)
+    config = resolve_model_data_config(model)
     state = {}
     for name, value in model.state_dict().items():
-        if not name.startswith(f"{head}."):
+        if not name.startswith(head):
             state[f"encoder.network.{name}"] = value
         elif projected:
-            state[f"projection.{name.removeprefix(f'{head}.')}"] = value
-        else:
+            state[f"projection.{name.removeprefix(head)}"] = value
+        elif has_head:
             state[f"classifier.network.{name}"] = value
     facts = {
         "network": network,
@@ -160,6 +156,46 @@ def _from_timm(spec: TimmEncoder) -> _Found:
         "external": True,
     }
     return facts, state
+
+
+def _timm_model(spec: TimmEncoder, head: str, needs_head: bool) -> tuple[Any, bool]:
+    """The model with its weights, and whether its classifier is one of them.
+
+    A file may have been trained to classify something else, or have no classifier: features need
+    none. One without numbers then stands in for it, so that all other weights must fit as always.
+    """
+    import timm
+
+    if spec.weights == "hub":
+        return _pretrained(spec, {}), True
+    weights = read_weights(source_path(spec.weights))
+    try:
+        return _pretrained(spec, {"state_dict": dict(weights)}), True
+    except LabError:
+        plain = {name: value for name, value in weights.items() if not name.startswith(head)}
+        with torch.device("meta"):
+            heads = timm.create_model(spec.model, pretrained=False).state_dict()
+        standing_in = {
+            name: torch.zeros(value.shape) for name, value in heads.items() if name.startswith(head)
+        }
+        changed = {name: value.shape for name, value in weights.items() if name.startswith(head)}
+        if needs_head or changed == {name: value.shape for name, value in standing_in.items()}:
+            raise
+        return _pretrained(spec, {"state_dict": plain | standing_in}), False
+
+
+def _pretrained(spec: TimmEncoder, overlay: dict[str, Any]) -> Any:
+    import timm
+
+    try:
+        return timm.create_model(spec.model, pretrained=True, pretrained_cfg_overlay=overlay)
+    # Whatever the hub, the network or a checkpoint of another form makes timm raise.
+    except Exception as failure:
+        raise LabError(
+            f"weights of {spec.model} from {spec.weights}: {failure}",
+            "weights that timm has for this model, on a machine that reaches them",
+            "weights: FILE in the entry takes a local .safetensors, .pt or .pth file",
+        ) from failure
 
 
 def embeds(model: str) -> bool:
@@ -183,8 +219,9 @@ def _from_simclr(spec: SimclrEncoder) -> _Found:
         own = own_name(rest) if part == "f" else f"linear.{rest}" if part == "fc" else rest
         if part not in _SIMCLR_PARTS or own is None:
             raise LabError(
-                f"{path} holds {name!r}",
+                f"{path} holds {quoted(name)}",
                 "the layout of the SimCLR codes: f.* of the network, g.* of its head",
+                "the kind of encoder that the file holds, see docs/encoders.md",
             )
         state[f"{_SIMCLR_PARTS[part]}.{own}"] = value
     mean, std = CONSTANTS[spec.normalisation]
@@ -205,7 +242,9 @@ def _from_cc(spec: CcEncoder) -> _Found:
     prefixes = [name.removesuffix(mark) for name in weights if name.endswith(mark)]
     if len(prefixes) != 1 or "dr.weight" not in {_last_two(name) for name in weights}:
         raise LabError(
-            f"{path} is not the CC network", "a ResNet-50 with a linear layer `dr` to 128 features"
+            f"{path} is not the CC network",
+            "a ResNet-50 with a linear layer `dr` to 128 features",
+            "the kind of encoder that the file holds, see docs/encoders.md",
         )
     # Two classifier heads and the ImageNet classifier are in the file, too; nothing uses them.
     backbone = make_backbone("timm/resnet50", n_classes=1, n_channels=3)
@@ -214,7 +253,11 @@ def _from_cc(spec: CcEncoder) -> _Found:
     for name in wanted:
         published = prefixes[0] + name.removeprefix("network.")
         if published not in weights:
-            raise LabError(f"{path} lacks {published!r}", "all weights of ResNet-50")
+            raise LabError(
+                f"{path} lacks {quoted(published)}",
+                "all weights of ResNet-50",
+                "fetch the checkpoint again",
+            )
         state[f"encoder.{name}"] = weights[published]
     for name, value in weights.items():
         if _last_two(name) in {"dr.weight", "dr.bias"}:

@@ -1,17 +1,15 @@
 """Tables of nearest neighbours, computed once per encoder and data set."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from filelock import FileLock
 from tqdm import tqdm
 
-from pipeline.data.arrays import BadFileError, open_array
-from pipeline.encoders.neighbours import MAX_BYTES, VERSION, Rows, nearest_blocks
-from pipeline.files import replacing
+from pipeline.encoders.cached_array import cached_array
+from pipeline.encoders.neighbours import MAX_BYTES, VERSION, NeighbourSearch, Rows
 from pipeline.identity import digest
 
 _ENTRY = np.dtype([("row", "<i4"), ("distance", "<f4")])
@@ -47,11 +45,11 @@ def neighbour_table(
     Args:
         folder: where tables lie.
         bank_digest: digest of the features: of the encoder, the images and their transform.
-        bank: floating [N, D], finite; see `neighbours.nearest`.
+        bank: floating [N, D], finite; see `NeighbourSearch`.
         k: how many neighbours.
         exclude_self: a row is not its own neighbour; otherwise it normally comes first.
         max_bytes: working memory.
-        device: where to compute; see `neighbours.nearest`.
+        device: where to compute; see `NeighbourSearch`.
 
     Returns:
         Rows and distances, mapped for reading.
@@ -60,24 +58,14 @@ def neighbour_table(
         LabError: for a k that does not fit or features that are not finite.
     """
     facts = {"bank": bank_digest, "k": k, "exclude_self": exclude_self, "version": VERSION}
-    path = folder / f"neighbours-{digest({**facts, 'shape': list(bank.shape)})}.npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    # Processes that need the same table at the same time: one computes it, the others wait.
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        table = _open(path, (len(bank), k))
-        if table is None:
-            _write(path, bank, k, exclude_self, max_bytes, device)
-            table = _open(path, (len(bank), k))
-    if table is None:
-        raise OSError(f"{path} cannot be read after it was written")
+    table = cached_array(
+        folder / f"neighbours-{digest({**facts, 'shape': list(bank.shape)})}.npy",
+        _ENTRY,
+        (len(bank), k),
+        lambda path: _write(path, bank, k, exclude_self, max_bytes, device),
+        facts,
+    )
     return NeighbourTable(table["row"], table["distance"])
-
-
-def _open(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any] | None:
-    try:
-        return open_array(path, _ENTRY, shape)
-    except BadFileError:
-        return None
 
 
 def _write(
@@ -89,15 +77,13 @@ def _write(
     device: torch.device | str | None,
 ) -> None:
     header = {"descr": _ENTRY.descr, "fortran_order": False, "shape": (len(bank), k)}
+    search = NeighbourSearch(bank, k, exclude_self=exclude_self, max_bytes=max_bytes, device=device)
     with (
-        replacing(path) as temporary,
-        temporary.open("wb") as file,
+        path.open("wb") as file,
         tqdm(total=len(bank), desc=f"{k} neighbours of each row", disable=None) as progress,
     ):
         np.lib.format.write_array_header_1_0(file, header)
-        for rows, found in nearest_blocks(
-            bank, bank, k, exclude_self=exclude_self, max_bytes=max_bytes, device=device
-        ):
+        for rows, found in search.blocks(bank):
             block = np.empty(found.row.shape, _ENTRY)
             block["row"] = found.row.cpu().numpy()
             block["distance"] = found.distance.cpu().numpy()

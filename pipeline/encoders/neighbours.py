@@ -5,11 +5,12 @@ computed anew from differences in float64, and the best k are kept. A bound on t
 first step proves for each query that no other row can be nearer. Queries without that proof go
 through the same search in float64, and what is left then (more equal rows than candidates, as with
 many copies of one image) is compared directly. The result is that of comparing all pairs in
-float64, ties going to the lower index, whatever the block size and the device.
+float64, ties going to the lower index, whatever the block size and the device. The plain way,
+`torch.cdist` in float32 with a second look at k + 16 candidates, has no such proof: it loses
+neighbours among many equal rows, and where rows are closer than float32 can tell.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.encoders.distances import exact_distances, full_precision, rounding_bound
 from pipeline.errors import LabError
 
 Rows: TypeAlias = Tensor | npt.NDArray[np.floating[Any]]
@@ -59,15 +61,14 @@ def nearest(
     max_bytes: int = MAX_BYTES,
     device: torch.device | str | None = None,
 ) -> Neighbours:
-    """The k nearest rows of the bank for every query.
+    """The k nearest rows of the bank for every query; see `NeighbourSearch`.
 
     Args:
         queries: floating [M, D], finite.
-        bank: floating [N, D], finite; float16 and float32 are exact, float64 is as well.
-        k: how many, at least 1 and at most N, or N - 1 without the query itself.
+        bank: floating [N, D], finite.
+        k: how many.
         exclude_self: query i is row i of the bank and is not its own neighbour. Equal rows are.
-        max_bytes: working memory beside the arguments and the result. At least one row of each is
-            taken at once.
+        max_bytes: working memory.
         device: where to compute; None for where the bank or else the queries lie, or the CPU.
 
     Returns:
@@ -76,31 +77,10 @@ def nearest(
     Raises:
         LabError: for shapes, types or a k that do not fit, or values that are not finite.
     """
-    _check(queries, bank, k, exclude_self)
-    on = _device(queries, bank, device)
-    whole = _unfilled(len(queries), k, on)
-    for rows, found in nearest_blocks(
-        queries, bank, k, exclude_self=exclude_self, max_bytes=max_bytes, device=on
-    ):
-        _fill(whole, rows, found)
-    return whole
-
-
-def nearest_blocks(
-    queries: Rows,
-    bank: Rows,
-    k: int,
-    *,
-    exclude_self: bool = False,
-    max_bytes: int = MAX_BYTES,
-    device: torch.device | str | None = None,
-) -> Iterator[tuple[slice, Neighbours]]:
-    """As `nearest`, block by block: the queries of each block and their neighbours."""
-    _check(queries, bank, k, exclude_self)
-    search = _Search(bank, k, exclude_self, _device(queries, bank, device), max_bytes)
-    for start in range(0, len(queries), search.n_queries):
-        stop = min(start + search.n_queries, len(queries))
-        yield slice(start, stop), search.run(queries[start:stop], start)
+    if device is None and not isinstance(bank, Tensor) and isinstance(queries, Tensor):
+        device = queries.device
+    search = NeighbourSearch(bank, k, exclude_self=exclude_self, max_bytes=max_bytes, device=device)
+    return search.nearest(queries)
 
 
 def block_rows(n_features: int, k: int, max_bytes: int) -> tuple[int, int]:
@@ -116,27 +96,80 @@ def block_rows(n_features: int, k: int, max_bytes: int) -> tuple[int, int]:
     return n_queries, max(1, min(numbers // n_queries, numbers // n_features))
 
 
-class _Search:
-    """A search through one bank; `run` takes a block of queries."""
+class NeighbourSearch:
+    """A search through one bank, for any number of calls: what depends on the bank alone is kept.
+
+    Args:
+        bank: floating [N, D], finite, not to be changed; float16, float32 and float64 are exact.
+        k: how many neighbours, at least 1 and at most N, or N - 1 without the query itself.
+        exclude_self: query i is row i of the bank and is not its own neighbour. Equal rows are.
+        max_bytes: working memory beside the arguments, the result and a number per row of the bank.
+            At least one row of each is taken at once.
+        device: where to compute; None for where the bank lies, or the CPU.
+
+    Raises:
+        LabError: for shapes, types or a k that do not fit, or values that are not finite.
+    """
 
     def __init__(
-        self, bank: Rows, k: int, exclude_self: bool, device: torch.device, max_bytes: int
+        self,
+        bank: Rows,
+        k: int,
+        *,
+        exclude_self: bool = False,
+        max_bytes: int = MAX_BYTES,
+        device: torch.device | str | None = None,
     ) -> None:
-        self.bank, self.k, self.exclude_self, self.device = bank, k, exclude_self, device
+        _require_rows("bank", bank)
+        most = len(bank) - exclude_self
+        if not 1 <= k <= most:
+            raise LabError(
+                f"{k} neighbours in a bank of {len(bank)}", f"1 to {most}", f"k = {max(1, most)}"
+            )
+        here = bank.device if isinstance(bank, Tensor) else torch.device("cpu")
+        self.bank, self.k, self.exclude_self = bank, k, exclude_self
+        self.device = here if device is None else torch.device(device)
         self.n_queries, self.n_rows = block_rows(bank.shape[1], k, max_bytes)
         # Distances do not change when everything is shifted, but the numbers that are subtracted
         # from one another become smaller. Any shift does: the mean of a few rows is good enough.
         step = -(-len(bank) // _SHIFT_ROWS)
-        self.shift = _on(bank[::step], device).double().mean(dim=0).float()
+        self._shift = self._on(bank[::step], checked=False).double().mean(dim=0).float()
+        self._sizes: dict[int, Tensor] = {}
+
+    def nearest(self, queries: Rows) -> Neighbours:
+        """Neighbours of queries, floating [M, D] and finite: [M, k], nearest first."""
+        whole = _unfilled(len(queries), self.k, self.device)
+        for rows, found in self.blocks(queries):
+            _fill(whole, rows, found)
+        return whole
+
+    def blocks(self, queries: Rows) -> Iterator[tuple[slice, Neighbours]]:
+        """As `nearest`, block by block: the queries of each block and their neighbours."""
+        _require_rows("queries", queries)
+        if queries.shape[1] != self.bank.shape[1] or not len(queries):
+            raise LabError(
+                f"queries {list(queries.shape)} for a bank {list(self.bank.shape)}",
+                "at least one query, with as many features as the bank has",
+                "features of one and the same encoder",
+            )
+        if self.exclude_self and len(queries) != len(self.bank):
+            raise LabError(
+                f"{len(queries)} queries that are rows of a bank of {len(self.bank)}",
+                "with exclude_self, the bank itself as queries",
+                "exclude_self=False",
+            )
+        for start in range(0, len(queries), self.n_queries):
+            stop = min(start + self.n_queries, len(queries))
+            yield slice(start, stop), self._run(queries[start:stop], start)
 
     @torch.no_grad()
-    def run(self, queries: Rows, first: int) -> Neighbours:
+    def _run(self, queries: Rows, first: int) -> Neighbours:
         """Neighbours of the queries, the first of which is query number `first` of all."""
-        raw = _on(queries, self.device)
+        raw = self._on(queries, checked=False)
         own = torch.arange(first, first + len(raw), device=self.device)
         result = _unfilled(len(raw), self.k, self.device)
         left = torch.arange(len(raw), device=self.device)
-        with _full_precision(self.device):
+        with full_precision(self.device):
             for dtype in (torch.float32, torch.float64):
                 found = self._approximately(raw[left], own[left], dtype)
                 _fill(result, left, found.neighbours)
@@ -157,7 +190,7 @@ class _Search:
         longest = torch.zeros((), dtype=dtype, device=self.device)
         for start in range(0, len(self.bank), self.n_rows):
             rows = self._shifted(self._load(start), dtype)
-            sizes = rows.square().sum(dim=1)
+            sizes = self._squared_lengths(rows, start)
             longest = torch.maximum(longest, sizes.max())
             squares = torch.addmm(sizes, query, rows.T, alpha=-2)
             if self.exclude_self:
@@ -166,7 +199,7 @@ class _Search:
             best, index = torch.cat([best, near], dim=1), torch.cat([index, at + start], dim=1)
             best, at = best.topk(min(n_kept, best.shape[1]), dim=1, largest=False)
             index = index.gather(1, at)
-        error = _rounding(query.shape[1], size, longest)
+        error = rounding_bound(query.shape[1], size, longest)
         best = best.add_(size[:, None]).double()
         neighbours = self._rank(raw, own, index, best, error)
         # All rows left out have an approximate square of at least the largest that was kept.
@@ -187,7 +220,7 @@ class _Search:
         for part in torch.arange(len(raw), device=self.device).split(n_at_once):
             at = index[part, : max(self.k, int(possible[part].max()))].sort(dim=1).values
             rows = self._rows(at).double()
-            distance = _distances(raw[part].double()[:, None], rows)[:, 0]
+            distance = exact_distances(raw[part].double()[:, None], rows)[:, 0]
             if self.exclude_self:
                 distance.masked_fill_(at == own[part, None], torch.inf)
             near, order = distance.sort(dim=1, stable=True)
@@ -200,7 +233,7 @@ class _Search:
         best = torch.empty(len(raw), 0, dtype=torch.float64, device=self.device)
         index = torch.empty(len(raw), 0, dtype=torch.int64, device=self.device)
         for start in range(0, len(self.bank), self.n_rows):
-            distance = _distances(raw.double(), self._load(start).double())
+            distance = exact_distances(raw.double(), self._load(start).double())
             if self.exclude_self:
                 self._hide_own(distance, own, start)
             at = torch.arange(start, start + distance.shape[1], device=self.device)
@@ -211,17 +244,37 @@ class _Search:
         return Neighbours(index, best)
 
     def _load(self, start: int) -> Tensor:
-        return _on(self.bank[start : start + self.n_rows], self.device)
+        return self._on(self.bank[start : start + self.n_rows], checked=start in self._sizes)
+
+    def _squared_lengths(self, rows: Tensor, start: int) -> Tensor:
+        """Of shifted rows, from the first look on: those in float32 are kept."""
+        if rows.dtype != torch.float32:
+            return rows.square().sum(dim=1)
+        if start not in self._sizes:
+            self._sizes[start] = rows.square().sum(dim=1)
+        return self._sizes[start]
 
     def _rows(self, index: Tensor) -> Tensor:
         if isinstance(self.bank, Tensor):
             return self.bank[index.to(self.bank.device)].to(self.device)
-        return _on(self.bank[index.cpu().numpy()], self.device)
+        return self._on(self.bank[index.cpu().numpy()], checked=True)
+
+    def _on(self, rows: Rows, checked: bool) -> Tensor:
+        """Rows on the device; mapped files are read here, and every number is looked at once."""
+        tensor = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
+        tensor = tensor.to(self.device)
+        if not checked and not tensor.isfinite().all():
+            raise LabError(
+                "features hold values that are not finite",
+                "finite numbers only",
+                "an encoder whose weights and images give such features",
+            )
+        return tensor
 
     def _shifted(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         # In the wider of both types, so that the shift costs one rounding and no more.
         wide = torch.promote_types(rows.dtype, dtype)
-        return (rows.to(wide) - self.shift.to(wide)).to(dtype)
+        return (rows.to(wide) - self._shift.to(wide)).to(dtype)
 
     @staticmethod
     def _hide_own(values: Tensor, own: Tensor, start: int) -> None:
@@ -238,78 +291,15 @@ def _fill(whole: Neighbours, at: slice | Tensor, part: Neighbours) -> None:
     whole.row[at], whole.distance[at] = part.row, part.distance
 
 
-def _distances(queries: Tensor, rows: Tensor) -> Tensor:
-    """Euclidean distances from differences: equal rows get equal numbers, wherever they stand."""
-    return torch.cdist(queries, rows, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _rounding(n_features: int, size: Tensor, longest: Tensor) -> Tensor:
-    """Bound on the error of the approximate squares of each query.
-
-    A product of length D is off by at most D u |q| |b| with the unit roundoff u, in whatever order
-    it is summed (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); shift, norms
-    and sums add a few u (|q| + |b|)^2. Twice |q| |b| is at most half of that square.
-
-    Args:
-        n_features: D.
-        size: [M], squared lengths of the queries; their type is that of the computation.
-        longest: scalar, the largest squared length in the bank.
-    """
-    kind = torch.finfo(size.dtype)
-    together = (size.double().sqrt() + longest.double().sqrt()).square()
-    # Below the smallest normal number, rounding is absolute.
-    return (n_features / 2 + 16) * (1.01 * kind.eps / 2 * together + 4 * kind.tiny)
-
-
-def _on(rows: Rows, device: torch.device) -> Tensor:
-    """Rows on the device; mapped files are read here, and every number is looked at."""
-    tensor = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
-    tensor = tensor.to(device)
-    if not tensor.isfinite().all():
-        raise LabError("features hold values that are not finite", "finite numbers only")
-    return tensor
-
-
-def _device(queries: Rows, bank: Rows, given: torch.device | str | None) -> torch.device:
-    if given is not None:
-        return torch.device(given)
-    for rows in (bank, queries):
-        if isinstance(rows, Tensor):
-            return rows.device
-    return torch.device("cpu")
-
-
-def _check(queries: Rows, bank: Rows, k: int, exclude_self: bool) -> None:
-    for name, rows in (("queries", queries), ("bank", bank)):
-        floating = (
-            rows.is_floating_point()
-            if isinstance(rows, Tensor)
-            else np.issubdtype(rows.dtype, np.floating)
-        )
-        if rows.ndim != 2 or not floating:
-            raise LabError(f"{name} of type {rows.dtype} {list(rows.shape)}", "floating [N, D]")
-    if queries.shape[1] != bank.shape[1] or not len(queries):
+def _require_rows(name: str, rows: Rows) -> None:
+    floating = (
+        rows.is_floating_point()
+        if isinstance(rows, Tensor)
+        else np.issubdtype(rows.dtype, np.floating)
+    )
+    if rows.ndim != 2 or not floating:
         raise LabError(
-            f"queries {list(queries.shape)} for a bank {list(bank.shape)}",
-            "at least one query, with as many features as the bank has",
+            f"{name} of type {rows.dtype} {list(rows.shape)}",
+            "floating [N, D]",
+            "one row of features per image",
         )
-    if exclude_self and len(queries) != len(bank):
-        raise LabError(
-            f"{len(queries)} queries that are rows of a bank of {len(bank)}",
-            "with exclude_self, the bank itself as queries",
-        )
-    most = len(bank) - exclude_self
-    if not 1 <= k <= most:
-        raise LabError(f"{k} neighbours in a bank of {len(bank)}", f"1 to {most}")
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Matrix products in float32 proper: the error bound does not hold for shortened types."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pipeline.backbones import Backbone
-from pipeline.encoders.encoder import Encoder
-from pipeline.errors import LabError
+from pipeline.encoders.encoder import Encoder, misfits
+from pipeline.errors import LabError, quoted
 
 
-def kept_weights(backbone: Backbone, projection: nn.Module | None = None) -> dict[str, Tensor]:
+def network_state(backbone: Backbone, projection: nn.Module | None = None) -> dict[str, Tensor]:
     """The weights of a trained network, as `Method.encoder_state` returns them.
 
     Args:
@@ -56,12 +56,11 @@ def load_into(
         for key, value in backbone.state_dict().items()
         if classifier or not backbone.in_classifier(key)
     }
-    misfits = set(own) ^ set(parts)
-    misfits |= {key for key in set(own) & set(parts) if own[key].shape != parts[key].shape}
-    if misfits:
+    wrong = misfits(own, parts)
+    if wrong:
         raise LabError(
-            f"start_from {start.card.name}: {len(misfits)} weights of {start.card.network} do not "
-            f"fit the backbone {name}, such as {min(misfits)!r}",
+            f"start_from {start.card.name}: {len(wrong)} weights of {start.card.network} do not "
+            f"fit the backbone {name}, such as {quoted(min(wrong))}",
             "an encoder of the same architecture, for images with as many channels",
             f"--backbone {start.card.network}",
         )

@@ -7,7 +7,7 @@ of a method, known by its key before it has run; it may name an encoder, too. Ot
 from __future__ import annotations
 
 from pipeline.config import RunSettings
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import read_encoder_card, save_encoder
 from pipeline.encoders.encoder import EncoderCard
 from pipeline.encoders.encoder_spec import ImportedSpec
 from pipeline.encoders.importing import import_encoder, import_settings
@@ -62,7 +62,7 @@ def _is_cleaner(one: LabelTable, other: LabelTable) -> bool:
 def imported_card(name: str, spec: ImportedSpec) -> EncoderCard:
     """The card of an import, made (again) unless it is what its entry and its file say."""
     folder, wanted = encoders_folder(name), import_settings(spec)
-    card = artefact.read_card(folder)
+    card = read_encoder_card(folder)
     if (
         card is not None
         and card.settings.get("spec") == wanted["spec"]
@@ -71,5 +71,5 @@ def imported_card(name: str, spec: ImportedSpec) -> EncoderCard:
     ):
         return card
     imported = import_encoder(name, spec)
-    artefact.save(folder, imported.card, imported.state)
+    save_encoder(folder, imported.card, imported.state)
     return imported.card

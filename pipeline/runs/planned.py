@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config import RunSettings
 from pipeline.data.dataset import Dataset
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import load_encoder, read_encoder_card
 from pipeline.encoders.encoder import Encoder
 from pipeline.files import encoders_folder, kept_weights_folder
 from pipeline.noise.label_table import LabelTable
@@ -81,14 +81,14 @@ class NamedEncoder:
     @property
     def is_published(self) -> bool:
         """Whether the folder of the entry holds the weights of this very run."""
-        card = artefact.read_card(encoders_folder(self.name)) if self.is_closed else None
+        card = read_encoder_card(encoders_folder(self.name)) if self.is_closed else None
         return card is not None and self.run is not None and card.run_key == self.run.key
 
     @property
     def exists(self) -> bool:
         """Whether its weights are there."""
-        return artefact.read_card(self.folder) is not None
+        return read_encoder_card(self.folder) is not None
 
     def load(self) -> Encoder:
         """The encoder, on the CPU; raises LabError where it is missing or damaged."""
-        return artefact.load(self.folder)
+        return load_encoder(self.folder)

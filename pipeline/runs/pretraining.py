@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from pipeline.config import Execution
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import load_encoder, save_encoder
 from pipeline.errors import LabError
 from pipeline.files import encoders_folder, kept_weights_folder
 from pipeline.results.store import Store
@@ -72,9 +72,9 @@ def make_encoder(encoder: NamedEncoder, execution: Execution, processes: Process
         if outcome.ending == "busy":
             time.sleep(_WAIT_SECONDS)
     if encoder.is_closed and not encoder.is_published and processes.is_main:
-        kept = artefact.load(kept_weights_folder(encoder.run.key))
+        kept = load_encoder(kept_weights_folder(encoder.run.key))
         card = replace(kept.card, name=encoder.name)
-        artefact.save(encoders_folder(encoder.name), card, kept.state)
+        save_encoder(encoders_folder(encoder.name), card, kept.state)
     processes.wait()
 
 

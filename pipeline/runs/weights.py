@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.backbones import make_backbone
 from pipeline.data.dataset import DataCard
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import read_encoder_card, save_encoder, weights_digest
 from pipeline.encoders.encoder import EncoderCard
 from pipeline.errors import LabError
 from pipeline.files import kept_weights_folder
@@ -14,7 +14,7 @@ from pipeline.training.method import Problem
 
 def are_kept(key: str) -> bool:
     """Whether the weights of a run are there."""
-    return artefact.read_card(kept_weights_folder(key)) is not None
+    return read_encoder_card(kept_weights_folder(key)) is not None
 
 
 def refuse_no_weights(session: Session) -> None:
@@ -56,9 +56,9 @@ def keep_weights(
         image_size=None,
         unit_length=session.method.makes_encoder,
         external=external,
-        weights_digest=artefact.weights_digest(state),
+        weights_digest=weights_digest(state),
         run_key=key,
         data_digest=data.digest,
         settings={"method": session.context.method, **settings.model_dump(mode="json")},
     )
-    artefact.save(kept_weights_folder(key), card, state)
+    save_encoder(kept_weights_folder(key), card, state)

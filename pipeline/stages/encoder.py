@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from pipeline.config import Execution, RunSettings, read_params
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import load_encoder
 from pipeline.encoders.encoder_spec import encoder_spec
 from pipeline.errors import LabError, program
 from pipeline.runs.planning import Planner
@@ -42,7 +42,7 @@ def main() -> None:
     precision = encoder.run.settings.precision if encoder.run else "fp32"
     execution = Execution(tracking=flags.tracking, group="encoders")
     make_encoder(encoder, execution, Processes(precision))
-    card = artefact.load(encoder.folder).card
+    card = load_encoder(encoder.folder).card
     print(f"{card.name}: {card.network}, {card.n_features} features, weights {card.weights_digest}")
 
 

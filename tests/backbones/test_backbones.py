@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.backbones import make_backbone
-from pipeline.encoders.start import kept_weights
+from pipeline.encoders.start import network_state
 from pipeline.errors import LabError
 
 
@@ -30,7 +30,7 @@ def test_logits_are_the_classifier_of_the_features(name, n_features):
     given, expected = found[-1]
     torch.testing.assert_close(features, given)
     torch.testing.assert_close(logits, expected)
-    parts = kept_weights(network)
+    parts = network_state(network)
     of_classifier = {key for key in parts if key.startswith("classifier.")}
     assert len(of_classifier) == 2
     assert len(parts) == len(network.state_dict())

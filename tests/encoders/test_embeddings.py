@@ -15,14 +15,14 @@ from pipeline.config import NOT_IN_KEY, Execution, RunSettings, read_params
 from pipeline.data.views import DeviceImages
 from pipeline.encoders import embeddings as module
 from pipeline.encoders.artefact import weights_digest
-from pipeline.encoders.embeddings import WithEmbeddings, embeddings
+from pipeline.encoders.embeddings import WithEmbeddings, embeddings, encoded
 from pipeline.encoders.encoder import Encoder, EncoderCard
-from pipeline.encoders.start import kept_weights
+from pipeline.encoders.start import network_state
 from pipeline.errors import LabError
-from pipeline.runs.encoders import prepare_encoder_inputs
-from pipeline.runs.inputs import prepare_data, prepare_labels
+from pipeline.runs.methods import load_method
+from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
-from pipeline.runs.settings import Resolved
+from pipeline.runs.settings import resolve
 from pipeline.training.method import Method, StepOutput
 from pipeline.training.processes import Processes
 from tests.support.lab import PARAMS, write_params
@@ -34,7 +34,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint
 
 def encoder(n_channels=3, seed=0, **changes):
     torch.manual_seed(seed)
-    state = kept_weights(make_backbone("small-cnn", 10, n_channels))
+    state = network_state(make_backbone("small-cnn", 10, n_channels))
     facts = {
         "name": "test", "kind": "run", "network": "small-cnn", "n_features": 64,
         "mean": (0.5, 0.4, 0.3)[:n_channels], "std": (0.2, 0.25, 0.3)[:n_channels],
@@ -172,16 +172,46 @@ def test_half_a_table_is_never_read(lab, monkeypatch):
     np.testing.assert_array_equal(table(), rows)
 
 
+def test_a_table_with_a_changed_byte_or_by_other_code_is_made_anew(lab, monkeypatch):
+    rows = np.array(table())
+    (path,) = (lab / "cache" / "embeddings").glob("*.npy")
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    np.testing.assert_array_equal(table(), rows)
+    for text in ("", "[]", '{"digest": 3}'):
+        path.with_suffix(".json").write_text(text)
+        np.testing.assert_array_equal(table(), rows)
+    leftover = path.with_name(f".{path.name}.0f.tmp")
+    leftover.touch()
+    path.unlink()
+    table()
+    assert not leftover.exists()
+    monkeypatch.setattr(module, "VERSION", 99)
+    table()
+    assert len(list(path.parent.glob("*.npy"))) == 2
+
+
+def test_autocast_around_an_encoder_changes_nothing():
+    one, images = encoder(), torch.from_numpy(PIXELS[:5]).permute(0, 3, 1, 2) / 255
+    expected = encoded(one, images, "float32")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not one(images).equal(expected)
+        assert encoded(one, images, "float32").equal(expected)
+        half = encoded(one, images, "float16")
+    assert half.equal(expected.half())
+
+
 def compute(results):
     torch.set_num_threads(1)
     computed = []
-    original = module._compute
+    original = module._write
 
     def counted(*arguments):
         computed.append(None)
         original(*arguments)
 
-    module._compute = counted
+    module._write = counted
     results.put((len(computed), float(table().sum()), len(computed)))
 
 
@@ -245,11 +275,11 @@ class Probe(Method):
 def probe(**changes):
     params = read_params()
     settings = ProbeSettings(dataset="digits", noise="clean", **changes)
-    prepare_data("digits", params)
-    prepare_labels("digits", "clean", params)
-    prepare_encoder_inputs(settings, params)
     execution = Execution(tracking=False)
-    return carry_out(Probe, Resolved(settings, "own"), execution, params, Processes())
+    # Of any method with a recipe: what counts are the settings.
+    place = {"dataset": "digits", "noise": "clean"}
+    resolved = resolve(load_method("robust_loss"), place, params)._replace(settings=settings)
+    return carry_out(Planner(params).run(Probe, resolved), execution, Processes())
 
 
 def test_a_run_on_embeddings_computes_them_once_whatever_it_normalises_by(lab, monkeypatch):

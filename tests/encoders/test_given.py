@@ -7,15 +7,16 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from methods.lra_diffusion import LraDiffusion, LraDiffusionSettings
 from pipeline.config import RunSettings, read_params
-from pipeline.data.dataset import load_dataset
-from pipeline.encoders import artefact
-from pipeline.encoders.encoder_spec import parse
+from pipeline.encoders.artefact import read_encoder_card
+from pipeline.encoders.encoder import Encoder
+from pipeline.encoders.encoder_spec import parse_encoder
 from pipeline.encoders.importing import import_encoder
 from pipeline.errors import LabError
 from pipeline.files import cache_folder, encoders_folder
-from pipeline.runs.encoders import find_encoder
-from pipeline.runs.inputs import prepare_data
+from pipeline.runs.planning import Planner
+from pipeline.training.method import Problem
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import numbers, row, run
 
@@ -25,8 +26,7 @@ N_TRAIN, N_TEST = 1437, 360
 
 def write(folder, dtype=np.float32, width=24, **sizes):
     """Random projections of the digits, cut to the given sizes; returns the files by split."""
-    prepare_data("digits", read_params())
-    data = load_dataset("digits")
+    data = Planner(read_params()).shelf.dataset("digits")
     pixels = {"train": data.train_images, "test": data.test_images}
     matrix = np.random.default_rng(0).normal(size=(64, width)) / 500
     files = {}
@@ -56,7 +56,7 @@ def test_both_methods_learn_from_the_rows_of_the_files(lab):
     for key in (linear, diffusion):
         assert row(key)["knows"] == ["extra_features"]
         assert row(key)["encoder_digest"]
-    card = artefact.read_card(encoders_folder("given"))
+    card = read_encoder_card(encoders_folder("given"))
     assert (card.kind, card.network, card.n_features) == ("embeddings", "none", 24)
     assert not (cache_folder() / "embeddings").exists()  # nothing was computed
 
@@ -78,13 +78,13 @@ def test_files_that_are_gone_leave_what_was_imported_and_a_part_of_them_does_not
     files = write(lab)
     name_encoder(lab, files)
     settings = RunSettings(dataset="digits", noise="symmetric-40")
-    found = find_encoder("given", settings, read_params()).fact
+    found = Planner(read_params()).encoder("given", settings).identity
     for path in files.values():
         (lab / path).rename(lab / f"{path}.away")
-    assert find_encoder("given", settings, read_params()).fact == found
+    assert Planner(read_params()).encoder("given", settings).identity == found
     (lab / "test.npy.away").rename(lab / "test.npy")
     with pytest.raises(LabError, match=r"train\.npy is missing"):
-        find_encoder("given", settings, read_params())
+        Planner(read_params()).encoder("given", settings)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_a_split_without_a_file_is_refused(lab):
     files = write(lab)
     name_encoder(lab, {"train": files["train"]})
     with pytest.raises(
-        LabError, match=r"no embeddings of split test; .*there are: train; add test: FILE"
+        LabError, match=r"no embeddings of split test; .*there are: train; try: add test: FILE"
     ):
         run("feature_classifier", encoder="given", epochs=1)
 
 
 def test_what_needs_a_network_is_refused(lab):
     name_encoder(lab, write(lab))
-    with pytest.raises(LabError, match="without a network.*; --query cached"):
+    with pytest.raises(LabError, match="without a network.*; try: --query cached"):
         run("lra_diffusion", **LRA, query="re-encoded")
     with pytest.raises(LabError, match="start_from given, a table of embeddings without weights"):
         run("robust_loss", start_from="given")
@@ -127,7 +127,7 @@ def test_images_that_open_set_labels_replace_have_no_embeddings(lab):
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4"])
 def test_every_float_type_gives_the_numbers_of_its_file(lab, dtype, unit_length):
     entry = name_encoder(lab, write(lab, np.dtype(dtype)), unit_length=unit_length)
-    card, state = import_encoder("given", parse(entry, "test"))
+    card, state = import_encoder("given", parse_encoder(entry, "test"))
     assert card.unit_length is unit_length
     for split, n in (("train", N_TRAIN), ("test", N_TEST)):
         rows = torch.from_numpy(np.load(lab / f"{split}.npy").astype(np.float32))
@@ -136,6 +136,52 @@ def test_every_float_type_gives_the_numbers_of_its_file(lab, dtype, unit_length)
         torch.testing.assert_close(state[split].float(), expected, rtol=0, atol=0)
     half = dtype == "<f2" and not unit_length
     assert state["train"].dtype == (torch.float16 if half else torch.float32)
+
+
+def store(path, rows, form):
+    """Write rows as the libraries of others do."""
+    if form == "npz":
+        np.savez_compressed(path, rows)
+    else:
+        torch.save({"features": torch.from_numpy(rows)} if form == "mapping" else
+                   torch.from_numpy(rows), path)  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "ending"), [("npz", "npz"), ("tensor", "pt"), ("mapping", "pth")])
+def test_files_of_numpy_and_torch_give_the_same_rows(lab, form, ending):
+    files = write(lab)
+    expected = import_encoder("given", parse_encoder(name_encoder(lab, files), "test")).state
+    others = {}
+    for split, path in files.items():
+        others[split] = str(lab / f"other-{split}.{ending}")
+        store(others[split], np.load(lab / path), form)
+    found = import_encoder("given", parse_encoder(name_encoder(lab, others), "test")).state
+    assert all(found[split].equal(expected[split]) for split in files)
+
+
+def test_files_of_several_arrays_and_of_code_are_refused(lab):
+    entry = {"kind": "embeddings", "files": {"train": "train.npz"}}
+    np.savez(lab / "train.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
+    with pytest.raises(LabError, match=r"2 arrays instead of one: a, b.*; try: "):
+        import_encoder("given", parse_encoder(entry, "test"))
+    entry = {"kind": "embeddings", "files": {"train": "train.pt"}}
+    for content in (open, [torch.zeros(2, 2)], {"a": 3}):
+        torch.save(content, lab / "train.pt")
+        with pytest.raises(LabError, match=r"cannot be read.*; try: "):
+            import_encoder("given", parse_encoder(entry, "test"))
+
+
+def test_a_query_that_needs_a_network_is_refused_before_anything_is_trained(lab):
+    name_encoder(lab, write(lab))
+    problem = Problem(10, N_TRAIN, (8, 8, 1), encoder=given_encoder())
+    with pytest.raises(LabError, match=r"query re-encoded.*; try: --query cached"):
+        LraDiffusion(LraDiffusionSettings(query="re-encoded", backbone="small-cnn"), problem)
+
+
+def given_encoder():
+    """The encoder that params.yaml names."""
+    spec = parse_encoder(read_params().encoders["given"], "test")
+    return Encoder(*import_encoder("given", spec))
 
 
 @pytest.mark.parametrize(
@@ -153,10 +199,10 @@ def test_files_that_hold_something_else_are_refused(lab, values, message):
     np.save(lab / "test.npy", values, allow_pickle=True)
     entry = {"kind": "embeddings", "files": {"train": "train.npy", "test": "test.npy"}}
     with pytest.raises(LabError, match=message):
-        import_encoder("given", parse(entry, "test"))
+        import_encoder("given", parse_encoder(entry, "test"))
 
 
 @pytest.mark.parametrize("more", [{"files": {}}, {"files": {"train": "x.npy"}, "antialias": False}])
 def test_an_entry_without_files_or_with_keys_of_networks_is_refused(more):
     with pytest.raises(LabError, match="files|antialias"):
-        parse({"kind": "embeddings", **more}, "test")
+        parse_encoder({"kind": "embeddings", **more}, "test")

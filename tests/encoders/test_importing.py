@@ -12,10 +12,10 @@ from torch.nn.functional import normalize
 
 from pipeline.backbones import make_backbone
 from pipeline.backbones.heads import projection_head
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import load_encoder, read_encoder_card, save_encoder
 from pipeline.encoders.checkpoint_files import read_weights
 from pipeline.encoders.encoder import Encoder
-from pipeline.encoders.encoder_spec import encoder_spec, parse
+from pipeline.encoders.encoder_spec import encoder_spec, parse_encoder
 from pipeline.encoders.importing import embeds, import_encoder
 from pipeline.errors import LabError
 
@@ -66,7 +66,7 @@ def test_a_published_simclr_checkpoint_gives_the_same_features(published, tmp_pa
         save_file(state, path)
     else:
         torch.save({"epoch": 7, "state_dict": state} if form == "wrapped" else state, path)
-    spec = parse({"kind": "simclr", "path": str(path), "network": "resnet18"}, "test")
+    spec = parse_encoder({"kind": "simclr", "path": str(path), "network": "resnet18"}, "test")
     card, weights = import_encoder("mine", spec)
     mean, std = (torch.tensor(values)[:, None, None] for values in (card.mean, card.std))
     with torch.no_grad():
@@ -80,14 +80,14 @@ def test_a_checkpoint_of_another_network_is_refused(published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "model.pth")
     spec = {"kind": "simclr", "path": str(tmp_path / "model.pth"), "network": "resnet34"}
     with pytest.raises(LabError, match="do not fit the network resnet34"):
-        import_encoder("mine", parse(spec, "test"))
+        import_encoder("mine", parse_encoder(spec, "test"))
 
 
 def test_the_head_of_a_checkpoint_is_kept(published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "model.pth")
     entry = {"kind": "simclr", "path": str(tmp_path / "model.pth"), "network": "resnet18",
              "unit_length": False}  # fmt: skip
-    encoder = Encoder(*import_encoder("mine", parse(entry, "test")))
+    encoder = Encoder(*import_encoder("mine", parse_encoder(entry, "test")))
     head = projection_head(512).eval()
     head.load_state_dict(encoder.part("projection"))
     mean, std = encoder.mean, encoder.std
@@ -111,7 +111,7 @@ def test_a_checkpoint_of_another_layout_is_refused(published, tmp_path, change, 
     torch.save(state, tmp_path / "model.pth")
     spec = {"kind": "simclr", "path": str(tmp_path / "model.pth"), "network": "resnet18"}
     with pytest.raises(LabError, match=words):
-        import_encoder("mine", parse(spec, "test"))
+        import_encoder("mine", parse_encoder(spec, "test"))
 
 
 class Evil:
@@ -149,7 +149,7 @@ def test_a_timm_model_from_a_file_gives_timms_features(tmp_path, projection):
     save_file(model.state_dict(), tmp_path / "vit.safetensors")
     entry = {"kind": "timm", "model": "test_vit.r160_in1k", "projection": projection,
              "weights": str(tmp_path / "vit.safetensors")}  # fmt: skip
-    card, state = import_encoder("vit", parse(entry, "test"))
+    card, state = import_encoder("vit", parse_encoder(entry, "test"))
     images = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(1))
     encoder = Encoder(card, state)
     with torch.no_grad():
@@ -174,9 +174,43 @@ def test_weights_that_cannot_be_had_are_one_line(tmp_path, monkeypatch):
         lambda *_, **__: type("Known", (), {"classifier_names": ("network.fc",)}),
     )
     with pytest.raises(LabError, match="no route to host.*weights: FILE"):
-        import_encoder("mine", parse(entry, "test"))
+        import_encoder("mine", parse_encoder(entry, "test"))
     with pytest.raises(LabError, match="no file"):
-        import_encoder("mine", parse(entry | {"weights": str(tmp_path / "none.pth")}, "test"))
+        import_encoder(
+            "mine", parse_encoder(entry | {"weights": str(tmp_path / "none.pth")}, "test")
+        )
+
+
+@pytest.mark.parametrize("head", ["none", "of ten classes", "of another kind of name"])
+def test_features_of_a_timm_model_need_no_head(tmp_path, head):
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", pretrained=False).eval()
+    own = {name: v for name, v in model.state_dict().items() if not name.startswith("head.")}
+    if head == "of ten classes":
+        own |= {"head.weight": torch.ones(10, 64), "head.bias": torch.ones(10)}
+    save_file(
+        own | ({"fc.weight": torch.ones(3)} if "kind" in head else {}), tmp_path / "vit.safetensors"
+    )
+    entry = {"kind": "timm", "model": "test_vit.r160_in1k", "projection": False,
+             "weights": str(tmp_path / "vit.safetensors")}  # fmt: skip
+    if "kind" in head:
+        with pytest.raises(LabError, match="fc.weight"):
+            import_encoder("mine", parse_encoder(entry, "test"))
+        return
+    encoder = Encoder(*import_encoder("mine", parse_encoder(entry, "test")))
+    assert not encoder.part("classifier")
+    x = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        normalised = (x - encoder.mean) / encoder.std
+        expected = model.forward_head(model.forward_features(normalised), pre_logits=True)
+    torch.testing.assert_close(encoder(x), expected)
+    del own["norm.weight"]
+    save_file(own, tmp_path / "vit.safetensors")
+    with pytest.raises(LabError, match="norm.weight"):
+        import_encoder("mine", parse_encoder(entry, "test"))
+    # Where the head is the embedding, it is needed.
+    with pytest.raises(LabError, match="weights of test_vit"):
+        import_encoder("mine", parse_encoder(entry | {"projection": True}, "test"))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +248,7 @@ def test_the_cc_network_is_found_in_its_checkpoint(tmp_path):
     state |= {f"dr.{name}": value for name, value in dr.state_dict().items()}
     state |= {"head1.0.weight": torch.zeros(64, 128), "head1.0.bias": torch.zeros(64)}
     torch.save(state, tmp_path / "CC_net.pt")
-    spec = parse({"kind": "cc", "path": str(tmp_path / "CC_net.pt")}, "test")
+    spec = parse_encoder({"kind": "cc", "path": str(tmp_path / "CC_net.pt")}, "test")
     card, weights = import_encoder("cc", spec)
     assert (card.n_features, card.image_size, card.unit_length) == (128, 224, False)
     encoder = Encoder(card, weights)
@@ -249,11 +283,13 @@ def test_a_faulty_entry_is_named(entry, words):
 
 def test_an_artefact_is_read_back_and_checked(published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "model.pth")
-    spec = parse({"kind": "simclr", "path": str(tmp_path / "model.pth"), "network": "resnet18"}, "")
+    spec = parse_encoder(
+        {"kind": "simclr", "path": str(tmp_path / "model.pth"), "network": "resnet18"}, ""
+    )
     card, state = import_encoder("mine", spec)
     folder = tmp_path / "mine"
-    artefact.save(folder, card, state)
-    read = artefact.load(folder)
+    save_encoder(folder, card, state)
+    read = load_encoder(folder)
     assert read.card == card
     assert read.card.identity == card.identity
     assert torch.equal(read(IMAGES), Encoder(card, state)(IMAGES))
@@ -262,8 +298,8 @@ def test_an_artefact_is_read_back_and_checked(published, tmp_path):
     content[-5] ^= 1
     weights.write_bytes(content.tobytes())
     with pytest.raises(LabError, match=r"damaged.*rm -r"):
-        artefact.load(folder)
+        load_encoder(folder)
     weights.unlink()
-    assert artefact.read_card(folder) is None
-    with pytest.raises(LabError, match="no encoder"):
-        artefact.load(folder)
+    assert read_encoder_card(folder) is None
+    with pytest.raises(LabError, match="no whole encoder.*rm -r"):
+        load_encoder(folder)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.encoders.knn import weighted_knn
+from pipeline.encoders.knn import NeighbourVote
 from pipeline.errors import LabError
 from tests.support.rrr_cases import VIEWS
 
@@ -16,9 +16,9 @@ def test_weighted_neighbours_equal_the_reference(case: str) -> None:
     )
     k, temperature = int(VIEWS[f"{case}.k"]), float(VIEWS[f"{case}.temperature"])
     n_classes = int(labels.max()) + 1
-    scores = weighted_knn(
-        3 * query, bank, labels, n_classes, k=k, temperature=temperature, max_bytes=2**16
-    )
+    vote = NeighbourVote(bank, labels, n_classes, k=k, temperature=temperature, max_bytes=2**16)
+    scores = vote(3 * query)
+    assert vote(3 * query).equal(scores)
     ranked = scores.argsort(dim=1, descending=True)
     for top in (1, 5):
         hits = (ranked[:, :top] == truth[:, None]).any(dim=1).double().mean()
@@ -33,6 +33,6 @@ def test_weighted_neighbours_equal_the_reference(case: str) -> None:
 def test_weighted_neighbours_refuse_what_does_not_fit() -> None:
     bank, labels = torch.eye(3), torch.arange(3)
     with pytest.raises(LabError, match="one label per row"):
-        weighted_knn(bank, bank, labels[:2], 3, k=1)
+        NeighbourVote(bank, labels[:2], 3, k=1)
     with pytest.raises(LabError, match="temperature > 0"):
-        weighted_knn(bank, bank, labels, 3, k=1, temperature=0)
+        NeighbourVote(bank, labels, 3, k=1, temperature=0)

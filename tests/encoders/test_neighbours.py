@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from pipeline.encoders import neighbour_table as tables
-from pipeline.encoders import neighbours
+from pipeline.encoders.distances import rounding_bound
 from pipeline.encoders.neighbour_table import neighbour_table
-from pipeline.encoders.neighbours import block_rows, nearest
-from pipeline.encoders.probe import knn_predict, linear_probe
+from pipeline.encoders.neighbours import NeighbourSearch, block_rows, nearest
 from pipeline.errors import LabError
 from tests.support.live_bytes import LiveBytes
 
@@ -99,7 +98,7 @@ def test_the_bound_on_rounding_holds_for_the_worst_of_many_products():
     approximate = size[:, None] + torch.addmm(size, rows, rows.T, alpha=-2)
     exact = (rows.double()[:, None] - rows.double()).square().sum(dim=2)
     error = (approximate.double() - exact).abs().amax(dim=1)
-    assert (error <= neighbours._rounding(300, size, size.max())).all()
+    assert (error <= rounding_bound(300, size, size.max())).all()
 
 
 @pytest.mark.parametrize("name", ["normal", "few different rows", "closer than float32 can tell"])
@@ -150,7 +149,7 @@ def test_a_table_is_computed_once(tmp_path, monkeypatch):
     assert first.row.dtype == np.int32
     assert not first.row.flags.owndata
     assert not first.row.flags.writeable
-    monkeypatch.setattr(tables, "nearest_blocks", lambda *_, **__: pytest.fail("computed again"))
+    monkeypatch.setattr(NeighbourSearch, "blocks", lambda *_: pytest.fail("computed again"))
     again = neighbour_table(tmp_path, "abc", rows, 4)
     assert again.row.tolist() == first.row.tolist()
 
@@ -180,35 +179,16 @@ def test_a_broken_or_interrupted_table_is_made_anew(tmp_path, monkeypatch):
     assert neighbour_table(tmp_path, "abc", rows, 3).row.tolist() == expected
     path.unlink()
 
-    def stopped(*args, **kwargs):
-        yield next(neighbours.nearest_blocks(*args, **kwargs))
+    blocks = NeighbourSearch.blocks
+
+    def stopped(self, queries):
+        yield next(blocks(self, queries))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "nearest_blocks", stopped)
+        patch.setattr(NeighbourSearch, "blocks", stopped)
         with pytest.raises(KeyboardInterrupt):
             neighbour_table(tmp_path, "abc", rows, 3, max_bytes=TINY)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+    assert not list(tmp_path.glob("*.npy"))
+    assert not list(tmp_path.glob(".*.tmp"))
     assert neighbour_table(tmp_path, "abc", rows, 3).row.tolist() == expected
-
-
-def test_probes_tell_separate_classes_apart():
-    centres = 5 * torch.eye(4)
-    y = torch.arange(4).repeat(30)
-    train, test = centres[y] + normal(120, 4), centres[y] + normal(240, 4)[120:]
-    assert (knn_predict(train, y, test, 5, 4) == y).float().mean() > 0.95
-    probed = linear_probe(train.numpy(), y.numpy(), test.numpy())
-    assert probed.dtype == np.int64
-    assert (probed == y.numpy()).mean() > 0.95
-
-
-def test_votes_are_uniform_and_ties_go_to_the_lowest_class():
-    train = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
-    y = torch.tensor([2, 1, 1, 0])
-    assert knn_predict(train, y, torch.tensor([[-1.0]]), 3, 3).tolist() == [1]
-    assert knn_predict(train, y, torch.tensor([[-1.0]]), 1, 3).tolist() == [2]
-    assert knn_predict(train, y, torch.tensor([[-1.0]]), 2, 3).tolist() == [1]
-    with pytest.raises(LabError, match="one label per row"):
-        knn_predict(train, y[:3], train, 1, 3)
-    with pytest.raises(LabError, match="one label per row"):
-        linear_probe(train.numpy(), y[:3].numpy(), train.numpy())

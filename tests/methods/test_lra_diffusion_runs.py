@@ -9,8 +9,8 @@ import torch
 from polars.testing import assert_frame_equal
 
 from pipeline.data.dataset import load_dataset
-from pipeline.encoders import artefact
-from pipeline.encoders.probe import knn_predict
+from pipeline.encoders.artefact import load_encoder
+from pipeline.encoders.neighbours import nearest
 from pipeline.errors import Interrupted
 from pipeline.files import encoders_folder, methods_folder
 from pipeline.noise.label_table import load_table
@@ -130,11 +130,12 @@ def test_the_baseline_of_neighbours_is_their_vote(lab):
     key = run("feature_classifier", classifier="knn", val_rate=0.0, k=7).key
     assert row(key)["variant"] == "knn"
     data = load_dataset("digits")
-    encoder = artefact.load(encoders_folder("simclr-digits"))
+    encoder = load_encoder(encoders_folder("simclr-digits"))
     pixels = [torch.from_numpy(np.array(x)) for x in (data.train_images, data.test_images)]
     train, test = (encoder(x.permute(0, 3, 1, 2) / 255) for x in pixels)
     y = torch.from_numpy(given_labels())
-    voted = knn_predict(train, y, test, k=7, n_classes=10).numpy()
+    votes = torch.nn.functional.one_hot(y[nearest(test, train, 7).row], 10).sum(dim=1)
+    voted = votes.argmax(dim=1).numpy()
     accuracy = (voted == data.test_labels).mean()
     epochs, samples = numbers(key)
     assert epochs["test_accuracy"].to_list() == pytest.approx([accuracy] * len(epochs))

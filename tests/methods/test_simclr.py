@@ -1,5 +1,7 @@
 """SimCLR as a method: its loss, its monitored figure, its weights, its processes."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from methods import losses
 from methods.simclr import Simclr, SimclrSettings
 from pipeline.backbones import make_backbone
 from pipeline.backbones.heads import projection_head
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import load_encoder, read_encoder_card
 from pipeline.errors import Interrupted, LabError
 from pipeline.files import kept_weights_folder
 from pipeline.training.gather import Gather
@@ -35,7 +37,7 @@ def test_predictions_are_the_weighted_votes_of_the_authors_code(case):
     )
     method = Simclr(settings, PROBLEM._replace(n_classes=int(labels.max()) + 1))
     method._features = lambda features: features
-    method.bank = (bank, labels)
+    method.epoch_end(SimpleNamespace(predict_train=lambda **_: bank, y_noisy=labels))
     p = method.predict(query)
     torch.testing.assert_close(p.sum(dim=1), torch.ones(len(query)))
     percent = 100 * (p.argmax(dim=1) == truth).double().mean()
@@ -104,13 +106,13 @@ def test_a_run_improves_the_neighbours_and_keeps_an_encoder(lab):
     assert epochs["train_loss"][3] < epochs["train_loss"][0]
     assert epochs["train_accuracy"].to_list() == [None] * 4
     assert samples["prediction"].to_list() == [-1] * 1437
-    card = artefact.read_card(kept_weights_folder(key))
+    card = read_encoder_card(kept_weights_folder(key))
     assert (card.run_key, card.kind, card.network) == (key, "run", "small-cnn")
     assert (card.n_features, card.unit_length, card.external) == (64, True, False)
     assert card.data_digest == row(key)["data_digest"]
     assert card.settings["method"] == "simclr"
     assert card.settings["strong_scale"] == 0.4
-    encoder = artefact.load(kept_weights_folder(key))
+    encoder = load_encoder(kept_weights_folder(key))
     assert {name.split(".")[0] for name in encoder.state} == {"encoder", "projection"}
     assert run("simclr", noise="clean", epochs=4).ending == "stored"
 
@@ -120,9 +122,7 @@ def test_labels_decide_the_figure_but_not_the_encoder(lab):
     clean = run("simclr", **SHORT).key
     noisy = run("simclr", **SHORT | {"noise": "symmetric-40"}).key
     assert clean != noisy
-    digests = {
-        artefact.read_card(kept_weights_folder(key)).weights_digest for key in (clean, noisy)
-    }
+    digests = {read_encoder_card(kept_weights_folder(key)).weights_digest for key in (clean, noisy)}
     assert len(digests) == 1
     assert numbers(noisy)[0]["test_accuracy"][1] < numbers(clean)[0]["test_accuracy"][1]
 
@@ -130,7 +130,7 @@ def test_labels_decide_the_figure_but_not_the_encoder(lab):
 @pytest.mark.parametrize("stop_at", [3, 6, 9])
 def test_a_stopped_and_resumed_run_makes_the_same_encoder(lab, monkeypatch, stop_at):
     whole = run("simclr", **SHORT).key
-    expected, weights = numbers(whole)[0], artefact.read_card(kept_weights_folder(whole))
+    expected, weights = numbers(whole)[0], read_encoder_card(kept_weights_folder(whole))
     monkeypatch.setenv("LNL_STORE", str(lab / "second"))
     steps = stop_at_step(monkeypatch, stop_at)
     with pytest.raises(Interrupted):
@@ -138,14 +138,14 @@ def test_a_stopped_and_resumed_run_makes_the_same_encoder(lab, monkeypatch, stop
     key = run("simclr", **SHORT).key
     assert len(steps) == 10  # 2 epochs of 5 whole batches
     assert numbers(key)[0].equals(expected)
-    assert artefact.read_card(kept_weights_folder(key)) == weights
+    assert read_encoder_card(kept_weights_folder(key)) == weights
 
 
 def test_the_encoder_is_written_before_the_run_counts(lab, monkeypatch):
     def fail(*_):
         raise LabError("the disk is full", "room")
 
-    monkeypatch.setattr("pipeline.encoders.artefact.save", fail)
+    monkeypatch.setattr("pipeline.encoders.artefact.save_file", fail)
     with pytest.raises(LabError, match="disk is full"):
         run("simclr", **SHORT)
     monkeypatch.undo()
@@ -193,7 +193,7 @@ def test_a_head_without_batch_norm_is_one_for_each_sample():
 def test_two_processes_train_the_encoder_of_one(lab, monkeypatch):
     settings = {"noise": "clean", "epochs": 2, "head_norm": "layer"}
     key = run("simclr", **settings).key
-    one, weights = numbers(key)[0], artefact.load(kept_weights_folder(key)).state
+    one, weights = numbers(key)[0], load_encoder(kept_weights_folder(key)).state
     monkeypatch.setenv("LNL_STORE", str(lab / "two"))
     flags = ("--no-tracking", "--noise", "clean", "--epochs", "2", "--head-norm", "layer")
     code, out, err = finish(*launch(2, *flags, method="simclr"), lab=lab)
@@ -203,5 +203,5 @@ def test_two_processes_train_the_encoder_of_one(lab, monkeypatch):
     # Sums over two processes round differently, and Adam takes the sign of small gradients.
     assert two["train_loss"].to_list() == pytest.approx(one["train_loss"].to_list(), rel=1e-4)
     assert two["test_accuracy"].to_list() == pytest.approx(one["test_accuracy"].to_list(), abs=0.02)
-    for name, value in artefact.load(kept_weights_folder(key)).state.items():
+    for name, value in load_encoder(kept_weights_folder(key)).state.items():
         torch.testing.assert_close(value, weights[name], atol=5e-3, rtol=1e-2)

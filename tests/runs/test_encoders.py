@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from methods.robust_loss import RobustLoss, RobustLossSettings
 from pipeline.config import Execution, Params, read_params
-from pipeline.encoders import artefact
+from pipeline.encoders.artefact import load_encoder, read_encoder_card
 from pipeline.encoders.encoder import Encoder
 from pipeline.encoders.start import load_into
 from pipeline.errors import LabError
@@ -65,7 +65,7 @@ def test_a_run_starts_from_the_weights_of_another(lab):
     entries(lab, base=CLOSED)
     key = run(start_from="base", lr=1e-9, **ONE).key
     stored = row(key)
-    encoder = artefact.load(encoders_folder("base"))
+    encoder = load_encoder(encoders_folder("base"))
     assert stored["encoder_digest"] == encoder.card.run_key
     assert encoder.card.name == "base"
     assert Store().status(encoder.card.run_key) == "done"
@@ -73,7 +73,7 @@ def test_a_run_starts_from_the_weights_of_another(lab):
     # At this rate the weights of the run are still those it started from.
     kept = run(start_from="base", lr=1e-9, execution={"keep_weights": True}, **ONE)
     assert kept.key == key
-    mine = artefact.load(kept_weights_folder(key))
+    mine = load_encoder(kept_weights_folder(key))
     for name, value in mine.part("encoder").items():
         torch.testing.assert_close(value, encoder.part("encoder")[name], atol=1e-6, rtol=0)
     assert set(mine.part("classifier")) == {"linear.weight", "linear.bias"}
@@ -97,7 +97,7 @@ def test_what_an_entry_leaves_open_is_that_of_the_asking_run(lab):
     assert first.run.resolved.settings.noise == "symmetric-40"
     key = run(start_from="warm", seed=1, **ONE).key
     assert row(key)["encoder_digest"] == second.run.key
-    assert artefact.read_card(kept_weights_folder(second.run.key)).run_key == second.run.key
+    assert read_encoder_card(kept_weights_folder(second.run.key)).run_key == second.run.key
     assert not encoders_folder("warm").exists()
     assert not first.exists
 
@@ -109,7 +109,7 @@ def test_an_encoder_may_start_from_another_one(lab):
     assert len(done) == 3
     digests = dict(zip(done["key"], done["encoder_digest"], strict=True))
     warm = digests[key]
-    assert digests[warm] == artefact.read_card(encoders_folder("base")).run_key
+    assert digests[warm] == read_encoder_card(encoders_folder("base")).run_key
     assert run(start_from="warm", **ONE).ending == "stored"
 
 
@@ -206,7 +206,7 @@ def test_weights_of_another_architecture_are_refused_with_both_names(lab):
 
 def test_a_classifier_is_taken_over_on_request_only(lab):
     run(loss="ce", execution={"keep_weights": True}, **ONE)
-    start = artefact.load(kept_weights_folder(Store().runs().collect()["key"].item()))
+    start = load_encoder(kept_weights_folder(Store().runs().collect()["key"].item()))
     network = RobustLoss(settings(backbone="small-cnn"), Problem(10, 40, (8, 8, 1))).network
     before = network.linear.weight.clone()
     load_into(network, start, "small-cnn")
@@ -237,7 +237,7 @@ def test_the_stage_makes_closed_entries_and_refuses_open_ones(lab, monkeypatch, 
     entries(lab, base=CLOSED, warm=CE)
     monkeypatch.setattr("sys.argv", ["encoder", "base", "--no-tracking"])
     stage.main()
-    card = artefact.read_card(encoders_folder("base"))
+    card = read_encoder_card(encoders_folder("base"))
     said = capsys.readouterr().out.splitlines()[-1]
     assert said == f"base: small-cnn, 64 features, weights {card.weights_digest}"
     monkeypatch.setattr("sys.argv", ["encoder", "warm"])

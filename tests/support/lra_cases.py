@@ -52,4 +52,4 @@ def make_batch(method, rows=INDEX, together=ALONE, y=Y):
 
 def stub_encoder(n_features):
     """Stands in for an encoder that is never asked."""
-    return SimpleNamespace(card=SimpleNamespace(n_features=n_features))
+    return SimpleNamespace(card=SimpleNamespace(n_features=n_features, has_network=True))

@@ -306,7 +306,7 @@ def test_gradients_equal_differences(name: str) -> None:
         (partial(losses.elr, target=torch.zeros(8, 10), beta=1), "0 <= beta < 1"),
         (partial(losses.elr, target=torch.zeros(8, 10), weight=-1), "weight >= 0"),
         (partial(losses.confidence_regularised, weight=-1), "weight >= 0"),
-        (partial(losses.hard_bootstrap, reduction="sum"), "allowed: mean, none"),
+        (partial(losses.hard_bootstrap, reduction="sum"), "expected: one of mean, none"),
     ],
 )
 def test_parameters_outside_their_domain(call: Loss, complaint: str) -> None:
