@@ -158,8 +158,8 @@ def prepare_dataset(name: str, spec: DataSpec) -> DataCard:
                 _remedy(name),
             )
     if card.left_out:
-        found = ", ".join(f"{n:,} {what}" for what, n in card.left_out.items())
-        print(f"{name}: left out {found}")
+        found = ", ".join(f"{what} ({n:,})" for what, n in card.left_out.items())
+        print(f"{name}: left out: {found}")
     return card
 
 

@@ -37,7 +37,8 @@ hold any of the formats, whatever its ending."""
 _PER_TASK = 64
 _MOST_PIXELS = 2**26
 _UPRIGHT = 1
-# Pillow warns of images that _MOST_PIXELS refuses.
+# Pillow warns of damaged notes beside the pixels, and of sizes that _MOST_PIXELS refuses.
+warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 

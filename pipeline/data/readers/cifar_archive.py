@@ -20,7 +20,7 @@ from pipeline.errors import LabError, quoted
 
 _SIDE = 32
 _PADDING = 10_240
-_MOST_BYTES = 2**29
+_MOST_BYTES = 2**28
 _MOST_FILES = 1000
 """The official archives unpack to 186 MB in ten files or fewer."""
 _AGAIN = "fetch the archive again"

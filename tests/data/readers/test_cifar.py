@@ -122,7 +122,9 @@ def test_unfit_archives_are_refused(root: Path) -> None:
     files[2].write_bytes(content[:-100])
     assert re.match("data_batch_3 of .* cannot be read", refused("cifar10", root / "source"))
     write_batch(files[2], images[:9], labels[:9], b"labels")
-    assert "49 train images; expected: 50, the whole data set" in refused("cifar10", root / "source")
+    assert "49 train images; expected: 50, the whole data set" in refused(
+        "cifar10", root / "source"
+    )
     write_batch(files[2], images, labels[:9], b"labels")
     assert "has no 'labels', one number per image" in refused("cifar10", folder)
     write_batch(files[2], images, labels, b"fine_labels")

@@ -335,7 +335,7 @@ def test_one_verdict_on_an_image_that_is_not_there_is_counted_as_released(
     assert food101n.read_food101n(spec("food101n")).counts["verified_val"] == before + 1
     assert prepared("food101n").card.left_out == {"verdicts on images that are not listed": 1}
     printed = capsys.readouterr().out
-    assert printed == "large: left out 1 verdicts on images that are not listed\n"
+    assert printed == "large: left out: verdicts on images that are not listed (1)\n"
 
 
 @pytest.mark.parametrize(

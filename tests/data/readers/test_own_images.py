@@ -269,7 +269,9 @@ def test_unknown_column_is_answered_with_the_nearest(root: Path) -> None:
     message = refused("parquet", root, label_column="labl")
     assert "has no column 'labl'; expected: one of image, label; try: label" in message
     assert "try: image" in refused("parquet", root, image_column="imge")
-    assert "holds int64; expected: image files as bytes" in refused("parquet", root, image_column="label")
+    assert "holds int64; expected: image files as bytes" in refused(
+        "parquet", root, image_column="label"
+    )
 
 
 def test_parts_that_differ_in_type_are_refused(root: Path) -> None:
