@@ -1,5 +1,6 @@
 """The prepared form of a data set: settings, digits, writing, loading, checking."""
 
+import datetime
 import errno
 import json
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from pipeline.config import validated
 from pipeline.data.arrays import pixel_statistics
 from pipeline.data.data_spec import BUILT_IN, DataSpec
 from pipeline.data.dataset import DataCard, Dataset, load_card, load_dataset, prepare_dataset
@@ -74,6 +76,43 @@ def test_settings_survive_being_written_and_read(kind: str) -> None:
     assert DataSpec.model_validate(spec.model_dump()) == spec
 
 
+ODD: list[Any] = [
+    [], {}, [1], {"a": 1}, set(), None, True, False, -1, 0, 10**9, 10**400, 1e300, float("nan"),
+    float("inf"), "", "x" * 40_000, "a\0b", "[/b]", "digits", 0.5, datetime.date(2026, 1, 1), b"x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(DataSpec.model_fields))
+@pytest.mark.parametrize("kind", ["imagefolder", "parquet", "webvision", "cifar10"])
+def test_values_of_any_type_are_one_line_or_can_be_used(name: str, kind: str) -> None:
+    own = {"image_size": 8} if kind in ("imagefolder", "parquet") else {}
+    for value in ODD:
+        settings = {"kind": kind, "root": "nothing-here", **own, name: value}
+        with pytest.raises(LabError) as caught:
+            prepare_dataset("mine", validated(DataSpec, settings, "params.yaml: datasets.mine"))
+        assert "\n" not in str(caught.value)
+        assert "; expected: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("image_size", [0, 2049, 10**9, True, "32", 32.0]),
+        ("cache_size", [255, 4097, True]),
+        ("test_rate", [0, 1, -0.1, True, "0.2", float("nan")]),
+        ("n_classes", [1, 1001, True, 50.0]),
+        ("root", ["", "a\0b", 7, ["a"]]),
+        ("complete", ["yes", 1]),
+    ],
+)
+def test_numbers_have_bounds_and_types(name: str, values: list[Any]) -> None:
+    kind = "imagefolder" if name in ("image_size", "test_rate") else "webvision"
+    own = {"image_size": 8} if kind == "imagefolder" else {}
+    for value in values:
+        with pytest.raises(ValidationError):
+            DataSpec.model_validate({"kind": kind, **own, name: value})
+
+
 # Digits
 
 
@@ -124,7 +163,10 @@ def test_preparing_twice_gives_the_same_card_and_leaves_nothing_else(
     assert str(root) not in (root / "data/digits/card.json").read_text()
 
 
-@pytest.mark.parametrize("name", ["", "..", "../digits", "a/b", ".hidden", "a b"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "..", "../digits", "a/b", ".hidden", "a b", "digits.v2", "no", "x;touch y", 7, None],
+)
 def test_names_that_are_no_folder_names_are_refused(name: str, root: Path) -> None:
     with pytest.raises(LabError, match="data set name"):
         prepare_dataset(name, BUILT_IN["digits"])

@@ -150,7 +150,8 @@ def test_damaged_tar_is_refused(root: Path) -> None:
 def test_empty_root_lists_what_may_lie_there(root: Path) -> None:
     (root / "source").mkdir()
     assert (
-        "cifar-100-python.tar.gz, cifar-100-python, or train.parquet and test.parquet; try: give root:"
+        "cifar-100-python.tar.gz, cifar-100-python, or train.parquet and test.parquet; "
+        "try: give root:"
     ) in refused("cifar100", root / "source")
 
 
