@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.identity import digest
@@ -28,9 +29,8 @@ def listing_digest(root: Path) -> str | None:
         folders.sort()
         inside = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            path = Path(folder, name)
-            if path.exists():  # not a link to nowhere
-                found.append(_facts(f"{inside}/{name}", path.stat()))
+            with suppress(OSError):  # a link to nowhere
+                found.append(_facts(f"{inside}/{name}", os.stat(f"{folder}/{name}")))
     return digest(found)
 
 

@@ -55,8 +55,11 @@ def open_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r")
     except FileNotFoundError as error:
         raise BadFileError(f"{path.name} is missing") from error
-    except (ValueError, EOFError) as error:
+    # A damaged header is read as Python's own notation, which can fail in any way.
+    except Exception as error:
         raise BadFileError(f"{path.name} is damaged ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise BadFileError(f"{path.name} is damaged (it holds several arrays)")
     if array.dtype != dtype or array.shape != shape:
         raise BadFileError(f"{path.name} holds {array.dtype} {array.shape}, its card says {shape}")
     return array

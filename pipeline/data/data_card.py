@@ -3,11 +3,15 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from pipeline.data.arrays import BadFileError
 from pipeline.data.data_spec import DataKind, LabelKind
+from pipeline.identity import digest
 
 CARD = "card.json"
+_CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ class DataCard:
         std: their population standard deviation, per channel; constant in the same case.
         source: how it was read.
         index: facts about images that stay in files of their own; None where all lie in one array.
+        left_out: what the source holds and the data set does not: numbers, by what it is.
+        made_from: what decides whether the data set is current (pipeline/data/facts.py); empty on
+            cards that were written before it was recorded.
     """
 
     name: str
@@ -70,9 +77,31 @@ class DataCard:
     std: tuple[float, ...]
     source: str
     index: IndexFacts | None = None
-    made_from: dict[str, Any] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    made_from: dict[str, JsonValue] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write the card into the folder of its data set."""
-        known = {name: value for name, value in asdict(self).items() if value is not None}
+        """Write the card, with a checksum of its own, into the folder of its data set."""
+        known = {name: value for name, value in asdict(self).items() if value not in (None, {})}
+        # Through text, so that the checksum is over what is read back: lists, no tuples.
+        known[_CHECKSUM] = digest(json.loads(json.dumps(known)))
         (folder / CARD).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path) -> DataCard:
+    """The card in the folder of a data set.
+
+    Raises:
+        BadFileError: if it is missing, damaged, changed by hand, or of another version.
+    """
+    try:
+        found = json.loads((folder / CARD).read_bytes())
+        # Cards that were written before they had a checksum are taken as they are.
+        checksum = found.pop(_CHECKSUM, None)
+        if checksum is not None and checksum != digest(found):
+            raise BadFileError(f"{CARD} is damaged or was changed by hand")
+        return TypeAdapter(DataCard).validate_python(found)
+    except FileNotFoundError as error:
+        raise BadFileError(f"{CARD} is missing") from error
+    except (ValueError, AttributeError, TypeError, RecursionError, ValidationError) as error:
+        raise BadFileError(f"{CARD} is damaged or of another version") from error

@@ -1,6 +1,6 @@
 """What a data set is made from: the settings of one entry under `data` in params.yaml."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,8 +15,10 @@ DataKind = Literal[
     "webvision",
 ]
 LabelKind = Literal["clean", "given"]
+Place = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
+"""A path as it is written in settings."""
 
-_FOLDER_SETTINGS = {"root", "image_size", "labels", "test_rate"}
+_FOLDER_SETTINGS = {"root", "image_size", "labels", "test_rate", "test_part", "on_bad_image"}
 _LIST_SETTINGS = {"root", "complete", "on_bad_image", "check_images", "cache_size"}
 _SETTINGS_OF: dict[str, set[str]] = {
     "digits": {"test_rate"},
@@ -38,21 +40,28 @@ def _usual_labels(values: dict[str, Any]) -> LabelKind:
 class DataSpec(BaseModel):
     """Where a data set comes from and how its images and labels are read.
 
+    Values have exactly the type named: `image_size: true` or `"32"` is refused.
+
     Args:
         kind: which reader understands the source.
-        root: folder or file of the source; relative paths start at the project root. None lets
-            `cifar10` and `cifar100` be downloaded; the others but `digits` need it.
-        image_size: side in pixels that images are brought to (bilinear, shorter side first, then
-            the centre is cut out); `imagefolder` and `parquet` need it, the others have their own.
+        root: folder or file of the source, text; relative paths start at the project root, `~` is
+            the home folder. None lets `cifar10` and `cifar100` be downloaded; the others but
+            `digits` need it.
+        image_size: side in pixels, 1 to 2048, that images are brought to (bilinear, shorter side
+            first, then the centre is cut out); `imagefolder` and `parquet` need it, the others
+            have their own.
         labels: "clean" where the labels count as the truth, "given" where they may be wrong.
             Default: "clean" for `digits`, `cifar10` and `cifar100`, else "given".
         image_column: column of a Parquet file with the encoded images.
         label_column: column of a Parquet file with the labels to learn from.
         clean_column: column of a Parquet file with the true labels, if it has one.
-        test_rate: fraction of every class held out for testing (always the same images) where the
-            source has no test part.
-        n_classes: first classes of `webvision` to keep, of its Google part only; None for all
-            classes of both parts.
+        test_rate: fraction of every class, above 0 and below 1, held out for testing (always the
+            same images) where the source has no test part.
+        test_part: name of the part of an `imagefolder` or a `parquet` folder to test on, such as
+            `val`, or `none` to hold out `test_rate`; None for the one part that there is, `test`
+            before `val`.
+        n_classes: first classes of `webvision` to keep, 2 to 1000, of its Google part only; None
+            for all classes of both parts.
         ilsvrc_root: folder with the validation part of ILSVRC2012 and its lists, a further test
             split of `webvision`; by default ILSVRC2012 in `root`, if it is there.
         selection: training images of `clothing1m`: all, or the `cc` lists of a published selection.
@@ -60,28 +69,30 @@ class DataSpec(BaseModel):
             data set.
         on_bad_image: what happens to wrong lines of lists, and to images that are missing or
             cannot be decoded: `stop`, or `skip` to leave them out.
-        check_images: what is asked of every image when the data set is prepared.
-        cache_size: shorter side in pixels of copies that are made once and read instead of the
-            images, which differ from them a little; None for no copies.
+        check_images: what is asked of every image when the data set is prepared, and how closely
+            the images are looked at to see whether they changed since (`data_facts`).
+        cache_size: shorter side in pixels, 256 to 4096, of copies that are made once and read
+            instead of the images, which differ from them a little; None for no copies.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: DataKind
-    root: str | None = None
-    image_size: int | None = Field(default=None, ge=1)
+    root: Place | None = None
+    image_size: int | None = Field(default=None, ge=1, le=2048)
     labels: LabelKind = Field(default_factory=_usual_labels)
     image_column: str = "image"
     label_column: str = "label"
     clean_column: str | None = None
     test_rate: float = Field(default=0.2, gt=0, lt=1)
+    test_part: str | None = None
     n_classes: int | None = Field(default=None, ge=2, le=1000)
-    ilsvrc_root: str | None = None
+    ilsvrc_root: Place | None = None
     selection: Literal["all", "cc"] = "all"
     complete: bool = True
     on_bad_image: Literal["stop", "skip"] = "stop"
     check_images: Literal["none", "exist", "decode"] = "exist"
-    cache_size: int | None = Field(default=None, ge=256)
+    cache_size: int | None = Field(default=None, ge=256, le=4096)
 
     @model_validator(mode="after")
     def _settings_fit_the_kind(self) -> Self:

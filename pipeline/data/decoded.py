@@ -137,7 +137,7 @@ class _Batches(Dataset[list[Tensor] | LabError]):
             except LabError as error:
                 remedy = (
                     "mend the file, or leave it out with check_images: decode and on_bad_image: "
-                    "skip in params.yaml, then type: python -m pipeline.stages.data "
+                    "skip in params.yaml, then uv run python -m pipeline.stages.data "
                     f"{self._images.dataset}"
                 )
                 return LabError(error.given, error.allowed, remedy)

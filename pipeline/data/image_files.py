@@ -1,5 +1,6 @@
 """Checking image files, and resizing copies of them once, many at a time."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,7 +37,8 @@ def find_bad(
 
     def fault(path: str) -> str | None:
         file = folder / path
-        if not file.is_file():
+        # Not file.is_file(), which raises for names that no system would take.
+        if not os.path.isfile(file):
             return "missing"
         if check == "exist":
             return None if file.stat().st_size else "empty"
@@ -79,7 +81,7 @@ def _fault_of(work: Callable[[], object]) -> str | None:
     try:
         work()
     except LabError as error:
-        return str(error)
+        return error.given
     return None
 
 

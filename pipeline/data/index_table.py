@@ -57,13 +57,14 @@ def read_table(file: Path, root: str, n: int, n_classes: int) -> ListedSplit:
         BadFileError: if it is missing, damaged, of another size, or has a label out of range.
     """
     try:
-        frame = pl.read_parquet(file, columns=list(_COLUMNS))
+        frame = pl.read_parquet(file, columns=list(_COLUMNS), glob=False)
         labels = [
             frame[name].cast(pl.Int64).fill_null(UNKNOWN).to_numpy() for name in _LABEL_COLUMNS
         ]
         paths = as_paths(frame["path"].cast(pl.String).to_list())
         ordered = (frame["index"] == pl.int_range(len(frame), eager=True)).all()
-    except (OSError, pl.exceptions.PolarsError) as error:
+    # A panic is how polars ends on bytes that its readers did not expect.
+    except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise BadFileError(f"{file.name} is missing or damaged ({error})") from error
     if len(frame) != n or not ordered:
         raise BadFileError(f"{file.name} does not number {n} rows")

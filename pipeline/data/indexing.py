@@ -3,20 +3,23 @@
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from pipeline.data.data_card import DataCard, IndexFacts
 from pipeline.data.data_spec import DataSpec
 from pipeline.data.image_files import find_bad, resize_copies
 from pipeline.data.index_table import BAD, index_digest, table_file, write_bad, write_table
-from pipeline.data.listed import Bad, ListedSource, located
+from pipeline.data.listed import Bad, ListedSource
 from pipeline.data.manifest import check_counts
+from pipeline.data.source import located
 from pipeline.data.transforms import CROP, TRANSFORMS
 from pipeline.errors import LabError
 from pipeline.files import cache_folder, project_root
 
-_SHOWN = 5
 
-
-def write_index(folder: Path, name: str, spec: DataSpec, source: ListedSource) -> DataCard:
+def write_index(
+    folder: Path, name: str, spec: DataSpec, source: ListedSource, facts: dict[str, JsonValue]
+) -> DataCard:
     """Check a data set and its lists, and write its index tables and its card.
 
     Args:
@@ -24,6 +27,7 @@ def write_index(folder: Path, name: str, spec: DataSpec, source: ListedSource) -
         name: of the data set.
         spec: its settings.
         source: what its lists say.
+        facts: what it is made from.
 
     Returns:
         The card.
@@ -46,18 +50,30 @@ def write_index(folder: Path, name: str, spec: DataSpec, source: ListedSource) -
         )
     for split_name, split in usable.splits.items():
         if len(split) == 0:
-            raise LabError(f"no {split_name} images in {split.folder}", "one image or more")
+            raise LabError(
+                f"no {split_name} images in {split.folder}",
+                "one image or more",
+                "check root:, and what data/NAME/bad.parquet named when it was prepared before",
+            )
         write_table(folder / table_file(split_name), split)
     if usable.bad:
         write_bad(folder / BAD, usable.bad)
-    card = _card(name, spec, usable, pixels, n_bad_lines=len(source.bad))
+    card = _card(name, spec, usable, pixels, len(source.bad), facts)
     card.write(folder)
     return card
 
 
 def _card(
-    name: str, spec: DataSpec, source: ListedSource, pixels: str, n_bad_lines: int
+    name: str,
+    spec: DataSpec,
+    source: ListedSource,
+    pixels: str,
+    n_bad_lines: int,
+    facts: dict[str, JsonValue],
 ) -> DataCard:
+    n_bad_images = len(source.bad) - n_bad_lines
+    bad = {"wrong lines of the lists": n_bad_lines, "images that cannot be used": n_bad_images}
+    left_out = {what: n for what, n in (bad | source.left_out).items() if n}
     sizes = {split_name: len(split) for split_name, split in source.splits.items()}
     return DataCard(
         name=name,
@@ -73,15 +89,16 @@ def _card(
         mean=source.mean,
         std=source.std,
         source=source.description,
-        made_from={"spec": spec.model_dump(mode="json")},
         index=IndexFacts(
             transform=source.transform,
             roots={split_name: split.root for split_name, split in source.splits.items()},
             n_extra=sizes,
             n_bad_lines=n_bad_lines,
-            n_bad_images=len(source.bad) - n_bad_lines,
+            n_bad_images=n_bad_images,
             pixels=pixels,
         ),
+        left_out=left_out,
+        made_from=facts,
     )
 
 
@@ -133,10 +150,9 @@ def _settle(spec: DataSpec, source: ListedSource, bad: list[Bad]) -> None:
     """Go on without what is bad, or refuse to."""
     if not bad or spec.on_bad_image == "skip":
         return
-    first = "; ".join(_place(entry, source) for entry in bad[:_SHOWN])
     what = "image(s)" if bad[0].list_file is None else "line(s) of the lists"
     raise LabError(
-        f"{len(bad)} {what} of {spec.kind} cannot be used; the first: {first}",
+        f"{len(bad)} {what} of {spec.kind} cannot be used, the first: {_place(bad[0], source)}",
         "whole images where the lists say, and lists as they were published",
         "mend them, or give on_bad_image: skip in params.yaml to leave them out",
     )
@@ -156,5 +172,7 @@ def _check_overlap(source: ListedSource) -> None:
         for path in split.paths.tolist():
             if (other := split_of.setdefault((split.root, path), name)) != name:
                 raise LabError(
-                    f"{path} is in the lists of both {other} and {name}", "each image in one split"
+                    f"{path} is in the lists of both {other} and {name}",
+                    "each image in one split",
+                    "take the lists as they were published",
                 )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.source import Labels
-from pipeline.files import project_root
+from pipeline.data.source import Labels, located
+from pipeline.errors import quoted
 
 Paths = npt.NDArray[Any]
 """Text [N] in one block of memory: worker processes share it, as they would not share str."""
@@ -129,6 +129,7 @@ class ListedSource:
         bad: lines that could not be used, and later images.
         counts: numbers of entries besides those of the splits, for the comparison with what was
             published.
+        left_out: entries that say nothing about any image of the splits: numbers, by what they are.
     """
 
     splits: dict[str, ListedSplit]
@@ -139,6 +140,7 @@ class ListedSource:
     description: str
     bad: list[Bad]
     counts: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 class SplitLines:
@@ -164,7 +166,7 @@ class SplitLines:
         if not 0 <= label < self._n_classes:
             self.refuse(f"label {label}, not 0 to {self._n_classes - 1}", list_file, line, path)
         elif path.startswith("/") or ".." in path.split("/"):
-            self.refuse(f"{path!r} leads out of the root", list_file, line, path)
+            self.refuse(f"{quoted(path)} leads out of the root", list_file, line, path)
         elif path in self._line_of:
             reason = f"{path} again, after line {self._line_of[path]}"
             self.refuse(reason, list_file, line, path)
@@ -195,8 +197,3 @@ class SplitLines:
 def as_paths(paths: list[str]) -> Paths:
     """Paths [N] as an array."""
     return np.array(paths, dtype=np.dtypes.StringDType())
-
-
-def located(root: str) -> Path:
-    """A root as a path of this machine: relative ones start at the project root."""
-    return project_root() / Path(root).expanduser()

@@ -8,7 +8,7 @@ from pipeline.data.data_spec import DataSpec
 from pipeline.data.listed import ListedSource
 from pipeline.errors import LabError
 
-_SHOWN = 5
+_SHOWN = 3
 
 
 class Expected(NamedTuple):
@@ -89,7 +89,7 @@ def check_counts(spec: DataSpec, source: ListedSource) -> None:
             f"lists of {spec.kind} that are not the published ones: "
             f"{'; '.join(differences[:_SHOWN])}{rest}{n_bad}",
             "the published number of entries",
-            "for a part of the data set give complete: false in params.yaml",
+            "fetch them again, or give complete: false in params.yaml for a part of the data set",
         )
 
 

@@ -1,6 +1,7 @@
 """What every reader of a source hands over: images that write themselves, labels, class names."""
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.data.data_spec import DataSpec, LabelKind
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 from pipeline.files import project_root
 from pipeline.identity import seed_stream
 
@@ -19,8 +20,15 @@ Labels = npt.NDArray[np.int64]
 class Images(Protocol):
     """Images of a source, decoded only when they are written to their place."""
 
-    def write(self, rows: Labels, out: Pixels, title: str) -> None:
-        """Write image `rows[i]` of the source to `out[i]` [N, H, W, C] for every i."""
+    def write(self, rows: Labels, out: Pixels, title: str) -> dict[int, str]:
+        """Write image `rows[i]` of the source to `out[i]` [N, H, W, C] for every i.
+
+        Returns:
+            Of images that could not be read and are to be left out, what is wrong, by i.
+        """
+
+    def names(self, rows: Labels) -> list[str] | None:
+        """Paths of images below the root, with forward slashes; None where there are none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +37,14 @@ class ArrayImages:
 
     array: Pixels
 
-    def write(self, rows: Labels, out: Pixels, title: str) -> None:
+    def write(self, rows: Labels, out: Pixels, title: str) -> dict[int, str]:
         """Copy the images; takes no time worth a progress bar with `title`."""
         # Any mode but "raise" spares a copy of the whole; rows are always valid.
         np.take(self.array, rows, axis=0, out=out, mode="clip")
+        return {}
+
+    def names(self, rows: Labels) -> None:
+        """Images in one array have no names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +73,7 @@ class Source:
         image_shape: (height, width, channels) of every image.
         labels: whether the training labels count as clean.
         description: how it was read, without paths.
+        left_out: what the source holds besides: numbers, by what it is.
     """
 
     train: Split
@@ -69,12 +82,17 @@ class Source:
     image_shape: tuple[int, int, int]
     labels: LabelKind
     description: str
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse labels out of range and classes nothing could be learned about."""
         n_classes = len(self.class_names)
         if n_classes < 2:
-            raise LabError(f"{n_classes} class in the source", "two classes or more")
+            raise LabError(
+                f"{n_classes} class in the source",
+                "two classes or more",
+                "check root: it names the folder just above the classes, or above train and test",
+            )
         for part, split in (("train", self.train), ("test", self.test)):
             for labels in (split.labels, split.clean):
                 if labels is not None:
@@ -82,19 +100,25 @@ class Source:
         absent = np.flatnonzero(np.bincount(self.train.labels, minlength=n_classes) == 0)
         if absent.size:
             raise LabError(
-                f"class {self.class_names[absent[0]]!r} has no training image",
-                f"labels 0 to {n_classes - 1} without a gap",
+                f"class {quoted(self.class_names[absent[0]])} has no training image",
+                f"an image or more of each of the {n_classes} classes, labels from 0 without a gap",
+                "add images of this class, or number the labels anew without it",
             )
 
 
 def _check_range(part: str, labels: Labels, class_names: tuple[str, ...]) -> None:
     if labels.size == 0:
-        raise LabError(f"no {part} images in the source", "one image or more")
+        raise LabError(
+            f"no {part} images in the source",
+            "one image or more",
+            "check root: in params.yaml or --root",
+        )
     wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
     if wrong.size:
         raise LabError(
             f"label {labels[wrong[0]]} of {part} row {wrong[0]}",
             f"labels 0 to {len(class_names) - 1}",
+            "check the label column, and whether labels count from 0",
         )
 
 
@@ -119,7 +143,9 @@ def hold_out(whole: Split, test_rate: float) -> tuple[Split, Split]:
     counts = np.bincount(whole.labels)
     if (single := np.flatnonzero(counts == 1)).size:
         raise LabError(
-            f"one image only with label {single[0]}", "two or more, to hold one out for testing"
+            f"one image only with label {single[0]}",
+            "two or more, to hold one out for testing",
+            "add images of this class, or give a test part of its own",
         )
     try:
         train, test = train_test_split(
@@ -149,12 +175,26 @@ def source_path(spec: DataSpec) -> Path:
     Raises:
         LabError: if no root is given or nothing lies there.
     """
+    expected = "the folder or file with the images"
     remedy = "give root: in params.yaml or --root on the command line"
     if spec.root is None:
-        raise LabError(
-            f"no root for kind {spec.kind}", "the folder or file with the images", remedy
-        )
-    path = project_root() / Path(spec.root).expanduser()
-    if not path.exists():
-        raise LabError(f"root {path} does not exist", "the folder or file with the images", remedy)
+        raise LabError(f"no root for kind {spec.kind}", expected, remedy)
+    path = located(spec.root)
+    # Not path.exists(), which raises for names that no system would take.
+    if not os.path.exists(path):
+        raise LabError(f"root {quoted(str(path))} does not exist", expected, remedy)
     return path
+
+
+def located(root: str) -> Path:
+    """A root as a path of this machine: relative ones start at the project root, `~` is expanded.
+
+    Raises:
+        LabError: for the home folder of a user that the machine does not know.
+    """
+    try:
+        return project_root() / Path(root).expanduser()
+    except RuntimeError as error:
+        raise LabError(
+            f"path {quoted(root)}: {error}", "a path on this machine", "write the folder out"
+        ) from error

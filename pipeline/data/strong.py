@@ -20,9 +20,19 @@ MIN_SCALE = 0.08
 """Least share of the image's area that a crop covers; the largest is 1."""
 RATIOS = (3 / 4, 4 / 3)
 """Width / height of a crop."""
-STRENGTH, HUE = 0.4, 0.1
-"""Brightness, contrast and saturation are scaled by 0.6 to 1.4; hue turns by -0.1 to 0.1."""
 P_JITTER, P_GREY = 0.8, 0.2
+
+
+class Colours(NamedTuple):
+    """How far colours may change: factors from 1 - x to 1 + x, the hue by up to x of a turn."""
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+
+
+COLOURS = Colours(0.4, 0.4, 0.4, 0.1)
 
 _TRIES = 10
 _LUMINANCE = (0.2989, 0.587, 0.114)
@@ -70,7 +80,7 @@ def strong_view(
     x = crop_resized(images, box)
     if flip:
         x = _choose(rest[:, 2] < 0.5, x.flip(3), x)
-    spread = torch.tensor([STRENGTH, STRENGTH, STRENGTH, HUE], device=x.device)
+    spread = torch.tensor(COLOURS, device=x.device)
     centre = torch.tensor([1.0, 1.0, 1.0, 0.0], device=x.device)
     factors = centre + spread * (2 * rest[:, 3:7] - 1)
     jittered = jitter(x, Jitter(factors, rest[:, 7:11].argsort(dim=1)))

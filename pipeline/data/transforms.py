@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.data import strong
+from pipeline.data.strong import Colours
 
 CROP, SHORT_SIDE = 224, 256
 """Sides in pixels: of what a network sees, and to which images are brought before."""
@@ -27,35 +28,25 @@ class Resize(NamedTuple):
     rounding: Literal["down", "half-up"]
 
 
-class Jitter(NamedTuple):
-    """Colour changes in random order: factors from 1 - x to 1 + x, the hue by up to x of a turn."""
-
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-
-
 @dataclass(frozen=True)
 class Transform:
     """A named way from images to views of 224 x 224 pixels.
 
     The view `plain` is the centre of the image resized to 256. `strong` is, in all of them, the one
-    of SimCLR: random part, flip, colours (0.4, 0.4, 0.4, 0.1) with probability 0.8, grey with 0.2
-    (pipeline/data/strong.py).
+    of SimCLR: random part, flip, colours, grey, by the constants of pipeline/data/images/strong.py.
 
     Args:
         resize: for all views but random parts.
         weak: the view `weak` is a random `crop` of the resized image, or a random `part` of the
             image, 0.08 to 1 of its area, 3/4 to 4/3 as wide as high, resized; then flipped with
             probability 1/2.
-        jitter: colour changes of the weak view.
+        colours: how far the weak view changes them, in random order; None to leave them.
         resize_of: of splits that are resized in another way.
     """
 
     resize: Resize
     weak: Literal["crop", "part"] = "crop"
-    jitter: Jitter | None = None
+    colours: Colours | None = None
     resize_of: dict[str, Resize] = field(default_factory=dict)
 
 
@@ -64,13 +55,11 @@ _BICUBIC = Resize("bicubic", "half-up")
 TRANSFORMS = {
     "clothing1m": Transform(_TORCHVISION),
     "food101n": Transform(_BICUBIC),
-    "webvision-dal": Transform(_TORCHVISION, "part", Jitter(0.4, 0.4, 0.4, 0.2)),
+    "webvision-dal": Transform(_TORCHVISION, "part", Colours(0.4, 0.4, 0.4, 0.2)),
     # Its authors resize the two test splits in different ways.
     "webvision-lra": Transform(_BICUBIC, resize_of={"ilsvrc": _TORCHVISION}),
 }
 """Transforms of the published systems, by the name that the setting `transform` takes."""
-
-_STRONG_JITTER = Jitter(strong.STRENGTH, strong.STRENGTH, strong.STRENGTH, strong.HUE)
 
 
 class _Draws(NamedTuple):
@@ -131,11 +120,12 @@ def view(
             else:
                 image = _random_crop(resize_short_side(image, SHORT_SIDE, resize), draws)
             image = _flipped(image, draws)
-            return image if transform.jitter is None else _jittered(image, transform.jitter, draws)
+            colours = transform.colours
+            return image if colours is None else _jittered(image, colours, draws)
         case "strong":
             image = _flipped(_random_part(image, draws, strong_scale), draws)
             if draws.jitter < strong.P_JITTER:
-                image = _jittered(image, _STRONG_JITTER, draws)
+                image = _jittered(image, strong.COLOURS, draws)
             return image.convert("L").convert("RGB") if draws.grey < strong.P_GREY else image
     raise ValueError(f"no view {name!r}; known: plain, weak, strong")
 
@@ -174,7 +164,7 @@ def _flipped(image: Image.Image, draws: _Draws) -> Image.Image:
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else image
 
 
-def _jittered(image: Image.Image, jitter: Jitter, draws: _Draws) -> Image.Image:
+def _jittered(image: Image.Image, colours: Colours, draws: _Draws) -> Image.Image:
     from torchvision.transforms.v2 import functional
 
     changes = (
@@ -184,7 +174,7 @@ def _jittered(image: Image.Image, jitter: Jitter, draws: _Draws) -> Image.Image:
         functional.adjust_hue,
     )
     for kind in sorted(range(len(changes)), key=draws.order.__getitem__):
-        shift = jitter[kind] * (2 * draws.amounts[kind] - 1)
+        shift = colours[kind] * (2 * draws.amounts[kind] - 1)
         # The hue is shifted by an amount, the others are multiplied by a factor about 1.
         image = changes[kind](image, shift if kind == 3 else 1 + shift)
     return image

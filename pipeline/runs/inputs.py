@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import Params, validated
+from pipeline.data import facts
 from pipeline.data.data_spec import BUILT_IN, DataSpec
-from pipeline.data.dataset import Dataset, data_facts, load_dataset, prepare_dataset
+from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
 from pipeline.errors import LabError, suggest
 from pipeline.files import labels_folder
 from pipeline.noise.label_table import LabelTable, noise_facts, open_table, save_table
@@ -139,7 +140,7 @@ class Shelf:
             found = load_dataset(name)
         except LabError:
             return None
-        return found if is_current(found.card.made_from, data_facts(spec)) else None
+        return found if facts.is_current(found.card, spec) else None
 
     def _current_table(self, dataset: str, noise: str, spec: NoiseSpec) -> LabelTable | None:
         """The label table, unless it is missing, damaged or not current."""

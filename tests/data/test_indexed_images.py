@@ -63,8 +63,7 @@ def test_missing_and_empty_images_stop_or_are_skipped(root: Path) -> None:
     (root / tested).unlink()
     message = refused()
     assert "3 image(s) of clothing1m cannot be used" in message
-    assert f"{root / missing}: missing" in message
-    assert f"{root / empty}: empty" in message
+    assert missing in message
     assert "on_bad_image: skip" in message
     dataset = prepared(on_bad_image="skip")
     assert bad_images() == {missing: "missing", empty: "empty", tested: "missing"}

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.data.data_spec import DataSpec
 from pipeline.data.readers import cifar_archive
-from pipeline.data.readers.parquet_table import ImageTable, column_names, find_parts
+from pipeline.data.readers.parquet_parts import find_parts, parquet_files
+from pipeline.data.readers.parquet_table import ImageTable, column_names
 from pipeline.data.source import ArrayImages, Source, Split, source_path
 from pipeline.errors import LabError
 
@@ -90,9 +91,10 @@ def read_cifar(spec: DataSpec) -> Source:
     """Read a copy at `root`, or download the official archive.
 
     `root` is the archive (.tar.gz), the folder it unpacks to, a folder that holds one of the two,
-    or a folder with `train*.parquet` and `test*.parquet` (columns `image` or `img`, `label` or
-    `fine_label`, and maybe `index`, the position in the official archive, to sort by). The data
-    sets: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
+    or a folder with `train*.parquet` and `test*.parquet`, maybe in sub-folders as image hubs have
+    them (columns `image` or `img`, `label` or `fine_label`, and maybe `index`, the position in the
+    official archive, to sort by). The data sets: A. Krizhevsky, Learning Multiple Layers of
+    Features from Tiny Images, 2009.
 
     Args:
         spec: settings of kind "cifar10" or "cifar100".
@@ -111,14 +113,20 @@ def read_cifar(spec: DataSpec) -> Source:
     root = source_path(spec)
     if archives := [place for place in _archive_places(root, layout) if place.exists()]:
         return _from_archive(spec.kind, layout, archives[0])
-    train_files, test_files = find_parts(root)
-    if train_files and test_files:
-        return _from_parquet(layout, train_files, test_files)
+    parts = find_parts(root)
+    if parts.train and parts.test:
+        return _from_parquet(layout, parts.train, parts.test)
     raise LabError(
         f"nothing of {spec.kind} in {root}",
         f"{layout.archive}, {layout.folder}, or train.parquet and test.parquet",
         "give root: in params.yaml or --root on the command line",
     )
+
+
+def source_files(kind: str, root: Path) -> list[Path]:
+    """What is read of a root: the archive, its folder, or Parquet files."""
+    archives = [place for place in _archive_places(root, LAYOUTS[kind]) if place.exists()]
+    return archives[:1] or list(parquet_files(root))
 
 
 def _archive_places(root: Path, layout: Layout) -> list[Path]:
@@ -167,7 +175,7 @@ def _from_parquet(layout: Layout, train_files: list[Path], test_files: list[Path
 def _table_split(files: list[Path], label_columns: tuple[str, ...]) -> Split:
     names = column_names(files[0])
     image_column = _first_of(_IMAGE_COLUMNS, names, files[0])
-    table = ImageTable(files, image_column, resize=False)
+    table = ImageTable(files, image_column, own=False)
     labels = table.integers(_first_of(label_columns, names, files[0]))
     if _ORDER_COLUMN not in names:
         return Split(table, np.arange(len(labels)), labels)
@@ -177,6 +185,7 @@ def _table_split(files: list[Path], label_columns: tuple[str, ...]) -> Split:
         raise LabError(
             f"column {_ORDER_COLUMN!r} of {files[0]} does not number the images",
             f"0 to {len(index) - 1}, each once",
+            "fetch the files again, or remove this column if their order is the official one",
         )
     return Split(table, rows, labels[rows])
 
@@ -185,13 +194,21 @@ def _first_of(wanted: tuple[str, ...], names: list[str], file: Path) -> str:
     for name in wanted:
         if name in names:
             return name
-    raise LabError(f"{file} has columns {', '.join(names)}", f"a column {' or '.join(wanted)}")
+    raise LabError(
+        f"{file} has columns {', '.join(names)}",
+        f"a column {' or '.join(wanted)}",
+        "take the files of this data set, or kind: parquet for images of your own",
+    )
 
 
 def _source(layout: Layout, train: Split, test: Split, description: str) -> Source:
     for part, split, n in (("train", train, layout.n_train), ("test", test, layout.n_test)):
         if len(split.rows) != n:
-            raise LabError(f"{len(split.rows)} {part} images", f"{n}, the whole data set")
+            raise LabError(
+                f"{len(split.rows)} {part} images",
+                f"{n}, the whole data set",
+                "fetch the files again, or give kind: parquet for a part of them",
+            )
     return Source(
         train=train,
         test=test,

@@ -16,10 +16,26 @@ import numpy as np
 
 from pipeline.data.readers.safe_pickle import read_pickle
 from pipeline.data.source import Labels, Pixels
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 
 _SIDE = 32
 _PADDING = 10_240
+_MOST_BYTES = 2**28
+_MOST_FILES = 1000
+"""The official archives unpack to 186 MB in ten files or fewer."""
+_AGAIN = "fetch the archive again"
+# What tarfile and gzip raise for damaged or forged input, beside errors of their own.
+_DAMAGE = (
+    tarfile.TarError,
+    zlib.error,
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RecursionError,
+    ValueError,
+)
 
 
 def official(kind: str) -> Any:
@@ -102,29 +118,57 @@ def read_batches(
         images, labels = _images_and_labels(read_pickle(content, title), label_key, title)
         batches[name] = Batch(images, labels, genuine)
     if absent := [name for name in names if name not in batches]:
-        raise LabError(f"no file {absent[0]} in {place}", f"an archive with {', '.join(names)}")
+        raise LabError(
+            f"no file {absent[0]} in {place}",
+            f"an archive with {', '.join(names)}",
+            "fetch the archive again",
+        )
     return batches
 
 
 def _in_folder(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
-        if (folder / name).is_file():
-            yield name, (folder / name).read_bytes()
+        if (file := folder / name).is_file():
+            if file.stat().st_size > _MOST_BYTES:
+                raise LabError(
+                    f"{file} has {file.stat().st_size:,} bytes", "a batch of CIFAR", _AGAIN
+                )
+            yield name, file.read_bytes()
 
 
 def _in_tar(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     try:
-        with gzip.open(archive) as unpacked:
+        with gzip.open(archive) as file:
+            unpacked = _Bounded(file)
             with tarfile.open(fileobj=unpacked, mode="r|") as members:
-                for member in members:
+                for number, member in enumerate(members):
+                    if number >= _MOST_FILES:
+                        raise tarfile.ReadError(f"more than {_MOST_FILES} files")
                     name = Path(member.name).name
-                    if name in names and member.isreg() and (file := members.extractfile(member)):
-                        yield name, file.read()
+                    if name in names and member.isreg() and (held := members.extractfile(member)):
+                        yield name, held.read()
             # gzip compares its checksum only at the very end, behind the padding of the archive.
             while unpacked.read(_PADDING):
                 pass
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise LabError(f"{archive} cannot be read ({error})", "a whole .tar.gz archive") from error
+    except _DAMAGE as error:
+        raise LabError(
+            f"{archive} cannot be read ({quoted(str(error))})", "a whole .tar.gz archive", _AGAIN
+        ) from error
+
+
+class _Bounded(io.RawIOBase):
+    """An unpacked stream that ends in an error where an honest archive has long ended."""
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream, self._left = stream, _MOST_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; tarfile.ReadError beyond the limit."""
+        found = self._stream.read(size if 0 <= size <= self._left else self._left + 1)
+        self._left -= len(found)
+        if self._left < 0:
+            raise tarfile.ReadError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
+        return found
 
 
 def _images_and_labels(
@@ -133,12 +177,16 @@ def _images_and_labels(
     """Images stored as rows of 1024 red, 1024 green and 1024 blue values, and their labels."""
     rows, labels = values.get("data"), values.get(label_key)
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 3 * _SIDE**2:
-        raise LabError(f"{title} has no 'data' of 3072 values a row", "a batch file of CIFAR")
+        raise LabError(
+            f"{title} has no 'data' of 3072 values a row", "a batch file of CIFAR", _AGAIN
+        )
     if (
         not isinstance(labels, list)
-        or not all(isinstance(label, int) for label in labels)
+        or not all(isinstance(label, int) and abs(label) < 2**31 for label in labels)
         or len(labels) != len(rows)
     ):
-        raise LabError(f"{title} has no {label_key!r}, one number per image", "a batch of CIFAR")
+        raise LabError(
+            f"{title} has no {label_key!r}, one number per image", "a batch file of CIFAR", _AGAIN
+        )
     planes = rows.reshape(-1, 3, _SIDE, _SIDE)
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.array(labels, dtype=np.int64)

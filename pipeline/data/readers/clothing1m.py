@@ -4,8 +4,15 @@ from pathlib import Path
 
 from pipeline.data.data_spec import DataSpec
 from pipeline.data.listed import Bad, ListedSource, ListedSplit, SplitLines
-from pipeline.data.readers.list_files import aligned_lines, labelled_lines, read_lines, require
+from pipeline.data.readers.list_files import (
+    aligned_lines,
+    is_label,
+    labelled_lines,
+    read_lines,
+    require,
+)
 from pipeline.data.source import source_path
+from pipeline.errors import quoted
 
 CLASS_NAMES = (
     "T-Shirt",
@@ -117,7 +124,7 @@ def _read_split(files: list[Path], lines: SplitLines, tables: dict[Path, dict[st
 
 def _read_selection(folder: Path, lines: SplitLines) -> None:
     for path, label in aligned_lines(folder / _SELECTED_PATHS, folder / _SELECTED_LABELS):
-        if label.text.removeprefix("-").isdecimal():
+        if is_label(label.text):
             lines.add(path.text, int(label.text), _SELECTED_LABELS, label.number)
         else:
-            lines.refuse(f"label {label.text!r}", _SELECTED_LABELS, label.number, path.text)
+            lines.refuse(f"label {quoted(label.text)}", _SELECTED_LABELS, label.number, path.text)

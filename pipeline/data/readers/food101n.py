@@ -7,10 +7,11 @@ from pipeline.data.listed import Bad, ListedSource, SplitLines
 from pipeline.data.readers.list_files import labelled_lines, read_lines, require
 from pipeline.data.source import source_path
 from pipeline.data.views import CONSTANTS
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 
 _TRAIN_FOLDER, _TEST_FOLDER = "Food-101N_release", "food-101"
 _HEADER = "class_name"
+_MOST_STRAY = 0.01
 
 
 def read_food101n(spec: DataSpec) -> ListedSource:
@@ -38,18 +39,20 @@ def read_food101n(spec: DataSpec) -> ListedSource:
     class_names = _class_names(web_classes)
     if odd := set(class_names) ^ set(_class_names(test_classes)):
         raise LabError(
-            f"class {min(odd)!r} is in only one of {web_classes} and {test_classes}",
+            f"class {quoted(min(odd))} is in only one of {web_classes} and {test_classes}",
             "the same classes in both",
+            "take both lists as they were published",
         )
     label_of = {name: label for label, name in enumerate(class_names)}
     bad: list[Bad] = []
     train = SplitLines("train", len(class_names), bad, clean=False)
     _read_images(images, f"{_TRAIN_FOLDER}/images/", "", label_of, train)
     verified: dict[str, bool] = {}
-    counts = {}
+    counts, n_stray = {}, 0
     for name, file in verified_lists.items():
-        found = _read_verified(file, train)
-        counts[name] = len(found)
+        found, stray = _read_verified(file, train)
+        counts[name] = len(found) + len(stray)
+        n_stray += len(stray)
         verified |= found
     tested = SplitLines("test", len(class_names), bad, clean=True)
     _read_images(test_images, f"{_TEST_FOLDER}/images/", ".jpg", label_of, tested)
@@ -63,6 +66,7 @@ def read_food101n(spec: DataSpec) -> ListedSource:
         description="published lists, tested on Food-101",
         bad=bad,
         counts=counts,
+        left_out={"verdicts on images that are not listed": n_stray},
     )
 
 
@@ -84,15 +88,25 @@ def _read_images(
             lines.refuse("not of the form 'class/key' with a known class", file.name, number)
 
 
-def _read_verified(file: Path, lines: SplitLines) -> dict[str, bool]:
-    """Whether the label of an image is right, by path, from lines `class/key<TAB>0|1`."""
+def _read_verified(file: Path, lines: SplitLines) -> tuple[dict[str, bool], dict[str, int]]:
+    """Whether the label of an image is right, by path, from lines `class/key<TAB>0|1`.
+
+    Returns:
+        The verdicts on listed images, and the lines of the others by path.
+    """
     found: dict[str, bool] = {}
+    stray: dict[str, int] = {}
     for number, path, verdict in labelled_lines(file, lines, header=True):
         place = f"{_TRAIN_FOLDER}/images/{path}"
-        if verdict not in (0, 1) or place in found:
+        if verdict not in (0, 1) or place in found or place in stray:
             lines.refuse("a verdict that is not 0 or 1, or a second one", file.name, number, place)
         elif place not in lines:
-            lines.refuse("a verdict on an image that is not listed", file.name, number, place)
+            stray[place] = number
         else:
             found[place] = verdict == 1
-    return found
+    # The list as released has one. Many mean that it belongs to other images.
+    if len(stray) > max(1, _MOST_STRAY * len(found)):
+        for place, number in stray.items():
+            lines.refuse("a verdict on an image that is not listed", file.name, number, place)
+        stray = {}
+    return found, stray

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.data.data_spec import DataSpec
-from pipeline.data.readers.parquet_table import ImageTable, column_names, find_parts
+from pipeline.data.readers.parquet_parts import EXPECTED, find_parts
+from pipeline.data.readers.parquet_table import ImageTable, column_names
 from pipeline.data.source import Source, Split, hold_out, source_path
 from pipeline.errors import LabError
 
@@ -18,6 +19,8 @@ Column = npt.NDArray[Any]
 def read_hub_parquet(spec: DataSpec) -> Source:
     """Read one Parquet file, or `train*.parquet` and maybe `test*.parquet` of a folder.
 
+    A test part may also be called `val`, `valid` or `validation`; `find_parts` says where the files
+    may lie.
     Labels are whole numbers from 0 without a gap, or names, which are numbered in sorted order.
     Test images are judged by the clean column where it exists: always when they are held out of
     the train files, else if the test files have it.
@@ -32,14 +35,12 @@ def read_hub_parquet(spec: DataSpec) -> Source:
         LabError: if a file or column is missing or damaged, or the labels are unfit.
     """
     root = source_path(spec)
-    train_files, test_files = find_parts(root)
-    if not train_files:
-        raise LabError(
-            f"no train*.parquet in {root}", "train*.parquet and maybe test*.parquet, or one file"
-        )
+    parts = find_parts(root, spec.test_part)
+    if not parts.train:
+        raise LabError(f"no train*.parquet in {root}", EXPECTED, "name one file as root:")
     tables = [
-        ImageTable(files, spec.image_column, resize=True)
-        for files in (train_files, test_files)
+        ImageTable(files, spec.image_column, own=True, skip=spec.on_bad_image == "skip")
+        for files in (parts.train, parts.test)
         if files
     ]
     given = [_labels(table, spec.label_column) for table in tables]
@@ -71,6 +72,7 @@ def read_hub_parquet(spec: DataSpec) -> Source:
         image_shape=(spec.image_size, spec.image_size, 3),
         labels=spec.labels,
         description="Parquet files of encoded images",
+        left_out=parts.left_out,
     )
 
 
@@ -86,13 +88,19 @@ def _labels(table: ImageTable, name: str) -> Column:
 def _classes(columns: list[Column]) -> Column:
     """Every class in the order of its number; LabError if numbers cannot be classes."""
     if len({column.dtype.kind for column in columns}) > 1:
-        raise LabError("labels of numbers in one place and of names in another", "one of the two")
+        raise LabError(
+            "labels of numbers in one place and of names in another",
+            "one of the two",
+            "write the label columns of all files in one way",
+        )
     everything = np.concatenate(columns)
     if everything.dtype.kind == "U" or not everything.size:
         return np.unique(everything)
     low, high = int(everything.min()), int(everything.max())
     if low < 0 or high >= everything.size:
         raise LabError(
-            f"labels from {low} to {high} on {everything.size} rows", "0, 1, 2 ... without a gap"
+            f"labels from {low} to {high} on {everything.size} rows",
+            "0, 1, 2 ... without a gap",
+            "number the labels anew, or write them as names",
         )
     return np.arange(high + 1)

@@ -1,39 +1,55 @@
 """Image files sorted into one folder per class."""
 
-from collections.abc import Iterator
+import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.data.data_spec import DataSpec
-from pipeline.data.decode import BATCH, Encoded, decode_all, portions
+from pipeline.data.decode import BATCH, ENDINGS_OF, Encoded, decode_all, portions
+from pipeline.data.readers.parts import choose_parts, is_junk, is_part, speaks_of_parts
 from pipeline.data.source import Labels, Pixels, Source, Split, hold_out, source_path
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 
-_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
-_TEST_FOLDERS = ("test", "val")
+_ENDINGS = frozenset(ending for endings in ENDINGS_OF.values() for ending in endings)
+_LAYOUT = "ROOT/CLASS/*, or ROOT/train/CLASS/* and maybe ROOT/test/CLASS/*"
 
 
 @dataclass(frozen=True, eq=False)
 class FileImages:
-    """Image files, decoded and resized when written."""
+    """Image files, decoded and resized when written.
 
+    Args:
+        root: what their names start at.
+        files: the files.
+        skip: leave out what cannot be decoded.
+    """
+
+    root: Path
     files: tuple[Path, ...]
+    skip: bool
 
-    def write(self, rows: Labels, out: Pixels, title: str) -> None:
-        """Decode file `rows[i]` to `out[i]` [N, size, size, 3]."""
+    def write(self, rows: Labels, out: Pixels, title: str) -> dict[int, str]:
+        """Decode file `rows[i]` to `out[i]` [N, size, size, 3]; see `Images`."""
         images = (
             Encoded(place, str(self.files[row]), self.files[row]) for place, row in enumerate(rows)
         )
-        decode_all(portions(images, BATCH), out, resize=True, title=title)
+        return decode_all(portions(images, BATCH), out, own=True, skip=self.skip, title=title)
+
+    def names(self, rows: Labels) -> list[str]:
+        """Paths of the files below the root."""
+        return [self.files[row].relative_to(self.root).as_posix() for row in rows]
 
 
 def read_image_folder(spec: DataSpec) -> Source:
-    """Read `root/train/<class>` and `root/test/<class>` (or `val`), or `root/<class>` alone.
+    """Read `root/train/<class>` and `root/test/<class>`, or `root/<class>` alone.
 
-    Classes are numbered in the order of their sorted names; images are ordered by class, then by
-    file name. Without a test folder, `test_rate` of the images are held out.
+    A test part may also be called `val`, `valid` or `validation`, all in any case; without one,
+    `test_rate` of the images are held out. Classes are numbered in the order of their sorted names.
+    Images may lie in sub-folders of their class; they are ordered by class, then by path. Hidden
+    files and those that systems leave behind are skipped.
 
     Args:
         spec: settings with `root` and `image_size`.
@@ -42,24 +58,36 @@ def read_image_folder(spec: DataSpec) -> Source:
         RGB images of `image_size`.
 
     Raises:
-        LabError: if a folder is missing, a class is empty, or train and test differ in classes.
+        LabError: if a folder is missing, a class is empty, train and test differ in classes, or
+            folders can be read as parts or as classes.
     """
     root = source_path(spec)
     if not root.is_dir():
-        raise LabError(f"root {root} is not a folder", "a folder with one folder per class")
-    has_train = (root / "train").is_dir()
-    train_root = root / "train" if has_train else root
-    test_root = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)
+        raise LabError(f"root {quoted(str(root))} is not a folder", _LAYOUT, "check root:")
+    left_out: Counter[str] = Counter()
+    folders = _folders(root)
+    # A class may be called `train`, like the vehicle: a part is a folder of folders.
+    names = [name for name in folders if is_part(name) and _folders(root / name)]
+    parts = choose_parts(names, spec.test_part, str(root))
+    if parts.train is None:
+        _refuse_parts(root, folders)
+        train_root = root
+    else:
+        train_root = root / parts.train
+        for name in set(folders) - set(parts):
+            left_out[f"images in {name}"] += len(_found(root / name, Counter()))
     class_names = _classes(train_root)
-    train = _split(train_root, class_names)
-    if has_train and test_root is not None:
+    train = _split(spec, root, train_root, class_names, left_out)
+    if parts.train is not None and parts.test is not None:
+        test_root = root / parts.test
         if (found := _classes(test_root)) != class_names:
-            odd = sorted(set(found) ^ set(class_names))[0]
+            odd = min(set(found) ^ set(class_names))
             raise LabError(
-                f"class {odd!r} is in only one of {train_root} and {test_root}",
+                f"class {quoted(odd)} is in only one of {train_root} and {test_root}",
                 "the same classes in both",
+                "move the folder, or give test_part: none in params.yaml to hold out images",
             )
-        test = _split(test_root, class_names)
+        test = _split(spec, root, test_root, class_names, left_out)
     else:
         train, test = hold_out(train, spec.test_rate)
     assert spec.image_size is not None  # the settings demand it for this kind
@@ -70,28 +98,84 @@ def read_image_folder(spec: DataSpec) -> Source:
         image_shape=(spec.image_size, spec.image_size, 3),
         labels=spec.labels,
         description="folders of image files",
+        left_out=dict(left_out),
     )
 
 
+def _refuse_parts(root: Path, folders: list[str]) -> None:
+    """Refuse folders that would be read as classes, and are parts or hold parts."""
+    remedy = "name the folder of training images train, the one to test on test or val"
+    odd = [name for name in folders if speaks_of_parts(name)]
+    # One alone may be a class, like the vehicle `train`, if images lie in it.
+    if len(odd) > 1 or any(_folders(root / name) for name in odd):
+        given = f"{', '.join(odd)} in {root}, which are no train and test with class folders"
+        raise LabError(given, _LAYOUT, remedy)
+    for name in folders:
+        if inner := [part for part in _folders(root / name) if is_part(part)]:
+            inside = ", ".join(inner)
+            raise LabError(f"{inside} inside {root / name}", _LAYOUT, f"check root; {remedy}")
+
+
+def _folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not is_junk(entry.name))
+
+
 def _classes(folder: Path) -> tuple[str, ...]:
-    found = (entry for entry in folder.iterdir() if entry.is_dir())
-    names = tuple(sorted(entry.name for entry in found if not entry.name.startswith(".")))
+    names = tuple(_folders(folder))
     if not names:
-        raise LabError(f"no folders in {folder}", "one folder per class, named like the class")
+        raise LabError(
+            f"no folders in {folder}",
+            "one folder per class, named like the class",
+            "sort the images into such folders, or check root:",
+        )
     return names
 
 
-def _split(folder: Path, class_names: tuple[str, ...]) -> Split:
-    of_class = [list(_images(folder / name)) for name in class_names]
+def _split(
+    spec: DataSpec, root: Path, folder: Path, class_names: tuple[str, ...], left_out: Counter[str]
+) -> Split:
+    """The images of one part; what lies between them is counted in `left_out`."""
+    loose = sum(_is_image(entry.name) for entry in os.scandir(folder) if entry.is_file())
+    if loose:
+        left_out["images outside the class folders"] += loose
+    of_class = [_images(folder / name, left_out) for name in class_names]
     files = tuple(file for files in of_class for file in files)
     labels = np.repeat(np.arange(len(of_class)), [len(files) for files in of_class])
-    return Split(FileImages(files), np.arange(len(files)), labels)
+    images = FileImages(root, files, skip=spec.on_bad_image == "skip")
+    return Split(images, np.arange(len(files)), labels)
 
 
-def _images(folder: Path) -> Iterator[Path]:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS)
+def _images(folder: Path, left_out: Counter[str]) -> list[Path]:
+    """The images in a class folder, sorted by path."""
+    others: Counter[str] = Counter()
+    files = _found(folder, others)
     if not files:
+        held = f" (it holds {', '.join(others)})" if others else ""
         raise LabError(
-            f"no images in class folder {folder}", f"files named *{', *'.join(_ENDINGS)}"
+            f"no images in class folder {folder}{held}",
+            f"files named *{', *'.join(sorted(_ENDINGS))}",
+            "add images, or remove the folder",
         )
-    yield from files
+    left_out.update(others)
+    return sorted(files)
+
+
+def _found(folder: Path, others: Counter[str]) -> list[Path]:
+    """The image files at any depth of a folder; `others` counts the rest."""
+    files = []
+    for place, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not is_junk(name)]
+        others.update("links to folders" for name in inner if os.path.islink(f"{place}/{name}"))
+        for name in names:
+            if _is_image(name):
+                files.append(Path(place, name))
+            elif not is_junk(name):
+                ending = os.path.splitext(name)[1].lower()
+                others[f"files ending in {ending}" if ending else "files without ending"] += 1
+    return files
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _ENDINGS and not is_junk(name)

@@ -12,23 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data.decode import BATCH, Encoded, decode_all
 from pipeline.data.source import Labels, Pixels
-from pipeline.errors import LabError, suggest
-
-
-def find_parts(root: Path) -> tuple[list[Path], list[Path]]:
-    """The train files and the test files under `root`.
-
-    Args:
-        root: a folder with `train*.parquet` and maybe `test*.parquet`, or with a folder `data` of
-            such files, or one Parquet file, which then is the train part.
-
-    Returns:
-        Both lists sorted by name; either may be empty.
-    """
-    if root.is_file():
-        return [root], []
-    folder = root if any(root.glob("train*.parquet")) else root / "data"
-    return sorted(folder.glob("train*.parquet")), sorted(folder.glob("test*.parquet"))
+from pipeline.errors import LabError, quoted, suggest
 
 
 def column_names(file: Path) -> list[str]:
@@ -44,12 +28,14 @@ class ImageTable:
     Args:
         files: the files, with the same columns.
         image_column: column with the images: bytes, or a struct with a field `bytes`.
-        resize: bring images to the wanted size; if False, another size is an error.
+        own: whether images are the user's own; see `decode`.
+        skip: leave out what cannot be decoded.
     """
 
     files: list[Path]
     image_column: str
-    resize: bool
+    own: bool
+    skip: bool = False
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all files; LabError if it is absent, changes its type or has gaps."""
@@ -59,11 +45,16 @@ class ImageTable:
                 _check_column(table, name, file)
                 part = table.read(columns=[name]).column(name)
             if part.null_count:
-                raise LabError(f"column {name!r} of {file} has missing values", "one in every row")
+                raise LabError(
+                    f"column {quoted(name)} of {file} has {part.null_count} missing values",
+                    "one in every row",
+                    "remove these rows, or fill them in",
+                )
             if parts and part.type != parts[0].type:
                 raise LabError(
-                    f"column {name!r} of {file} holds {part.type}",
+                    f"column {quoted(name)} of {file} holds {part.type}",
                     f"{parts[0].type}, as in the files before it",
+                    "write all files with the same types",
                 )
             parts.append(part)
         return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
@@ -72,14 +63,33 @@ class ImageTable:
         """One column of whole numbers, int64 [N]; LabError if it holds anything else."""
         column = self.column(name)
         if not pa.types.is_integer(column.type):
-            raise LabError(f"column {name!r} holds {column.type}", "whole numbers")
+            raise LabError(
+                f"column {quoted(name)} holds {column.type}",
+                "whole numbers",
+                "name another label_column in params.yaml, or convert this one",
+            )
         numbers: Labels = column.to_numpy().astype(np.int64)
         return numbers
 
-    def write(self, rows: Labels, out: Pixels, title: str) -> None:
-        """Decode the image of row `rows[i]` to `out[i]` [N, size, size, 3]."""
+    def write(self, rows: Labels, out: Pixels, title: str) -> dict[int, str]:
+        """Decode the image of row `rows[i]` to `out[i]` [N, size, size, 3]; see `Images`."""
         place_of_row = {int(row): place for place, row in enumerate(rows)}
-        decode_all(self._encoded(place_of_row), out, self.resize, title)
+        return decode_all(self._encoded(place_of_row), out, self.own, self.skip, title)
+
+    def names(self, rows: Labels) -> list[str] | None:
+        """Paths that stand beside the images, if each has one of its own."""
+        names: list[str | None] = []
+        for file in self.files:
+            with _opened(file) as table:
+                kind = table.schema_arrow.field(self.image_column).type
+                if not pa.types.is_struct(kind) or kind.get_field_index("path") < 0:
+                    return None
+                for batch in table.iter_batches(columns=[f"{self.image_column}.path"]):
+                    names += pc.struct_field(batch.column(0), "path").to_pylist()
+        whole = [name for name in names if isinstance(name, str)]
+        if len(set(whole)) < len(names):
+            return None
+        return [whole[row] for row in rows]
 
     def _encoded(self, place_of_row: dict[int, int]) -> Iterator[list[Encoded]]:
         """The wanted images in the order of the files, in portions."""
@@ -102,22 +112,22 @@ def _image_bytes(file: Path, column: str) -> Iterator[list[bytes]]:
         content = kind.field("bytes").type if nested else kind
         if not (pa.types.is_binary(content) or pa.types.is_large_binary(content)):
             raise LabError(
-                f"column {column!r} of {file} holds {kind}",
+                f"column {quoted(column)} of {file} holds {kind}",
                 "image files as bytes, or a struct with a field 'bytes'",
+                "name another image_column in params.yaml",
             )
         leaf = f"{column}.bytes" if nested else column
         for batch in table.iter_batches(BATCH, columns=[leaf]):
             values = pc.struct_field(batch.column(0), "bytes") if nested else batch.column(0)
-            if values.null_count:
-                raise LabError(
-                    f"column {column!r} of {file} has missing images", "one in every row"
-                )
-            yield values.to_pylist()
+            # A row without an image is a bad image like one that cannot be decoded.
+            yield [content or b"" for content in values.to_pylist()]
 
 
 def _check_column(table: pq.ParquetFile, name: str, file: Path) -> None:
     if name not in table.schema_arrow.names:
-        raise LabError(f"{file} has no column {name!r}", *suggest(name, table.schema_arrow.names))
+        raise LabError(
+            f"{file} has no column {quoted(name)}", *suggest(name, table.schema_arrow.names)
+        )
 
 
 @contextmanager
@@ -126,5 +136,8 @@ def _opened(file: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(file) as table:
             yield table
-    except (pa.ArrowException, OSError) as error:
-        raise LabError(f"{file} cannot be read ({error})", "a whole Parquet file") from error
+    # Beside its own errors Arrow raises plain ones for damaged bytes (text that is not UTF-8).
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
+        raise LabError(
+            f"{file} cannot be read ({error})", "a whole Parquet file", "fetch the file again"
+        ) from error

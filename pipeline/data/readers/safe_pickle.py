@@ -2,12 +2,13 @@
 
 import io
 import pickle
+import pickletools
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pipeline.data.source import Pixels
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 
 # What Python's unpickler raises for damaged or forged input, beside its own error.
 _DAMAGE = (
@@ -18,9 +19,12 @@ _DAMAGE = (
     ImportError,
     LookupError,
     MemoryError,
+    RecursionError,
     TypeError,
     ValueError,
 )
+_MOST_STEPS = 2_000_000
+_PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
 
 
 class _PickledArray:
@@ -78,7 +82,7 @@ class _PlainUnpickler(pickle.Unpickler):
             raise LabError(
                 f"a pickle that asks for {module}.{name}",
                 "arrays of bytes, dicts, lists, text and numbers",
-                "do not use this file; fetch the data set anew",
+                "do not use this file; fetch the data set again",
             )
         return self.known[module, name]
 
@@ -97,12 +101,34 @@ def read_pickle(content: bytes, title: str) -> dict[str, object]:
         LabError: if it is damaged, is no dict, or asks for any function or class.
     """
     try:
+        _check_steps(content)
         found = _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
         return {_text(key): _plain(value) for key, value in found.items()}
     except LabError as refusal:
         raise LabError(f"{title} is {refusal.given}", refusal.allowed, refusal.remedy) from refusal
     except _DAMAGE as error:
-        raise LabError(f"{title} cannot be read ({error})", "a whole pickled dict") from error
+        raise LabError(
+            f"{title} cannot be read ({quoted(str(error))})",
+            "a whole pickled dict",
+            "fetch the data set again",
+        ) from error
+
+
+def _check_steps(content: bytes) -> None:
+    """Refuse, before anything is built, what would take more time or memory than a data set does.
+
+    A file of 50,000 images takes half a million steps. The place that a step stores
+    something at is no larger than the number of steps: the unpickler reserves memory up to it.
+    """
+    highest = n_steps = 0
+    for opcode, argument, _ in pickletools.genops(content):
+        n_steps += 1
+        if n_steps > _MOST_STEPS:
+            raise pickle.UnpicklingError(f"more than {_MOST_STEPS} steps")
+        if opcode.name in _PUTS:
+            highest = max(highest, int(str(argument)))
+    if highest > n_steps:
+        raise pickle.UnpicklingError(f"something is stored at {highest} in {n_steps} steps")
 
 
 def _text(key: str | bytes) -> str:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from pipeline.data.data_spec import DataSpec
-from pipeline.data.listed import Bad, ListedSource, ListedSplit, SplitLines, located
-from pipeline.data.readers.list_files import labelled_lines, read_lines, require
-from pipeline.data.source import source_path
+from pipeline.data.listed import Bad, ListedSource, ListedSplit, SplitLines
+from pipeline.data.readers.list_files import is_label, labelled_lines, read_lines, require
+from pipeline.data.source import located, source_path
 from pipeline.data.views import CONSTANTS
 from pipeline.errors import LabError
 
@@ -61,7 +61,9 @@ def read_webvision(spec: DataSpec) -> ListedSource:
     if has_ilsvrc:
         if list(_synsets(ilsvrc / _SYNSETS)) != list(synsets):
             raise LabError(
-                f"{ilsvrc / _SYNSETS} and {info / _SYNSETS} disagree", "the same ids in one order"
+                f"{ilsvrc / _SYNSETS} and {info / _SYNSETS} disagree",
+                "the same ids in one order",
+                "take both lists as they were published",
             )
         lines = SplitLines("ilsvrc", N_CLASSES, bad, True)
         splits["ilsvrc"] = _read_ilsvrc(ilsvrc, list(synsets), lines, ilsvrc_root)
@@ -89,6 +91,7 @@ def _synsets(file: Path) -> dict[str, str]:
         raise LabError(
             f"{file} names {len(names)} different classes, or they are not in sorted order",
             f"{N_CLASSES} lines 'wnid name, name', sorted by wnid",
+            f"fetch {file.name} again",
         )
     return names
 
@@ -105,7 +108,7 @@ def _read_ilsvrc(folder: Path, wnids: list[str], lines: SplitLines, root: str) -
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     for number, text in read_lines(folder / _ILSVRC_LABELS):
         match text.split():
-            case [name, label, wnid] if label.isdecimal():
+            case [name, label, wnid] if is_label(label):
                 if label_of.get(wnid) == int(label):
                     lines.add(f"{_ILSVRC_FOLDER}/{name}", int(label), _ILSVRC_LABELS, number)
                 else:

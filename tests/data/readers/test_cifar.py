@@ -122,13 +122,15 @@ def test_unfit_archives_are_refused(root: Path) -> None:
     files[2].write_bytes(content[:-100])
     assert re.match("data_batch_3 of .* cannot be read", refused("cifar10", root / "source"))
     write_batch(files[2], images[:9], labels[:9], b"labels")
-    assert "49 train images; 50, the whole data set" in refused("cifar10", root / "source")
+    assert "49 train images; expected: 50, the whole data set" in refused(
+        "cifar10", root / "source"
+    )
     write_batch(files[2], images, labels[:9], b"labels")
     assert "has no 'labels', one number per image" in refused("cifar10", folder)
     write_batch(files[2], images, labels, b"fine_labels")
     assert "has no 'labels'" in refused("cifar10", folder)
     write_batch(files[2], images, [10, *labels[1:]], b"labels")
-    assert "label 10 of train row 20; labels 0 to 9" in refused("cifar10", folder)
+    assert "label 10 of train row 20; expected: labels 0 to 9" in refused("cifar10", folder)
     write_batch(files[2], images[:, :16], labels, b"labels")
     assert "has no 'data' of 3072 values a row" in refused("cifar10", folder)
     files[2].unlink()
@@ -148,7 +150,8 @@ def test_damaged_tar_is_refused(root: Path) -> None:
 def test_empty_root_lists_what_may_lie_there(root: Path) -> None:
     (root / "source").mkdir()
     assert (
-        "cifar-100-python.tar.gz, cifar-100-python, or train.parquet and test.parquet; give root:"
+        "cifar-100-python.tar.gz, cifar-100-python, or train.parquet and test.parquet; "
+        "try: give root:"
     ) in refused("cifar100", root / "source")
 
 
@@ -189,7 +192,7 @@ def test_rows_are_sorted_by_index_and_bad_numbering_is_refused(root: Path) -> No
     write_shuffled(root / "source")
     prepared("cifar100", root / "source")
     write_shuffled(root / "other", index=np.arange(1, 51))
-    with pytest.raises(LabError, match="does not number the images; 0 to 49, each once"):
+    with pytest.raises(LabError, match="does not number the images; expected: 0 to 49, each once"):
         prepare_dataset("again", DataSpec(kind="cifar10", root=str(root / "other")))
 
 
@@ -197,9 +200,9 @@ def test_parquet_of_other_images_is_refused(root: Path) -> None:
     folder = root / "source"
     write_parquet(folder / "test.parquet", TEST, label=labels_of(20))
     write_parquet(folder / "train.parquet", TRAIN[:49], label=labels_of(49))
-    assert "49 train images; 50, the whole data set" in refused("cifar10", folder)
+    assert "49 train images; expected: 50, the whole data set" in refused("cifar10", folder)
     write_parquet(folder / "train.parquet", pictures(50, size=28), label=labels_of(50))
-    assert "is 28x28; 32x32" in refused("cifar10", folder)
+    assert "is 28x28; expected: 32x32" in refused("cifar10", folder)
     write_parquet(folder / "train.parquet", TRAIN, "photo", label=labels_of(50))
     assert "a column image or img" in refused("cifar10", folder)
 

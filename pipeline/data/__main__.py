@@ -1,0 +1,33 @@
+"""Care of prepared data sets: `python -m pipeline.data check`."""
+
+from typing import Annotated
+
+import tyro
+from tyro.extras import SubcommandApp
+
+from pipeline.data.dataset import load_dataset, prepared_names
+from pipeline.errors import program
+
+app = SubcommandApp()
+
+
+@app.command
+def check(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
+    """Read all of prepared data sets and compare it with the digests on their cards.
+
+    Args:
+        names: of the data sets; all that are prepared unless given.
+    """
+    for name in names or prepared_names():
+        card = load_dataset(name, verify=True).card
+        print(f"{name}: as it was prepared, digest {card.digest}")
+
+
+@program
+def main() -> None:
+    """Run the subcommand of the command line."""
+    app.cli(prog="python -m pipeline.data", description=__doc__)
+
+
+if __name__ == "__main__":
+    main()
