@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 import pipeline
+from pipeline.names import checked_name
 
 
 def project_root() -> Path:
@@ -29,8 +30,9 @@ def data_folder(dataset: str) -> Path:
 
 
 def labels_folder(dataset: str, noise: str) -> Path:
-    """Folder of one label table of a data set."""
-    return project_root() / "labels" / dataset / noise
+    """Folder of one label table of a data set; LabError for a name that no folder can have."""
+    names = checked_name(dataset, "data set"), checked_name(noise, "noise")
+    return project_root().joinpath("labels", *names)
 
 
 def encoders_folder(name: str) -> Path:

@@ -76,7 +76,7 @@ def prepare_labels(dataset: str, noise: str, params: Params) -> None:
 def make_labels(dataset: str, noise: str, params: Params) -> None:
     """Make a label table, whatever is there."""
     # The generators load SciPy: only who makes labels waits for it.
-    from pipeline.noise.make import make
+    from pipeline.noise.generate import make
 
     spec = noise_spec(noise, params)
     _prepare_source(spec, params)
