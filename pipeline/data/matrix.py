@@ -1,24 +1,28 @@
 """Tables of numbers that others computed: features, softmax outputs."""
 
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 from pipeline.files import project_root
 
 _Floats = npt.NDArray[np.floating[Any]]
 
+_MOST_BYTES = 2**36
+"""Of what an archive unpacks to: 64 GiB."""
+
 
 def read_matrix(path: str, what: str, n_columns: int | None = None) -> _Floats:
-    """Read a two-dimensional array of finite numbers from a file; a .npy file is mapped.
+    """A two-dimensional table of finite numbers; a .npy file is mapped, others are read.
 
     Args:
-        path: the file, relative to the project: .npy, or .npz, .pt or .pth with one array.
+        path: a .npy, .npz or .pt file, relative to the project; `~` is the home folder. An archive
+            holds one table.
         what: what it should hold, for the error.
         n_columns: required second dimension; None for any.
 
@@ -26,50 +30,88 @@ def read_matrix(path: str, what: str, n_columns: int | None = None) -> _Floats:
         float [n, n_columns], in the precision of the file.
 
     Raises:
-        LabError: if it is missing, damaged, holds Python objects or has another shape.
+        LabError: if it is missing, damaged, holds Python objects, several tables or another shape.
     """
-    remedy = f"write {what} to a .npy file with numpy.save"
+    file = project_root() / Path(path).expanduser()
+    remedy = f"write {what} to it with numpy.save"
+    expected = f"a file with {what}, ending in {', '.join(_READERS)}"
+    if file.suffix.lower() not in _READERS:
+        raise LabError(f"{quoted(path)} ends in {quoted(file.suffix)}", expected, remedy)
+    if not file.is_file():
+        raise LabError(f"{quoted(path)} is missing", expected, remedy)
     try:
-        array = _array(project_root() / Path(path).expanduser())
-    except FileNotFoundError:
-        raise LabError(f"{path} is missing", f"a .npy file with {what}", remedy) from None
-    # Whatever a damaged file makes the readers of numpy and torch raise.
-    except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise LabError(
-            f"{path} cannot be read ({reason[:100]})",
-            f"a .npy, .npz or .pt file with {what}, and nothing else",
-            remedy,
-        ) from error
+        array = _READERS[file.suffix.lower()](file)
+    except LabError:
+        raise
+    except Exception as error:  # each format and library has damage of its own to stumble over
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LabError(f"{quoted(path)} cannot be read ({line})", expected, remedy) from error
     fits = array.ndim == 2 and n_columns in (None, array.shape[-1])
     if not fits or not np.issubdtype(array.dtype, np.floating):
-        raise LabError(f"{path} holds {array.dtype} {list(array.shape)}", f"{what}, float", remedy)
+        raise LabError(
+            f"{quoted(path)} holds {array.dtype} {list(array.shape)}", f"{what}, float", remedy
+        )
     if not np.isfinite(array).all():
-        raise LabError(f"{path} holds values that are not finite", what, remedy)
+        raise LabError(f"{quoted(path)} holds values that are not finite", what, remedy)
     return array
 
 
-def _array(path: Path) -> _Floats:
-    """The one array that a file holds; no pickle runs."""
-    if path.suffix in {".pt", ".pth"}:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-        tensor = content[_only(content)] if isinstance(content, dict) else content
-        if not isinstance(tensor, torch.Tensor):
-            raise ValueError(f"a {type(tensor).__name__} in place of an array")
-        # numpy knows no bfloat16, and float32 holds its numbers.
-        loaded: Any = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-        return np.asarray(loaded)
-    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    if isinstance(loaded, np.lib.npyio.NpzFile):
-        with loaded:
-            loaded = loaded[_only(loaded.files)]
-    return np.asanyarray(loaded)  # a mapped file stays mapped
+def _read_npy(file: Path) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return array
 
 
-def _only(names: Iterable[Any]) -> Any:
-    """The name of the one array in a file of named ones."""
-    found = list(names)
-    if len(found) != 1:
-        listed = ", ".join(map(str, found[:5])) or "none"
-        raise ValueError(f"{len(found)} arrays instead of one: {listed}")
-    return found[0]
+def _read_npz(file: Path) -> npt.NDArray[Any]:
+    _check_unpacked(file)
+    with np.load(file, allow_pickle=False) as archive:
+        return np.asarray(archive[_only(list(archive.files), file)])
+
+
+def _read_pt(file: Path) -> npt.NDArray[Any]:
+    if zipfile.is_zipfile(file):
+        _check_unpacked(file)
+    # torch is slow to import and only this format needs it.
+    import torch
+
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    if isinstance(content, dict):
+        tensors = [name for name, value in content.items() if isinstance(value, torch.Tensor)]
+        content = content[_only(tensors, file)]
+    if not isinstance(content, torch.Tensor):
+        raise LabError(
+            f"{file.name} holds a {type(content).__name__}",
+            "one tensor, or a dictionary with one",
+            "torch.save(tensor, FILE)",
+        )
+    plain = content.detach()
+    return np.asarray((plain.float() if plain.dtype == torch.bfloat16 else plain).numpy())
+
+
+def _only(names: list[Any], file: Path) -> Any:
+    if len(names) != 1:
+        listed = ", ".join(map(str, names[:6]))
+        raise LabError(
+            f"{file.name} holds {len(names)} tables{f' ({listed})' if names else ''}",
+            "one table",
+            "save the one that is meant alone, with numpy.save",
+        )
+    return names[0]
+
+
+def _check_unpacked(file: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > _MOST_BYTES:
+        raise LabError(
+            f"{file.name} unpacks to {unpacked} bytes",
+            f"at most {_MOST_BYTES}",
+            "save the one table that is meant, with numpy.save",
+        )
+
+
+_READERS: dict[str, Callable[[Path], npt.NDArray[Any]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".pt": _read_pt,
+    ".pth": _read_pt,
+}

@@ -6,21 +6,27 @@ from typing import Annotated, Literal
 
 import tyro
 
+from pipeline.config import params_path, read_params
 from pipeline.data.dataset import load_dataset
-from pipeline.errors import LabError, program, suggest
+from pipeline.errors import LabError, program, quoted, suggest
 from pipeline.files import labels_folder, replacing
-from pipeline.noise import label_table as table
-from pipeline.noise.card_text import describe
-from pipeline.noise.label_table import load_table, open_table, save_table, table_remedy
+from pipeline.names import checked_name
+from pipeline.noise.card_text import describe_card, draw_card
+from pipeline.noise.label_table import CARD, load_table, open_table, save_table, table_remedy
+from pipeline.noise.noise_spec import File, parse
 
 Word = Annotated[str, tyro.conf.Positional]
-File = Annotated[Path, tyro.conf.Positional]
+GivenFile = Annotated[Path, tyro.conf.Positional]
 
 
 def list_tables() -> None:
     """List the label tables that lie on disk."""
     for folder in _folders():
-        card = open_table(folder).card
+        try:
+            card = open_table(folder).card
+        except LabError as error:
+            print(f"{folder.parent.name}  {folder.name}  not usable: {error}")
+            continue
         realised = "unknown" if card.realised_rate is None else f"{card.realised_rate:.4f}"
         print(f"{card.dataset}  {card.name}  {card.convention}  realised {realised}  n {card.n}")
 
@@ -33,60 +39,98 @@ def show(name: Word, /, dataset: str | None = None, figure: Path | None = None) 
         dataset: name of the data set; needed where several have a table of that name.
         figure: also draw the card into this file (.png, .svg or .pdf).
     """
+    checked_name(name, "noise")
+    if dataset is not None:
+        checked_name(dataset, "data set")
     found = [f for f in _folders() if f.name == name and dataset in (None, f.parent.name)]
     if not found:
         made = {folder.name for folder in _folders()}
         raise LabError(
-            f"no label table {name!r}" + (f" of {dataset!r}" if dataset else ""),
+            f"no label table {quoted(name)}" + (f" of {quoted(dataset)}" if dataset else ""),
             *suggest(name, made, table_remedy(dataset or "DATASET", name)),
         )
     if len(found) > 1:
         owners = ", ".join(folder.parent.name for folder in found)
         raise LabError(
-            f"several tables are called {name!r}", f"one of: {owners}", "add --dataset NAME"
+            f"several tables are called {quoted(name)}",
+            f"one of the data sets {owners}",
+            f"--dataset {found[0].parent.name}",
         )
     card = open_table(found[0]).card
-    print(describe(card))
+    print(describe_card(card))
     if figure is not None:
-        from pipeline.noise.card_figure import draw_card
-
-        draw_card(card, load_dataset(card.dataset).card.class_names, figure)
-        print(f"figure: {figure}")
+        drawn = figure.expanduser()
+        draw_card(card, load_dataset(card.dataset).card.class_names, drawn)
+        print(f"figure: {drawn}")
 
 
 def import_file(
-    file: File,
+    file: GivenFile,
     dataset: Word,
     name: Word,
     /,
     *,
     column: str | None = None,
+    order: Literal["checked", "trusted"] = "checked",
     convention: str | None = None,
     rate: float | None = None,
 ) -> None:
-    """Import published labels as a label table, verified against the clean labels.
+    """Import labels that others made as a label table, verified against the clean labels.
+
+    Runs train on it under its name, as with an entry in params.yaml.
 
     Args:
-        file: .npy, .csv, .parquet or .pt (no pickle in it is run).
+        file: .npy, .npz, .csv, .tsv, .txt, .json, .parquet or .pt (no pickle in it is run).
         dataset: name of a prepared data set.
         name: name of the new table.
         column: column or key, where the file holds several.
+        order: trusted accepts what only statistics object to: labels that agree with the clean ones
+            in a part of the file, in another order of the classes, or no more than by chance.
         convention: what the publishers say it follows, e.g. symmetric or asymmetric/next_class.
         rate: nominal rate.
     """
-    from pipeline.noise.make import make
-    from pipeline.noise.noise_spec import parse
+    # The generators load SciPy: only who makes labels waits for it.
+    from pipeline.noise.generate import make
 
-    given = {"column": column, "convention": convention, "rate": rate}
+    checked_name(name, "noise")
+    path = str(file.expanduser().resolve())
+    given = {"column": column, "order": order, "convention": convention, "rate": rate}
     values = {key: value for key, value in given.items() if value is not None}
-    spec = parse({"kind": "file", "path": str(file.resolve()), **values}, f"import of {file.name}")
+    spec = parse({"kind": "file", "path": path, **values}, f"import of {file.name}")
+    assert isinstance(spec, File)
+    _refuse_defined(name, spec)
     made = make(load_dataset(dataset), name, spec)
     save_table(made, labels_folder(dataset, name))
-    print(describe(made.card))
+    print(describe_card(made.card))
     print(f"written: {labels_folder(dataset, name)}")
+    print(f"train on it: --dataset {dataset} --noise {name}")
 
 
-def verify_folder(folder: File, /, posterior: tuple[Path, ...] = ()) -> None:
+def _refuse_defined(name: str, spec: File) -> None:
+    """Refuse a name that params.yaml gives to other labels: a run would make those anew."""
+    defined = read_params().noise if params_path().exists() else {}
+    if name != "clean" and name not in defined:
+        return
+    if name in defined:
+        there = parse(defined[name], f"params.yaml: noise.{name}")
+        if isinstance(there, File) and there.model_copy(update={"path": _resolved(there)}) == spec:
+            return
+    raise LabError(
+        f"import as {quoted(name)}, which params.yaml defines otherwise"
+        if name in defined
+        else "import as 'clean', the name of the labels as they are given",
+        "a name without an entry in the noise block of params.yaml",
+        f"{name[:50]}-imported",
+    )
+
+
+def _resolved(spec: File) -> str:
+    from pipeline.noise.arrays import project_path
+
+    return str(project_path(spec.path).resolve())
+
+
+def verify_folder(folder: GivenFile, /, posterior: tuple[Path, ...] = ()) -> None:
     """Check a folder of published label files and make anew what can be; exits 1 if any differs.
 
     Args:
@@ -95,7 +139,7 @@ def verify_folder(folder: File, /, posterior: tuple[Path, ...] = ()) -> None:
     """
     from pipeline.noise.published.verify import verify
 
-    findings = verify(folder, posterior)
+    findings = verify(folder.expanduser(), tuple(path.expanduser() for path in posterior))
     print("\n".join(map(str, findings)))
     verdicts = [finding.verdict for finding in findings]
     counted = (f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
@@ -125,11 +169,12 @@ def estimate_matrix(
     Args:
         dataset: name of a prepared data set.
         name: name of its label table.
-        features: .npy file, float [N, D]; row i belongs to position i of the training images.
-        rounds: random parts of the samples to average over.
-        sample: samples per part; all, where there are fewer.
-        steps: of the fit.
-        seed: of the parts and of the start of the fit.
+        features: .npy, .npz or .pt file, float [N, D]; row i belongs to position i of the training
+            images.
+        rounds: random parts of the samples to average over, 1 to 10,000.
+        sample: samples per part, at least 3; all, where there are fewer.
+        steps: of the fit, 1 to 1,000,000.
+        seed: of the parts and of the start of the fit, 0 to 2^32 - 1.
         returns: the iterate with the smallest objective, or the last one, as in the official code.
         out: also write matrix, prior and errors into this JSON file.
     """
@@ -150,14 +195,15 @@ def estimate_matrix(
     facts = report(found, labels)
     print("\n".join(facts.lines()))
     if out is not None:
-        with replacing(out) as temporary:
+        written = out.expanduser()
+        with replacing(written) as temporary:
             temporary.write_text(facts.to_json() + "\n", encoding="utf-8")
-        print(f"written: {out}")
+        print(f"written: {written}")
 
 
 def _folders() -> list[Path]:
     root = labels_folder("any", "any").parent.parent
-    return sorted(card.parent for card in root.glob(f"*/[!.]*/{table.CARD}"))
+    return sorted(card.parent for card in root.glob(f"*/[!.]*/{CARD}"))
 
 
 @program

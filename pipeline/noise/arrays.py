@@ -16,5 +16,5 @@ Source = np.random.Generator | np.random.RandomState
 
 
 def project_path(path: str) -> Path:
-    """A path of params.yaml, taken relative to the project unless it is absolute."""
-    return project_root() / path
+    """A path of params.yaml: `~` is the home folder, and others are relative to the project."""
+    return project_root() / Path(path).expanduser()

@@ -8,9 +8,6 @@ from scipy.optimize import brentq
 from pipeline.errors import LabError
 from pipeline.noise.arrays import Floats, Labels
 
-VERSION = 1
-"""Raised when a generator of this module would give other labels for the same specification."""
-
 _KEEP = {
     "I": lambda d: (1.0 + d**2) / 2.0,
     "II": lambda d: d**3,

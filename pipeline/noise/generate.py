@@ -1,4 +1,4 @@
-"""Which generator makes which kind of noise: one function per kind of specification."""
+"""From a specification to a label table: one generator per kind of noise."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError
-from pipeline.noise import alignment, instance, open_set, readers, transitions
+from pipeline.noise import alignment, instance, open_set, transitions
 from pipeline.noise import from_posterior as posterior
 from pipeline.noise import noise_spec as kinds
 from pipeline.noise.arrays import Floats, Labels, project_path
 from pipeline.noise.class_maps import custom_map, named_map
 from pipeline.noise.detect import check_stated, detect
-from pipeline.noise.noise_card import confusion
+from pipeline.noise.label_files.labels import Target, read_labels
+from pipeline.noise.label_table import LabelTable, sealed
+from pipeline.noise.made_from import noise_facts
+from pipeline.noise.noise_card import NoiseCard, confusion, realised
 from pipeline.noise.published.streams import instance_legacy
-
-IMPORT_VERSION = 1
-"""Raised when the same file would be read as other labels."""
 
 ConditionalSpec = (
     kinds.Symmetric | kinds.SymmetricInclusive | kinds.Pair | kinds.Asymmetric | kinds.Matrix
@@ -34,22 +34,89 @@ class Drawn:
     """What a generator hands back.
 
     Args:
-        noisy: int64 [n], labels of the first n training samples.
+        noisy: int64 [n].
         convention: name of what the rate and the targets mean.
-        version: of the generator.
         nominal_rate: rate as asked for or published, None if there is none.
         seed: None where nothing was drawn.
         details: what else belongs on the card.
         openset: replaced images, or None.
+        index: int64 [n], positions of the labelled samples, ascending; None for the first n.
     """
 
     noisy: Labels
     convention: str
-    version: int
     nominal_rate: float | None
     seed: int | None = None
     details: dict[str, Any] = field(default_factory=dict)
     openset: open_set.Replacement | None = None
+    index: Labels | None = None
+
+    @property
+    def positions(self) -> Labels:
+        """Positions of the labelled samples: int64 [n]."""
+        return np.arange(len(self.noisy)) if self.index is None else self.index
+
+
+def make(dataset: Dataset, name: str, spec: kinds.NoiseSpec) -> LabelTable:
+    """Make the label table that a specification describes; a pure function of its arguments.
+
+    Args:
+        dataset: the data set; without clean labels it admits only the kinds `clean` (its labels as
+            given) and `file`.
+        name: name of the table.
+        spec: kind and parameters.
+
+    Returns:
+        The table with its card, which says what it was made from.
+
+    Raises:
+        LabError: if the specification does not fit the data set, or a file it names is missing,
+            damaged or belongs to other images.
+    """
+    drawn = _first(generate(spec, dataset), spec)
+    index, clean = drawn.positions, dataset.train_clean_labels
+    own = None if clean is None else np.asarray(clean[index])
+    found = None
+    if own is not None:
+        found = realised(confusion(own, drawn.noisy, dataset.card.n_classes))
+    table = LabelTable(
+        index=index,
+        y_clean=own,
+        y_noisy=drawn.noisy,
+        openset=drawn.openset,
+        card=NoiseCard(
+            dataset=dataset.card.name,
+            name=name,
+            generator=spec.kind,
+            version=spec.version,
+            convention=drawn.convention,
+            nominal_rate=drawn.nominal_rate,
+            seed=drawn.seed,
+            realised_rate=None if found is None else found.rate,
+            per_class_rates=None if found is None else found.per_class,
+            transition=None if found is None else found.transition,
+            n=len(index),
+            n_classes=dataset.card.n_classes,
+            data_digest=dataset.card.digest,
+            labels_digest="",
+            details=drawn.details | {"made_from": noise_facts(spec, dataset.card)},
+        ),
+    )
+    return sealed(table)
+
+
+def _first(drawn: Drawn, spec: kinds.NoiseSpec) -> Drawn:
+    """The labels of the first images, where the specification keeps these only."""
+    if spec.first is None:
+        return drawn
+    if drawn.openset is not None:
+        raise LabError(
+            "first with open-set noise",
+            "all images, some of which are replaced",
+            "leave `first` out",
+        )
+    kept = drawn.positions < spec.first
+    return replace(drawn, noisy=drawn.noisy[kept], index=drawn.positions[kept])
 
 
 @singledispatch
@@ -76,7 +143,6 @@ def _clean(_spec: kinds.Clean, dataset: Dataset) -> Drawn:
     return Drawn(
         np.array(dataset.train_labels),
         "clean" if known else "given",
-        transitions.VERSION,
         0.0 if known else None,
     )
 
@@ -103,7 +169,6 @@ def _instance(spec: kinds.Instance, dataset: Dataset) -> Drawn:
     return Drawn(
         noisy,
         f"instance/{spec.variant}",
-        instance.VERSION,
         spec.rate,
         spec.seed,
         {"rng": spec.rng, "projected": "pixels" if spec.features is None else "features"},
@@ -115,14 +180,14 @@ def _dependent(spec: kinds.Dependent, dataset: Dataset) -> Drawn:
     clean = _clean_labels(dataset)
     average = _posterior(spec.posterior, dataset)
     noisy = posterior.dependent(clean[: len(average)], average, spec.rate)
-    return Drawn(noisy, "dependent", posterior.VERSION, spec.rate)
+    return Drawn(noisy, "dependent", spec.rate)
 
 
 @generate.register
 def _pmd(spec: kinds.Pmd, dataset: Dataset) -> Drawn:
     eta = _posterior(spec.posterior, dataset)
     clean = _clean_labels(dataset)[: len(eta)]
-    drawn = Drawn(clean.copy(), f"pmd/{spec.type}", posterior.VERSION, spec.rate, spec.seed)
+    drawn = Drawn(clean.copy(), f"pmd/{spec.type}", spec.rate, spec.seed)
     if spec.rate == 0:
         return drawn
     m = posterior.margins(eta, spec.type)
@@ -153,7 +218,6 @@ def _openset(spec: kinds.OpenSet, dataset: Dataset) -> Drawn:
     return Drawn(
         clean.copy(),
         "open-set",
-        open_set.VERSION,
         spec.rate,
         spec.seed,
         {
@@ -162,28 +226,38 @@ def _openset(spec: kinds.OpenSet, dataset: Dataset) -> Drawn:
             "rng": spec.rng,
             "openset_rate": len(index) / len(clean),
         },
-        open_set.Replacement(spec.source, index, source_index),
+        open_set.Replacement(spec.source, other.digest, index, source_index),
     )
 
 
 @generate.register
 def _file(spec: kinds.File, dataset: Dataset) -> Drawn:
     path = project_path(spec.path)
-    noisy = readers.read_labels(path, spec.column)
-    clean, n_classes = dataset.train_clean_labels, dataset.card.n_classes
-    reference = dataset.train_labels if clean is None else clean
-    alignment.check_labels(np.asarray(reference), noisy, n_classes, path.name)
+    read = read_labels(path, spec.column, Target.of(dataset))
+    clean, card = dataset.train_clean_labels, dataset.card
+    index = None if read.joined == "order" else read.index
+    order = alignment.check_labels(
+        np.asarray(dataset.train_labels if clean is None else clean),
+        read.noisy,
+        card.n_classes,
+        alignment.Rows(
+            path.name, read.joined, spec.order == "trusted", read.place, card.class_names
+        ),
+        index,
+    )
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    details: dict[str, Any] = {"file": path.name, "sha256": sha256, "order": order}
+    if read.left_out:
+        details["left out"] = f"{read.left_out} rows about other images"
     convention = spec.convention or "given"
-    details: dict[str, Any] = {
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
     if clean is not None:
-        found = detect(confusion(np.asarray(clean[: len(noisy)]), noisy, n_classes), spec.rate)
+        own = np.asarray(clean[read.index])
+        found = detect(confusion(own, read.noisy, card.n_classes), spec.rate)
         check_stated(spec.convention, found, path.name)
         convention = spec.convention or found.conventions[0]
         details |= {"compatible": list(found.conventions), "evidence": found.evidence}
-    return Drawn(noisy, convention, IMPORT_VERSION, spec.rate, details=details)
+    return Drawn(read.noisy, convention, spec.rate, details=details, index=index)
 
 
 @generate.register
@@ -193,16 +267,15 @@ def _hybrid(spec: kinds.Hybrid, dataset: Dataset) -> Drawn:
     rates = (base.nominal_rate, top.nominal_rate)
     nominal = None if None in rates else 1.0 - float(np.prod([1.0 - r for r in rates if r]))
     return Drawn(
-        # The sum rises whenever the version of either part does.
         top.noisy,
         f"{base.convention} + {top.convention}",
-        base.version + top.version,
         nominal,
         top.seed,
         {
             "base": {"nominal_rate": base.nominal_rate, "seed": base.seed, **base.details},
             "then": {"nominal_rate": top.nominal_rate, **top.details},
         },
+        index=base.index,
     )
 
 
@@ -217,7 +290,6 @@ def _flip(spec: ConditionalSpec, labels: Labels, n_classes: int) -> Drawn:
     return Drawn(
         draw(labels, matrix, spec.seed),
         convention,
-        transitions.VERSION,
         nominal,
         spec.seed,
         {"rng": spec.rng},

@@ -21,9 +21,6 @@ from threadpoolctl import threadpool_limits
 from pipeline.noise.arrays import Floats, Labels, Source
 from pipeline.noise.transitions import inverse_cdf
 
-VERSION = 1
-"""Raised when a generator of this module would give other labels for the same specification."""
-
 SPREAD = 0.1
 """Standard deviation of the flip rates before truncation."""
 _ROWS_AT_ONCE = 128

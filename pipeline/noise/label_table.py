@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from pipeline.data.dataset import load_dataset
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 from pipeline.files import labels_folder, replacing_folder
+from pipeline.fingerprints import content_digest
 from pipeline.noise.arrays import Labels
 from pipeline.noise.noise_card import NoiseCard, labels_digest
 from pipeline.noise.open_set import Replacement
@@ -57,7 +58,8 @@ def save_table(table: LabelTable, folder: Path) -> None:
         frame = frame.join(replaced, on="index", how="left", maintain_order="left")
     with replacing_folder(folder) as new:
         frame.write_parquet(new / LABELS, compression="zstd")
-        (new / CARD).write_text(table.card.to_json() + "\n", encoding="utf-8")
+        card = table.card.to_file(content_digest(new / LABELS) or "")
+        (new / CARD).write_text(card + "\n", encoding="utf-8")
 
 
 def load_table(dataset: str, noise: str) -> LabelTable:
@@ -77,8 +79,8 @@ def load_table(dataset: str, noise: str) -> LabelTable:
     found, expected = table.card.data_digest, load_dataset(dataset).card.digest
     if found != expected:
         raise LabError(
-            f"label table {noise!r} was made for images with digest {found}",
-            f"data set {dataset!r} has digest {expected}",
+            f"label table {quoted(noise)} was made for images with digest {found}",
+            f"one for digest {expected}, which data set {quoted(dataset)} has",
             table_remedy(dataset, noise),
         )
     if table.openset is not None:
@@ -101,25 +103,28 @@ def open_table(folder: Path) -> LabelTable:
     dataset, noise = folder.parent.name, folder.name
     if not (folder / CARD).exists():
         raise LabError(
-            f"label table {noise!r} of {dataset!r} is not made",
+            f"label table {quoted(noise)} of {quoted(dataset)} is not made",
             f"made here: {', '.join(made_tables(dataset)) or 'none'}",
             table_remedy(dataset, noise),
         )
     try:
-        card = NoiseCard.from_json((folder / CARD).read_bytes())
-        frame = pl.read_parquet(folder / LABELS)
-        table = _table(frame, card)
+        card, labels_file = NoiseCard.from_file((folder / CARD).read_bytes())
+        if content_digest(folder / LABELS) != labels_file:
+            raise ValueError(f"{LABELS} is not the file that its card says")
+        # An open file, as a path with [ in it would be taken for a pattern.
+        with (folder / LABELS).open("rb") as file:
+            table = _table(pl.read_parquet(file), card)
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
         raise LabError(
-            f"label table {noise!r} of {dataset!r} is damaged ({error})",
+            f"label table {quoted(noise)} of {quoted(dataset)} is damaged ({error})",
             f"{LABELS} and {CARD} as they were written",
             table_remedy(dataset, noise),
         ) from error
     found = labels_digest(table.index, table.y_clean, table.y_noisy, table.openset)
     if found != card.labels_digest:
         raise LabError(
-            f"label table {noise!r} of {dataset!r} has digest {found}",
-            f"its card says {card.labels_digest}",
+            f"label table {quoted(noise)} of {quoted(dataset)} has digest {found}",
+            f"digest {card.labels_digest}, as its card says",
             table_remedy(dataset, noise),
         )
     return table
@@ -149,7 +154,10 @@ def _table(frame: pl.DataFrame, card: NoiseCard) -> LabelTable:
     if "replacement" in frame.columns:
         replaced = frame.filter(pl.col("replacement").is_not_null())
         openset = Replacement(
-            card.details["source"], _int64(replaced["index"]), _int64(replaced["replacement"])
+            card.details["source"],
+            card.details["source_digest"],
+            _int64(replaced["index"]),
+            _int64(replaced["replacement"]),
         )
     return LabelTable(
         index=_int64(columns["index"]),
@@ -165,15 +173,10 @@ def _int64(column: pl.Series) -> Labels:
 
 
 def _verify_source(table: LabelTable, openset: Replacement) -> None:
-    found, expected = table.card.details["source_digest"], load_dataset(openset.source).card.digest
+    found, expected = openset.source_digest, load_dataset(openset.source).card.digest
     if found != expected:
         raise LabError(
-            f"label table {table.card.name!r} takes images with digest {found}",
-            f"data set {openset.source!r} has digest {expected}",
+            f"label table {quoted(table.card.name)} takes images with digest {found}",
+            f"one from digest {expected}, which data set {quoted(openset.source)} has",
             table_remedy(table.card.dataset, table.card.name),
         )
-
-
-def noise_facts(spec, data_card):
-    """STAND-IN."""
-    return {"spec": spec.model_dump(mode="json"), "data": data_card.digest}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.identity import array_digest
+from pipeline.identity import array_digest, digest
 from pipeline.noise.arrays import Floats, Labels
 from pipeline.noise.open_set import Replacement
 
@@ -75,6 +75,42 @@ class NoiseCard:
         try:
             return TypeAdapter(cls).validate_json(text)
         except ValidationError as error:
+            raise ValueError("not a noise card") from error
+
+    def to_file(self, labels_file: str) -> str:
+        """The content of card.json: the card, the digest of the labels' file, and a seal over both.
+
+        Args:
+            labels_file: digest of the bytes of labels.parquet.
+
+        Returns:
+            JSON text, whose every change the seal shows.
+        """
+        content = json.loads(self.to_json()) | {"labels_file": labels_file}
+        return json.dumps(content | {"seal": digest(content)}, allow_nan=False)
+
+    @classmethod
+    def from_file(cls, text: bytes) -> tuple[NoiseCard, str]:
+        """Read what `to_file` wrote.
+
+        Args:
+            text: JSON.
+
+        Returns:
+            The card, and the digest of the labels' file.
+
+        Raises:
+            ValueError: if it is not a card, or not as it was written.
+        """
+        try:
+            content = json.loads(text)
+            seal = content.pop("seal")
+            if digest(content) != seal:
+                raise ValueError("the card was changed")
+            return cls.from_json(json.dumps(content)), str(content["labels_file"])
+        except KeyError as error:
+            raise ValueError("a card of an earlier version") from error
+        except (AttributeError, TypeError, RecursionError) as error:
             raise ValueError("not a noise card") from error
 
 
@@ -144,9 +180,10 @@ def labels_digest(
     Returns:
         16 hex digits.
     """
-    arrays = [index, noisy]
+    arrays: list[np.ndarray[Any, Any]] = [index, noisy]
     if clean is not None:
         arrays.append(clean)
     if openset is not None:
-        arrays += [openset.index, openset.source_index]
+        source = np.frombuffer(openset.source_digest.encode(), np.uint8)
+        arrays += [openset.index, openset.source_index, source]
     return array_digest(*arrays)

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from pipeline.config import STRICT, validated
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 
-Rate = Annotated[float, Field(ge=0, le=1)]
+
+def _no_truth_value(value: object) -> object:
+    """YAML reads yes, no, on and off as truth values, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a number, no truth value")  # noqa: TRY004 - pydantic reports ValueErrors
+    return value
+
+
+Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_no_truth_value)]
+Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_truth_value)]
+ClassId = Annotated[int, Field(ge=0, lt=10**6), BeforeValidator(_no_truth_value)]
+Word = Annotated[str, Field(min_length=1, max_length=4096)]
 Stream = Literal["pcg64", "legacy"]
 """pcg64: NumPy's current generator, vectorised. legacy: the stream of the published files."""
 MapName = Literal["cifar10", "superclass_next", "next_class", "block5"]
@@ -25,14 +36,22 @@ Variant = Literal["xia2020", "dal", "rrr", "cifarn"]
 class _Spec(BaseModel):
     model_config = STRICT
 
-    first: int | None = Field(None, ge=1)
+    VERSION: ClassVar[int] = 1
+    """Raised when the generator would give other labels for the same specification."""
+
+    first: Annotated[int, BeforeValidator(_no_truth_value)] | None = Field(None, ge=1, le=10**9)
     """Keep the labels of this many images only, from the start; None for all."""
+
+    @property
+    def version(self) -> int:
+        """Version of the generator."""
+        return self.VERSION
 
 
 class _Drawn(_Spec):
     rate: Rate
     """Nominal rate; 0 flips nothing, whatever the convention."""
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: Seed = 0
     """Seed of this table; the random streams of training runs are never used."""
     rng: Stream = "pcg64"
     """Random stream: today's, or that of the published files."""
@@ -67,7 +86,7 @@ class Asymmetric(_Drawn):
     """Flip with probability `rate` along a map; classes that the map does not name keep theirs."""
 
     kind: Literal["asymmetric"] = "asymmetric"
-    map: MapName | dict[int, int]
+    map: MapName | Annotated[dict[ClassId, ClassId], Field(max_length=10_000)]
     """A named map or your own {clean class: noisy class}."""
 
 
@@ -75,11 +94,11 @@ class Matrix(_Spec):
     """Draw from a given transition matrix."""
 
     kind: Literal["matrix"] = "matrix"
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: Seed = 0
     """Seed of this table."""
     rng: Stream = "pcg64"
     """Random stream: today's, or that of the published files."""
-    matrix: tuple[tuple[Rate, ...], ...] = Field(min_length=2)
+    matrix: tuple[tuple[Rate, ...], ...] = Field(min_length=2, max_length=10_000)
     """[K][K], rows sum to one."""
 
     @field_validator("matrix")
@@ -100,8 +119,8 @@ class Instance(_Drawn):
 
     kind: Literal["instance"] = "instance"
     variant: Variant = "xia2020"
-    features: str | None = None
-    """A .npy file [N, D] to project instead of the pixels; relative to the project."""
+    features: Word | None = None
+    """A .npy, .npz or .pt file [N, D] to project instead of the pixels; relative to the project."""
 
 
 class Dependent(_Spec):
@@ -109,8 +128,9 @@ class Dependent(_Spec):
 
     kind: Literal["dependent"] = "dependent"
     rate: Rate
-    posterior: str
-    """A .npy file [N, K]: softmax outputs averaged over the epochs of training on clean labels."""
+    posterior: Word
+    """A .npy, .npz or .pt file [N, K]: softmax outputs averaged over the epochs of a training on
+    clean labels."""
 
 
 class Pmd(_Drawn):
@@ -118,29 +138,46 @@ class Pmd(_Drawn):
 
     kind: Literal["pmd"] = "pmd"
     type: Literal["I", "II", "III"]
-    posterior: str
-    """A .npy file [n, K]: softmax outputs for the first n training images."""
-    factor: float | None = Field(None, gt=0)
+    posterior: Word
+    """A .npy, .npz or .pt file [n, K]: softmax outputs for the first n training images."""
+    factor: Annotated[float, BeforeValidator(_no_truth_value)] | None = Field(
+        None, gt=0, le=1e6, allow_inf_nan=False
+    )
     """Divisor of the keep probability; None calibrates it so that the expected rate is `rate`."""
 
 
 class OpenSet(_Drawn):
-    """Replace floor(rate N) images by training images of another data set; labels stay."""
+    """Replace floor(rate N) images by training images of another data set; labels stay.
+
+    Version 2: the digest of a table covers the source's digest, so that two sources that happen to
+    lend images at the same positions are two tables.
+    """
+
+    VERSION: ClassVar[int] = 2
 
     kind: Literal["openset"] = "openset"
-    source: str
+    source: Word
     """Name of the data set that the images come from."""
 
 
 class File(_Spec):
-    """Import published labels: .npy, .csv, .parquet, or .pt (read without running its pickle)."""
+    """Import labels that others made: .npy, .npz, .csv, .tsv, .txt, .json, .parquet or .pt.
+
+    Nothing in a pickle is run. Version 2: rows are joined by index or path where there is one, and
+    the first line of a text file without a header is a label.
+    """
+
+    VERSION: ClassVar[int] = 2
 
     kind: Literal["file"] = "file"
-    path: str
+    path: Word
     """The file, relative to the project."""
-    column: str | None = None
+    column: Word | None = None
     """Column or key, where the file holds several."""
-    convention: str | None = None
+    order: Literal["checked", "trusted"] = "checked"
+    """trusted: accept labels that agree with the clean ones in a part of the file only, in another
+    order of the classes, or no more than by chance."""
+    convention: Word | None = None
     """What the publishers say it is; checked against the labels where it can be."""
     rate: Rate | None = None
     """Nominal rate, if one is known."""
@@ -162,6 +199,11 @@ class Hybrid(_Spec):
     """The noise applied first."""
     then: ClassConditional
     """The noise applied to its labels (not to the clean ones)."""
+
+    @property
+    def version(self) -> int:
+        """Rises whenever the version of either part does."""
+        return self.base.version + self.then.version
 
 
 NoiseSpec = Annotated[
@@ -199,7 +241,7 @@ _KINDS: dict[str, type[BaseModel]] = {
 }
 
 
-def parse(values: Mapping[str, Any], where: str) -> NoiseSpec:
+def parse(values: object, where: str) -> NoiseSpec:
     """The checked model of one entry of the `noise` block.
 
     Args:
@@ -212,7 +254,14 @@ def parse(values: Mapping[str, Any], where: str) -> NoiseSpec:
     Raises:
         LabError: for an unknown kind, an unknown key or a value out of range.
     """
+    if not isinstance(values, Mapping):
+        raise LabError(
+            f"{where} is {quoted(values)}", "a block of settings", "{kind: symmetric, rate: 0.4}"
+        )
     kind = values.get("kind")
-    if kind not in _KINDS:
-        raise LabError(f"{where}: kind = {kind!r}", *suggest(str(kind), _KINDS))
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise LabError(
+            f"{where}: kind = {quoted(kind)}",
+            *suggest(kind, _KINDS, "{kind: symmetric, rate: 0.4}"),
+        )
     return cast("NoiseSpec", validated(_KINDS[kind], dict(values), where))

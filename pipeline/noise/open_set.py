@@ -6,9 +6,6 @@ import numpy as np
 
 from pipeline.noise.arrays import Labels
 
-VERSION = 1
-"""Raised when a generator of this module would give other indices for the same specification."""
-
 
 @dataclass(frozen=True, eq=False)
 class Replacement:
@@ -16,11 +13,13 @@ class Replacement:
 
     Args:
         source: name of the other data set.
+        source_digest: digest of the other data set.
         index: int64 [M], ascending positions that are replaced.
         source_index: int64 [M], positions in the other data set's training images.
     """
 
     source: str
+    source_digest: str
     index: Labels
     source_index: Labels
 

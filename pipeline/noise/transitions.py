@@ -4,9 +4,6 @@ import numpy as np
 
 from pipeline.noise.arrays import Floats, Labels
 
-VERSION = 1
-"""Raised when a generator of this module would give other labels for the same specification."""
-
 
 def symmetric(rate: float, n_classes: int) -> Floats:
     """Flips go to the other classes alone; the share of wrong labels is `rate`.

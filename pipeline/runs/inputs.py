@@ -15,8 +15,9 @@ from pipeline.data.data_spec import BUILT_IN, DataSpec
 from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
 from pipeline.errors import LabError, suggest
 from pipeline.files import labels_folder
-from pipeline.noise.label_table import LabelTable, noise_facts, open_table, save_table
-from pipeline.noise.make import make
+from pipeline.noise.generate import make
+from pipeline.noise.label_table import LabelTable, open_table, save_table
+from pipeline.noise.made_from import noise_facts
 from pipeline.noise.noise_spec import NoiseSpec, OpenSet
 
 

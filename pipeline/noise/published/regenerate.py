@@ -13,8 +13,7 @@ from pipeline.noise import instance, transitions
 from pipeline.noise.alignment import check_posterior
 from pipeline.noise.arrays import Floats, Labels
 from pipeline.noise.class_maps import named_map
-from pipeline.noise.published.finding import Finding, Verdict
-from pipeline.noise.published.inventory import LabelFile
+from pipeline.noise.published.inventory import Finding, LabelFile, Verdict
 from pipeline.noise.published.registry import PUBLISHED, content_of
 from pipeline.noise.published.streams import dal
 

@@ -7,14 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import LabError
-from pipeline.noise.alignment import above_chance, check_labels
+from pipeline.noise.agreement import FALSE_ALARM, against_chance
+from pipeline.noise.alignment import Rows, check_labels
 from pipeline.noise.arrays import Labels
 from pipeline.noise.class_maps import CIFAR100_COARSE
 from pipeline.noise.detect import TESTABLE, Detection, detect
 from pipeline.noise.noise_card import confusion, realised
 from pipeline.noise.published import regenerate
-from pipeline.noise.published.finding import Finding
-from pipeline.noise.published.inventory import LabelFile, clean_labels, collect, read_manifest
+from pipeline.noise.published.inventory import (
+    Finding,
+    LabelFile,
+    Verdict,
+    clean_labels,
+    collect,
+    read_manifest,
+)
 from pipeline.noise.published.registry import Published
 
 _N_CLASSES = {"cifar10": 10, "cifar100": 100}
@@ -46,7 +53,9 @@ def verify(folder: Path, posteriors: tuple[Path, ...] = ()) -> list[Finding]:
         )
     manifest = read_manifest(folder)
     findings = [
-        check_file(item, clean, manifest.get(item.name)) if isinstance(item, LabelFile) else item
+        check_file(item, clean, manifest.get(item.name.partition(":")[0]))
+        if isinstance(item, LabelFile)
+        else item
         for item in items
     ]
     return findings + list(regenerate.findings(files, clean, posteriors))
@@ -63,29 +72,52 @@ def check_file(
         manifest: its row in a manifest, or None.
 
     Returns:
-        `ok` if everything said about it holds.
+        `ok` if its content was published and everything said about it holds; `unknown` if nothing
+        contradicts it, but its content is not among the published.
     """
-    if file.known is not None and file.known.convention.startswith("clean"):
-        return Finding(file.name, "ok", f"{file.known.name}, n {len(file.labels)}")
-    if file.known is not None and file.known.convention == "open-set mask":
-        return _check_mask(file, file.known.n_flips)
-    if file.known is not None and file.known.dataset not in clean:
-        return Finding(file.name, "skipped", f"needs clean labels of {file.known.dataset}")
+    complaints = _against_sha256(file, manifest)
+    known = file.known
+    if known is not None and known.convention.startswith("clean"):
+        return _finding(file, f"{known.name}, n {len(file.labels)}", complaints)
+    if known is not None and known.convention == "open-set mask":
+        if int(file.labels.sum()) != known.n_flips:
+            complaints.append(f"{known.n_flips} ones are known")
+        text = f"n {len(file.labels)}, {file.labels.mean():.1%} of the images replaced"
+        return _finding(file, text, complaints)
+    if known is not None and known.dataset not in clean:
+        if complaints:
+            return _finding(file, "", complaints)
+        return Finding(file.name, "skipped", f"needs clean labels of {known.dataset}")
     try:
         reference, n_classes = _reference(file, clean)
     except LabError as error:
         return Finding(file.name, "differs", str(error))
     figures = _measure(file, reference, n_classes)
-    text, complaints = str(figures), []
-    if file.known is not None:
-        text += f"; published: {file.known.name}, {file.known.convention}"
-        complaints += figures.against_registry(file.known)
+    text = str(figures)
+    if known is not None:
+        text += f"; published: {known.name}, {known.convention}"
+        complaints += figures.against_registry(known)
     if manifest is not None:
-        text += f"; manifest: {manifest['noise_type']}, nominal {manifest['nominal_rate'] or None}"
+        said = [manifest.get(name) or "none" for name in ("noise_type", "nominal_rate")]
+        text += f"; manifest: {said[0]}, nominal {said[1]}"
         complaints += figures.against_manifest(manifest)
+    return _finding(file, text, complaints)
+
+
+def _finding(file: LabelFile, text: str, complaints: list[str]) -> Finding:
     if complaints:
         return Finding(file.name, "differs", f"{text}; BUT {', '.join(complaints)}")
-    return Finding(file.name, "ok" if file.known or manifest else "unknown", text)
+    if file.known is None:
+        text += "; its content is not among the published"
+    verdict: Verdict = "unknown" if file.known is None else "ok"
+    return Finding(file.name, verdict, text)
+
+
+def _against_sha256(file: LabelFile, manifest: Mapping[str, str] | None) -> list[str]:
+    expected = (manifest or {}).get("sha256", "").strip().lower()
+    if not expected or expected == file.sha256:
+        return []
+    return [f"its sha256 is {file.sha256[:12]}..., the manifest says {expected[:12]}..."]
 
 
 @dataclass(frozen=True)
@@ -123,8 +155,15 @@ class _Figures:
         return [
             f"the manifest says {name} {row[name]}"
             for name, value in ours.items()
-            if row.get(name) and abs(float(row[name]) - value) > _TOLERANCE
+            if row.get(name) and not abs(_number(row[name]) - value) <= _TOLERANCE
         ]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def _measure(file: LabelFile, reference: Labels, n_classes: int) -> _Figures:
@@ -137,18 +176,12 @@ def _measure(file: LabelFile, reference: Labels, n_classes: int) -> _Figures:
     )
 
 
-def _check_mask(file: LabelFile, n_ones: int) -> Finding:
-    same = int(file.labels.sum()) == n_ones
-    text = f"n {len(file.labels)}, {file.labels.mean():.1%} of the images replaced"
-    return Finding(file.name, "ok" if same else "differs", text)
-
-
 def _reference(file: LabelFile, clean: Mapping[str, Labels]) -> tuple[Labels, int]:
     """The clean labels that a file belongs to, and K."""
     if file.known is not None and "coarse" in file.known.convention:
         return CIFAR100_COARSE[clean["cifar100"]], 20
     name = _dataset_of(file, clean) if file.known is None else file.known.dataset
-    check_labels(clean[name], file.labels, _N_CLASSES[name], file.name)
+    check_labels(clean[name], file.labels, _N_CLASSES[name], Rows(file.name))
     return clean[name][: len(file.labels)], _N_CLASSES[name]
 
 
@@ -157,9 +190,11 @@ def _dataset_of(file: LabelFile, clean: Mapping[str, Labels]) -> str:
     for name, labels in clean.items():
         n_classes = _N_CLASSES[name]
         fits = (
-            len(file.labels) <= len(labels)
+            0 < len(file.labels) <= len(labels)
             and ((file.labels >= 0) & (file.labels < n_classes)).all()
         )
-        if fits and above_chance(labels[: len(file.labels)], file.labels, n_classes):
-            return name
+        if fits:
+            head = labels[: len(file.labels)]
+            if against_chance(head, file.labels, n_classes).p < FALSE_ALARM:
+                return name
     return "cifar10" if file.labels.max() <= 10 and "cifar10" in clean else max(clean)

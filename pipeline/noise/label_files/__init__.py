@@ -1,0 +1,1 @@
+"""Files of labels that others made: reading them, joining them to the images."""

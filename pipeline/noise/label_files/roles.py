@@ -1,0 +1,126 @@
+"""Which columns of a label file say which image a row is about."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import LabError, quoted
+from pipeline.noise.arrays import Labels
+from pipeline.noise.label_files.class_ids import whole_or_none
+from pipeline.noise.label_files.table import FileTable
+from pipeline.noise.label_files.text import looks_like_image
+
+_INDEX = {"index", "idx", "ind", "sample_index", "image_index", "position", "", "unnamed: 0"}
+_PATH = {
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path",
+    "img", "img_path", "image_name", "name", "key", "id", "image_id", "sample_id",
+}  # fmt: skip
+_HELD_OUT = {"is_valid", "is_val", "is_validation", "is_test"}
+_SPLIT = {"split", "subset", "partition", "fold"}
+_TRAIN = {"train", "training", "tr"}
+_HELD_OUT_FOLDERS = {"val", "valid", "validation", "test"}
+_YES, _NO = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Columns with a meaning of their own.
+
+    Args:
+        index: column of positions of the images, or None.
+        path: column of their paths, or None.
+        held_out: column that is true for images outside the training split, or None.
+        split: column that names the split, or None.
+    """
+
+    index: str | None = None
+    path: str | None = None
+    held_out: str | None = None
+    split: str | None = None
+
+    def names(self) -> set[str]:
+        """The columns that hold no labels."""
+        return {n for n in (self.index, self.path, self.held_out, self.split) if n is not None}
+
+    def training_rows(self, table: FileTable, n: int) -> Labels:
+        """Rows of n about training images, as far as a column or their paths tell: int64 [m]."""
+        keep = np.ones(n, bool)
+        if self.held_out is not None:
+            keep = ~_flags(table, self.held_out)
+        elif self.split is not None:
+            keep = np.array([str(v).lower() in _TRAIN for v in table.columns[self.split]], bool)
+        elif self.path is not None:
+            tops = np.array([_top(str(path)) for path in table.columns[self.path]], dtype=object)
+            if any(top in _TRAIN for top in tops):
+                keep = np.array([top not in _HELD_OUT_FOLDERS for top in tops], bool)
+        return np.flatnonzero(keep).astype(np.int64)
+
+
+def roles_of(table: FileTable, labels: str | None) -> Roles:
+    """Tell the columns that name images from those that hold labels.
+
+    Args:
+        table: the file.
+        labels: the column of labels, if it was named; it has no other role, and columns of another
+            length say nothing about its rows.
+
+    Returns:
+        The roles.
+    """
+    n = None if labels not in table.columns else len(table.columns[labels])
+    found: dict[str, str] = {}
+    for name, values in table.columns.items():
+        if name != labels and n in (None, len(values)):
+            role = _role(name, values) if table.headed else _role_by_content(values)
+            if role is not None:
+                found.setdefault(role, name)
+    if len(found) == len(table.columns):
+        return Roles()  # a vector that happens to be called after an index
+    return Roles(**found)
+
+
+def _role(name: str, values: npt.NDArray[Any]) -> str | None:
+    plain = name.strip().lower()
+    if plain in _HELD_OUT:
+        return "held_out"
+    if plain in _SPLIT and values.dtype == object:
+        return "split"
+    if plain in _INDEX and whole_or_none(values) is not None:
+        return "index"
+    if plain in _PATH and _mostly_different(values):
+        return "path" if whole_or_none(values) is None else "index"
+    return None
+
+
+def _role_by_content(values: npt.NDArray[Any]) -> str | None:
+    """The role of a column without a name: images by their ending, or numbers that never repeat."""
+    if values.dtype == object and any(looks_like_image(str(value)) for value in values[:1]):
+        return "path"
+    whole = whole_or_none(values)
+    if whole is not None and len(whole) > 2 and len(np.unique(whole)) == len(whole):
+        return "index"
+    return None
+
+
+def _mostly_different(values: npt.NDArray[Any]) -> bool:
+    return len(values) > 0 and len({str(value) for value in values}) > len(values) / 2
+
+
+def _flags(table: FileTable, column: str) -> npt.NDArray[np.bool_]:
+    cells = [str(value).lower() for value in table.columns[column]]
+    bad = next((i for i, cell in enumerate(cells) if cell not in _YES | _NO), None)
+    if bad is not None:
+        raise LabError(
+            f"{table.name} {table.place(bad)}: {column} is {quoted(cells[bad])}",
+            "True or False",
+            "mend that row",
+        )
+    return np.array([cell in _YES for cell in cells], bool)
+
+
+def _top(path: str) -> str:
+    """The first folder of a path that is called after a split, or nothing."""
+    folders = path.replace("\\", "/").lower().split("/")[:-1]
+    return next((f for f in folders if f in _TRAIN | _HELD_OUT_FOLDERS), "")

@@ -1,0 +1,114 @@
+"""Label files of text: .csv, .tsv and .txt, with and without a header."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import LabError, quoted
+from pipeline.noise.label_files.table import FileTable
+
+_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
+_DELIMITERS = (",", ";", "\t")
+
+Row = list[str]
+
+
+def columns_of_text(path: Path, class_names: tuple[str, ...]) -> FileTable:
+    """The cells of a text file by column.
+
+    The first row is a header unless it looks like data: a number, a class name, an image file.
+
+    Args:
+        path: the file, UTF-8.
+        class_names: names of the classes.
+
+    Returns:
+        Columns of text, without surrounding blanks.
+
+    Raises:
+        LabError: for rows of different lengths, a blank line between them, or two columns of one
+            name.
+        ValueError: if it is not text.
+    """
+    text = path.read_bytes().decode("utf-8-sig")
+    rows, lines = [], []
+    for line, row in _rows(text, path.suffix.lower()):
+        rows.append([cell.strip() for cell in row])
+        lines.append(line)
+    if not rows:
+        return FileTable(path.name, {})
+    width = len(rows[0])
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != width:
+            found = "nothing" if not any(row) else f"{len(row)} cells"
+            raise LabError(
+                f"{path.name} line {line} holds {found}",
+                f"{width} as in the first line, one row per image",
+                "mend or remove that line",
+            )
+    header = _is_header(rows[0], class_names)
+    names = rows[0] if header else _names_without_header(path, width)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise LabError(
+            f"{path.name} has two columns called {quoted(twice[0])}",
+            "columns with names of their own",
+            "rename one of them",
+        )
+    first = int(header)
+    cells = {
+        name: np.array([row[i] for row in rows[first:]], dtype=object)
+        for i, name in enumerate(names)
+    }
+    return FileTable(path.name, cells, tuple(lines[first:]), headed=header)
+
+
+def _rows(text: str, ending: str) -> Iterator[tuple[int, Row]]:
+    """Line number and cells of each row; a blank line is a row of one empty cell."""
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    counts = {mark: first.count(mark) for mark in _DELIMITERS}
+    delimiter = "\t" if ending == ".tsv" else max(_DELIMITERS, key=lambda mark: counts[mark])
+    if ending == ".txt" and not counts[delimiter]:
+        for number, line in enumerate(lines, 1):
+            if not line.startswith("#"):  # as numpy.savetxt writes its header
+                yield number, line.split() or [""]
+        return
+    try:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        for row in reader:
+            yield reader.line_num, row or [""]
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+
+
+def _is_header(row: Row, class_names: tuple[str, ...]) -> bool:
+    if not row[0] and len(row) > 1:
+        return True  # as pandas writes the name of its index
+    return not any(
+        is_number(cell)
+        or cell in class_names
+        or looks_like_image(cell)
+        or cell.lower() in ("true", "false", "na", "nan", "")
+        for cell in row
+    )
+
+
+def _names_without_header(path: Path, width: int) -> Row:
+    return [path.stem] if width == 1 else [f"column{i + 1}" for i in range(width)]
+
+
+def looks_like_image(cell: str) -> bool:
+    """Whether a cell names an image file."""
+    return cell.lower().endswith(_IMAGE_ENDINGS)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
