@@ -16,9 +16,8 @@ from typing import Any
 from pipeline.files import methods_folder
 from pipeline.results.code_digest import sources_digest
 
-_FRAME = ("config.py", "identity.py", "backbones", "data", "noise", "encoders", "diffusion",
-          "training", "runs")  # fmt: skip
-"""Parts of `pipeline` that can change numbers."""
+_NO_NUMBERS = frozenset({"grids", "results", "stages"})
+"""Parts of `pipeline` that carry numbers about and change none."""
 
 
 @cache
@@ -64,9 +63,8 @@ def changed_code(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> str | N
 @cache
 def _frame_digest() -> str:
     root = methods_folder().parent / "pipeline"
-    parts = [root / part for part in _FRAME]
     return sources_digest(
-        file for part in parts for file in (part.rglob("*.py") if part.is_dir() else [part])
+        path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in _NO_NUMBERS
     )
 
 

@@ -37,7 +37,7 @@ def test_a_failed_cell_is_a_row_and_the_others_follow(lab, workers):
 
 def test_a_failed_encoder_is_said_in_the_rows_of_its_cells(lab):
     diverging = {"kind": "run", "method": "robust_loss", "loss": "ce", "epochs": 1,
-                 "optimizer": "sgd", "lr": 100.0}  # fmt: skip
+                 "optimizer": "sgd", "lr": 1000.0}  # fmt: skip
     write_grid(lab, GOOD | {"start_from": "bad"}, GOOD, encoders={"bad": diverging})
     all_cells = cells(read_params())
     assert run_grid(all_cells, read_params(), QUIET, workers=1) == Counter(failed=1, done=1)

@@ -56,7 +56,7 @@ def test_weights_of_a_method_that_keeps_none_are_refused_before_it_trains(lab):
 
 
 def test_an_encoder_that_diverged_is_said_each_time_and_never_waited_for(lab):
-    write_params(lab, PARAMS | {"encoders": {"warm": CE | {"optimizer": "sgd", "lr": 100.0}}})
+    write_params(lab, PARAMS | {"encoders": {"warm": CE | {"optimizer": "sgd", "lr": 1000.0}}})
     asking = planned(start_from="warm", **ONE)
     for _ in range(2):
         with pytest.raises(LabError, match=r"encoder warm: its training diverged.*try: a lower lr"):
