@@ -40,8 +40,10 @@ def mean_curves(results: Results) -> pl.DataFrame:
         .join(row_labels(runs), on="group")
         .select("key", "dataset", "noise", method="label")
     )
-    means = [pl.col(name).mean() for name in COLUMNS]
-    spreads = [pl.col(name).std(ddof=1).name.suffix(_SPREAD) for name in COLUMNS]
+    # In the order of the keys: the same runs give the same sums, to the last bit.
+    values = [pl.col(name).sort_by("key") for name in COLUMNS]
+    means = [value.mean() for value in values]
+    spreads = [value.std(ddof=1).name.suffix(_SPREAD) for value in values]
     return (
         results.epochs.join(named.lazy(), on="key")
         .group_by(_PLACE)
