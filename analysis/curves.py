@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from analysis.labels import FACTS, row_labels
+from analysis.pictures import names_as_text
 from pipeline.results.view import Results
 
 PANELS = {
@@ -53,6 +54,7 @@ def mean_curves(results: Results) -> pl.DataFrame:
     )
 
 
+@names_as_text
 def draw_curves(curves: pl.DataFrame, colours: Mapping[str, str]) -> Figure:
     """Draw the curves of one data set and noise side by side, with a band of one deviation.
 
@@ -72,7 +74,7 @@ def draw_curves(curves: pl.DataFrame, colours: Mapping[str, str]) -> Figure:
             own = curves.filter(method=method)
             mean = own[name].to_numpy()
             spread = np.nan_to_num(own[name + _SPREAD].to_numpy())
-            axes.plot(own["epoch"], mean, color=colour, label=method, linewidth=1.5)
+            axes.plot(own["epoch"], mean, color=colour, linewidth=1.5)
             axes.fill_between(
                 own["epoch"], mean - spread, mean + spread, color=colour, alpha=0.18, linewidth=0
             )
@@ -81,10 +83,14 @@ def draw_curves(curves: pl.DataFrame, colours: Mapping[str, str]) -> Figure:
         axes.set_title(title, fontsize="medium", loc="left")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
+    legend = figure.legend(
+        figure.axes[0].get_lines(),
+        [str(number) for number in range(len(colours))],
         loc="outside lower center",
         ncols=7,
         frameon=False,
     )
+    # Set afterwards: a legend leaves out what begins with an underscore.
+    for text, method in zip(legend.get_texts(), colours, strict=True):
+        text.set_text(method)
     return figure

@@ -79,10 +79,11 @@ def show(layout: Layout) -> None:
     """Print the table on the terminal, best values bold, a rule between blocks."""
     table = Table()
     for title in layout.header:
-        table.add_column(Text(title))
+        table.add_column(Text(_one_line(title)))
     for block in layout.blocks:
         for row in block:
-            table.add_row(*(Text(c.text, style="bold" if c.best else "") for c in row))
+            texts = (Text(_one_line(c.text), style="bold" if c.best else "") for c in row)
+            table.add_row(*texts)
         table.add_section()
     console = Console()
     console.print(table)

@@ -11,7 +11,7 @@ from analysis.comparison import Comparison, compare
 from analysis.conditions import differing, row_conditions
 from analysis.curves import draw_curves, mean_curves
 from analysis.layout import Layout, in_blocks, lay_out
-from analysis.pictures import colours, data_uri, draw_transition
+from analysis.pictures import colours, draw_transition, svg
 from pipeline.results.protocols import Name
 from pipeline.results.view import Results
 
@@ -33,9 +33,9 @@ class NoiseSection(NamedTuple):
     optimism (oracle less last) and memorised (last epoch); fractions, None where nothing was
     recorded."""
     curves: str | None
-    """Picture as data URI; None without a finished run."""
+    """Picture as SVG; None without a finished run."""
     transition: str | None
-    """Picture as data URI; None without clean labels."""
+    """Picture as SVG; None without clean labels."""
 
 
 class DatasetSection(NamedTuple):
@@ -126,10 +126,10 @@ def _curves_picture(curves: pl.DataFrame, palette: dict[str, str]) -> str | None
     if curves.is_empty():
         return None
     present = set(curves["method"])
-    return data_uri(draw_curves(curves, {k: v for k, v in palette.items() if k in present}))
+    return svg(draw_curves(curves, {k: v for k, v in palette.items() if k in present}))
 
 
 def _transition_picture(runs: pl.DataFrame) -> str | None:
     card, class_names = runs.sort("key").select("noise_card", "class_names").row(0)
     transition = json.loads(card or "{}").get("transition")
-    return transition and data_uri(draw_transition(transition, class_names))
+    return transition and svg(draw_transition(transition, class_names))

@@ -38,7 +38,7 @@ def prepare(lab: Path, commit: str) -> None:
 
 
 def content_digest(lab: Path) -> str:
-    """SHA-256 over names and contents of the files below `lab`, the package lock among them."""
+    """SHA-256 over names and contents of the files below `lab`, pyproject.toml among them."""
     digest = hashlib.sha256()
     for path in sorted(path for path in lab.rglob("*") if path.is_file()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()

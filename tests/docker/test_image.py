@@ -98,7 +98,7 @@ def test_a_folder_that_takes_no_writes_is_named(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def copy(tmp_path):
     """A project of three files, readable by its owner only."""
-    for name in ("pipeline/a.py", "docker/requirements.lock", ".dvc/config"):
+    for name in ("pipeline/a.py", "docker/run", ".dvc/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x = 1\n")
         (tmp_path / name).chmod(0o600)
@@ -123,7 +123,7 @@ def test_the_name_of_the_content_changes_with_it_and_with_nothing_else(copy):
     before = digest(copy)
     os.utime(copy / "pipeline" / "a.py", (1, 1))
     assert digest(copy) == before
-    (copy / "docker" / "requirements.lock").write_text("x = 2\n")
+    (copy / "docker" / "run").write_text("x = 2\n")
     changed = digest(copy)
     (copy / "pipeline" / "a.py").rename(copy / "pipeline" / "b.py")
     assert len({before, changed, digest(copy)}) == 3
