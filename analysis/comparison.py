@@ -86,11 +86,12 @@ def compare(
             "--averaged no",
         )
     status = pl.col("status")
-    # In the order of the keys: the same runs give the same sum, to the last bit.
-    value = pl.when(status == "done").then(pl.col("value")).sort_by("key")
+    value = pl.when(status == "done").then(pl.col("value"))
     cells = (
+        # In the order of the keys: the same runs give the same sum, to the last bit.
         pl.concat(parts)
-        .group_by("dataset", "noise", "label", *by)
+        .sort("key", "label")
+        .group_by("dataset", "noise", "label", *by, maintain_order=True)
         .agg(
             mean=value.mean(),
             std=value.std(ddof=1),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.labels import FACTS, row_labels
 from analysis.pictures import names_as_text
@@ -41,16 +41,15 @@ def mean_curves(results: Results) -> pl.DataFrame:
         .join(row_labels(runs), on="group")
         .select("key", "dataset", "noise", method="label")
     )
-    # In the order of the keys: the same runs give the same sums, to the last bit.
-    values = [pl.col(name).sort_by("key") for name in COLUMNS]
-    means = [value.mean() for value in values]
-    spreads = [value.std(ddof=1).name.suffix(_SPREAD) for value in values]
+    means = [pl.col(name).mean() for name in COLUMNS]
+    spreads = [pl.col(name).std(ddof=1).name.suffix(_SPREAD) for name in COLUMNS]
+    # Sorted and collected first: the same runs give the same sums, to the last bit. A sort within
+    # the query would be optimised away.
+    epochs = results.epochs.join(named.lazy(), on="key").sort(*_PLACE, "key").collect()
     return (
-        results.epochs.join(named.lazy(), on="key")
-        .group_by(_PLACE)
+        epochs.group_by(_PLACE, maintain_order=True)
         .agg(pl.len().alias("n"), *means, *spreads)
         .sort(_PLACE)
-        .collect()
     )
 
 
@@ -79,6 +78,7 @@ def draw_curves(curves: pl.DataFrame, colours: Mapping[str, str]) -> Figure:
                 own["epoch"], mean - spread, mean + spread, color=colour, alpha=0.18, linewidth=0
             )
         axes.set(xlabel="epoch", ylim=(0, 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.set_title(title, fontsize="medium", loc="left")
         axes.grid(alpha=0.25)

@@ -49,7 +49,9 @@ def write_report(source: Results, out: Path) -> None:
     Raises:
         LabError: if there are no runs.
     """
-    held = Results(source.runs.collect().lazy(), source.epochs.collect().lazy())
+    # In order, so that means over epochs are the same to the last bit.
+    epochs = source.epochs.sort("key", "epoch").collect()
+    held = Results(source.runs.collect().lazy(), epochs.lazy())
     statuses = held.runs.select("dataset", "status").collect()
     if statuses.is_empty():
         raise LabError("no runs to report", "results of at least one run", "uv run dvc repro")

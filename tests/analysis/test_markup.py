@@ -1,4 +1,4 @@
-"""Names are text, whatever they hold: in pages, pictures, tables and files; few runs are counted."""
+"""Names are text, whatever they hold: in pages, pictures, tables, files; few runs are counted."""
 
 from __future__ import annotations
 
