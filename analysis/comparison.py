@@ -10,10 +10,10 @@ import polars as pl
 
 from analysis.conditions import CONDITIONS, condition
 from analysis.labels import FACTS, row_labels
-from analysis.selection import Wanted, matching
+from analysis.selection import Wanted, matching, plain_columns
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.results.protocols import AVERAGED, PROTOCOLS, Name, choose
-from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
+from pipeline.results.schema import EPOCH_COLUMNS
 from pipeline.results.view import Results
 
 METRICS = tuple(
@@ -70,9 +70,10 @@ def compare(
         LabError: for an unknown metric or column, or if no run matches.
     """
     results = _with_metric(results, metric)
+    columns = plain_columns(results.runs)
     for column in by:
-        if column not in RUN_COLUMNS:
-            raise LabError(f"column {quoted(column)}", *suggest(column, RUN_COLUMNS, "no --by"))
+        if column not in columns:
+            raise LabError(f"column {quoted(column)}", *suggest(column, columns, "no --by"))
     runs = _runs(results, where or {}, by)
     runs = runs.join(row_labels(runs, by), on="group")
     parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric)]
@@ -151,7 +152,7 @@ def _averaged_label() -> pl.Expr:
 
 def _runs(results: Results, where: Wanted, by: Sequence[str]) -> pl.DataFrame:
     """Rows of the runs that are asked for, with the columns that a comparison needs."""
-    asked = {name for name in (*where, *CONDITIONS) if name in RUN_COLUMNS}
+    asked = {*where, *CONDITIONS} & set(plain_columns(results.runs))
     needed = {"key", "seed", "status", "knows", *FACTS, *by, *asked}
     runs = results.runs.select(sorted(needed)).collect()
     if runs.is_empty():

@@ -11,17 +11,21 @@ import polars as pl
 from analysis.conditions import condition
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.files import results_folder
-from pipeline.results.schema import RUN_COLUMNS
 
 Wanted = Mapping[str, Sequence[object]]
 """Allowed values by column or setting; no values, no limit."""
+
+
+def plain_columns(runs: pl.LazyFrame) -> list[str]:
+    """Columns of runs that hold one value each: what can be filtered by, or separate rows."""
+    return [name for name, dtype in runs.collect_schema().items() if not dtype.is_nested()]
 
 
 def matching(runs: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
     """Rows of the runs table that are asked for.
 
     Args:
-        runs: the columns that `wanted` names, and `settings`.
+        runs: `settings`, and the columns to filter by.
         wanted: values are compared as text.
 
     Returns:
@@ -30,14 +34,14 @@ def matching(runs: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
     Raises:
         LabError: for a name that is neither column nor setting, and a value that no run has.
     """
+    columns = plain_columns(runs.lazy())
     chosen = ""
     for name, values in wanted.items():
         if not values:
             continue
-        if name not in RUN_COLUMNS and name not in (known := _settings(runs)):
+        if name not in columns and name not in (known := _settings(runs)):
             raise LabError(
-                f"column {quoted(name)}",
-                *suggest(name, {*RUN_COLUMNS, *known}, "--where without it"),
+                f"column {quoted(name)}", *suggest(name, {*columns, *known}, "--where without it")
             )
         texts = runs.select(condition(name)).to_series()
         for value in values:

@@ -116,6 +116,7 @@ def test_the_leaderboard_filters_by_grid_recipe_epochs_method_and_any_column(
         (["--where", "start_from=simclr"], ["fc"]),
         (["--where", "epochs=2", "backbone=small-cnn"], ["trial"]),
         (["--where", "loss=dal", "loss=ce"], ["ce", "dal"]),
+        (["--where", "host=somewhere", "lr=0.1", "--method", "lra"], ["diffusion"]),
     ):
         assert printed(monkeypatch, capsys, *flags) == labels
 
@@ -131,6 +132,10 @@ def test_the_leaderboard_filters_by_grid_recipe_epochs_method_and_any_column(
             "among those chosen with epochs '2'; .* of 20;",
         ),
         (["--where", "backbon=x"], "column 'backbon'; expected: .*; try: backbone"),
+        (["--where", "class_names=zero"], "column 'class_names'; expected: one of"),
+        (["--grid", "digits", "--where", "host=x"], "column 'host'; expected: one of"),
+        (["--grid", "digits", "--by", "host"], "column 'host'; expected: one of"),
+        (["--by", "knows"], "column 'knows'; expected: one of"),
         (["--where", "backbone"], "filter 'backbone'; expected: column=value; try: --where"),
     ],
 )
