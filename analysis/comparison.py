@@ -157,5 +157,9 @@ def _runs(results: Results, where: Wanted, by: Sequence[str]) -> pl.DataFrame:
     runs = results.runs.select(sorted(needed)).collect()
     if runs.is_empty():
         raise LabError("no runs yet", "results of at least one run", "uv run dvc repro")
-    conditions = (condition(name).name.prefix("_") for name in CONDITIONS)
-    return matching(runs, where).with_columns(conditions)
+    found = matching(runs, where)
+    # Runs of one group differ in nothing but the seed: their settings are read once.
+    identity = ["group", "recipe", "n_train"]
+    conditions = [condition(name).name.prefix("_") for name in CONDITIONS]
+    groups = found.unique(identity).select(*identity, *conditions)
+    return found.join(groups, on=identity, nulls_equal=True)
