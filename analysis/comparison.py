@@ -8,10 +8,12 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+from analysis.conditions import CONDITIONS, condition
 from analysis.labels import FACTS, row_labels
-from pipeline.errors import LabError, suggest
+from analysis.selection import Wanted, matching, plain_columns
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.results.protocols import AVERAGED, PROTOCOLS, Name, choose
-from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
+from pipeline.results.schema import EPOCH_COLUMNS
 from pipeline.results.view import Results
 
 METRICS = tuple(
@@ -33,7 +35,7 @@ class Comparison(NamedTuple):
     """One row per place of the table: dataset, noise, label, the columns of `by`; mean and std
     (sample standard deviation, ddof 1; null for one run) of the metric over the n finished runs
     that recorded it; unrecorded, diverged, failed and running count the others; knows lists
-    declared knowledge."""
+    declared knowledge; `CONDITIONS` as text."""
     metric: str
     protocol: Name
     by: tuple[str, ...]
@@ -44,8 +46,7 @@ def compare(
     protocol: Name = "last",
     metric: str = "test_accuracy",
     *,
-    dataset: str | None = None,
-    noise: Sequence[str] = (),
+    where: Wanted | None = None,
     by: Sequence[str] = (),
     averaged: Models = "both",
 ) -> Comparison:
@@ -56,8 +57,7 @@ def compare(
         protocol: name of the rule that picks the epoch.
         metric: column of the epochs table, or a scalar that runs stored under a name of their own,
             such as ilsvrc_accuracy.
-        dataset: one data set; None for all.
-        noise: label tables; empty for all.
+        where: allowed values by column of the runs table or setting; None for all runs.
         by: further columns of the runs table that separate rows.
         averaged: whether runs that keep averaged weights have a row of these, under their label
             and `(averaged)`; it has their metric, at the epoch that they themselves choose. A
@@ -70,10 +70,11 @@ def compare(
         LabError: for an unknown metric or column, or if no run matches.
     """
     results = _with_metric(results, metric)
+    columns = plain_columns(results.runs)
     for column in by:
-        if column not in RUN_COLUMNS:
-            raise LabError(f"column {column!r}", *suggest(column, RUN_COLUMNS))
-    runs = _matching(results, dataset, noise, by)
+        if column not in columns:
+            raise LabError(f"column {quoted(column)}", *suggest(column, columns, "no --by"))
+    runs = _runs(results, where or {}, by)
     runs = runs.join(row_labels(runs, by), on="group")
     parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric)]
     if averaged != "no" and _has_average(results, metric):
@@ -88,17 +89,24 @@ def compare(
     status = pl.col("status")
     value = pl.when(status == "done").then(pl.col("value"))
     cells = (
+        # In the order of the keys: the same runs give the same sum, to the last bit.
         pl.concat(parts)
-        .group_by("dataset", "noise", "label", *by)
+        .sort("key", "label")
+        .group_by("dataset", "noise", "label", *by, maintain_order=True)
         .agg(
             mean=value.mean(),
             std=value.std(ddof=1),
             n=value.count(),
-            unrecorded=((status == "done") & value.is_null()).sum(),
+            unrecorded=((status == "done") & pl.col("value").is_null()).sum(),
             diverged=(status == "diverged").sum(),
             failed=(status == "failed").sum(),
             running=(status == "running").sum(),
             knows=pl.col("knows").list.explode().drop_nulls().unique().sort(),
+            **{
+                name: pl.col(f"_{name}").unique().sort().str.join(", ")
+                for name in CONDITIONS
+                if name not in by
+            },
         )
         .sort("dataset", "noise", "label", *by)
     )
@@ -112,7 +120,10 @@ def _with_metric(results: Results, metric: str) -> Results:
     first = results.epochs.filter(pl.col("epoch") == 0).select("scalars").unique().collect()
     known = {name for text in first["scalars"] for name in json.loads(text or "{}")}
     if metric not in known:
-        raise LabError(f"metric {metric!r}", *suggest(metric, [*METRICS, *sorted(known)]))
+        raise LabError(
+            f"metric {quoted(metric)}",
+            *suggest(metric, [*METRICS, *sorted(known)], "--metric test_accuracy"),
+        )
     wanted = [name for name in (metric, AVERAGED + metric) if name in known]
     scalar = pl.col("scalars").str.json_path_match
     columns = {name: scalar(f"$.{name}").cast(pl.Float64) for name in wanted}
@@ -139,19 +150,16 @@ def _averaged_label() -> pl.Expr:
     )
 
 
-def _matching(
-    results: Results, dataset: str | None, noise: Sequence[str], by: Sequence[str]
-) -> pl.DataFrame:
+def _runs(results: Results, where: Wanted, by: Sequence[str]) -> pl.DataFrame:
     """Rows of the runs that are asked for, with the columns that a comparison needs."""
-    needed = {"key", "seed", "status", "knows", *FACTS, *by}
+    asked = {*where, *CONDITIONS} & set(plain_columns(results.runs))
+    needed = {"key", "seed", "status", "knows", *FACTS, *by, *asked}
     runs = results.runs.select(sorted(needed)).collect()
     if runs.is_empty():
         raise LabError("no runs yet", "results of at least one run", "uv run dvc repro")
-    for column, wanted in (("dataset", [dataset] if dataset else []), ("noise", noise)):
-        known = runs[column].unique().to_list()
-        for name in wanted:
-            if name not in known:
-                raise LabError(f"no run with {column} {name!r}", *suggest(name, known))
-        if wanted:
-            runs = runs.filter(pl.col(column).is_in(list(wanted)))
-    return runs
+    found = matching(runs, where)
+    # Runs of one group differ in nothing but the seed: their settings are read once.
+    identity = ["group", "recipe", "n_train"]
+    conditions = [condition(name).name.prefix("_") for name in CONDITIONS]
+    groups = found.unique(identity).select(*identity, *conditions)
+    return found.join(groups, on=identity, nulls_equal=True)

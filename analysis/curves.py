@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.labels import FACTS, row_labels
+from analysis.pictures import names_as_text
 from pipeline.results.view import Results
 
 PANELS = {
@@ -42,15 +43,17 @@ def mean_curves(results: Results) -> pl.DataFrame:
     )
     means = [pl.col(name).mean() for name in COLUMNS]
     spreads = [pl.col(name).std(ddof=1).name.suffix(_SPREAD) for name in COLUMNS]
+    # Sorted and collected first: the same runs give the same sums, to the last bit. A sort within
+    # the query would be optimised away.
+    epochs = results.epochs.join(named.lazy(), on="key").sort(*_PLACE, "key").collect()
     return (
-        results.epochs.join(named.lazy(), on="key")
-        .group_by(_PLACE)
+        epochs.group_by(_PLACE, maintain_order=True)
         .agg(pl.len().alias("n"), *means, *spreads)
         .sort(_PLACE)
-        .collect()
     )
 
 
+@names_as_text
 def draw_curves(curves: pl.DataFrame, colours: Mapping[str, str]) -> Figure:
     """Draw the curves of one data set and noise side by side, with a band of one deviation.
 
@@ -70,19 +73,24 @@ def draw_curves(curves: pl.DataFrame, colours: Mapping[str, str]) -> Figure:
             own = curves.filter(method=method)
             mean = own[name].to_numpy()
             spread = np.nan_to_num(own[name + _SPREAD].to_numpy())
-            axes.plot(own["epoch"], mean, color=colour, label=method, linewidth=1.5)
+            axes.plot(own["epoch"], mean, color=colour, linewidth=1.5)
             axes.fill_between(
                 own["epoch"], mean - spread, mean + spread, color=colour, alpha=0.18, linewidth=0
             )
         axes.set(xlabel="epoch", ylim=(0, 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.set_title(title, fontsize="medium", loc="left")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
+    legend = figure.legend(
+        figure.axes[0].get_lines(),
+        [str(number) for number in range(len(colours))],
         loc="outside lower center",
         ncols=7,
         frameon=False,
     )
+    # Set afterwards: a legend leaves out what begins with an underscore.
+    for text, method in zip(legend.get_texts(), colours, strict=True):
+        text.set_text(method)
     return figure

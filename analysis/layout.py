@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from analysis.comparison import LOWER_IS_BETTER, Comparison
+from analysis.conditions import differing, row_conditions
 from pipeline.results.protocols import PROTOCOLS, criterion_of
 from pipeline.results.schema import EPOCH_COLUMNS
 
@@ -16,7 +17,7 @@ KNOWING = "†"
 
 
 class Cell(NamedTuple):
-    """Text of a cell, and whether it is the best of its column."""
+    """Text of a cell, and whether it is the best of its column among rows of equal conditions."""
 
     text: str
     best: bool = False
@@ -26,8 +27,14 @@ class Layout(NamedTuple):
     """A table ready to print."""
 
     header: list[str]
-    rows: list[list[Cell]]
+    blocks: list[list[list[Cell]]]
+    """Rows of equal conditions, block by block."""
     caption: str
+
+    @property
+    def rows(self) -> list[list[Cell]]:
+        """All rows, from top to bottom."""
+        return [row for block in self.blocks for row in block]
 
 
 def number(value: float, metric: str) -> str:
@@ -49,43 +56,57 @@ def spread(mean: float | None, std: float | None, metric: str) -> str:
 
 
 def lay_out(comparison: Comparison) -> Layout:
-    """Arrange a comparison: a row per method, a column per data set and noise, best rows first."""
-    cells, metric = comparison.cells, comparison.metric
-    row_key, column_key = ("label", *comparison.by), ("dataset", "noise")
+    """Arrange a comparison: a row per method, a column per data set and noise.
+
+    Rows that differ in a condition (epochs, backbone, start, ...) have a column that says so; rows
+    of equal conditions stand together, longest training first, best rows first within.
+    """
+    cells, by = comparison.cells, comparison.by
+    row_key, column_key = ("label", *by), ("dataset", "noise")
     columns = cells.select(column_key).unique(maintain_order=True).rows()
-    bests = {
-        column: means["mean"].min() if metric in LOWER_IS_BETTER else means["mean"].max()
-        for column, means in cells.group_by(column_key)
-    }
+    shown = differing(cells, column_key)
+    further = [name for name in shown if name not in by]
+    conditions = row_conditions(cells, row_key, shown)
     found = {
-        tuple(row[name] for name in (*row_key, *column_key)): Cell(
-            f"{spread(row['mean'], row['std'], metric)} {_runs_behind(row)}",
-            best=row["mean"] is not None and row["mean"] == bests[row["dataset"], row["noise"]],
-        )
+        tuple(row[name] for name in (*row_key, *column_key)): row
         for row in cells.iter_rows(named=True)
     }
     knowing = set(cells.filter(pl.col("knows").list.len() > 0)["label"])
+
+    def texts(row: tuple[Any, ...]) -> list[Cell]:
+        name = f"{row[0]} {KNOWING}" if row[0] in knowing else row[0]
+        said = dict(zip(shown, conditions[row], strict=True))
+        return [Cell(str(text)) for text in (name, *row[1:], *(said[name] for name in further))]
+
+    blocks = []
+    for rows in in_blocks(comparison, conditions):
+        values = [
+            _column([found.get((*row, *column)) for row in rows], comparison.metric)
+            for column in columns
+        ]
+        blocks.append([[*texts(row), *own] for row, *own in zip(rows, *values, strict=True)])
     several = cells["dataset"].n_unique() > 1
-    return Layout(
-        header=[
-            "method",
-            *comparison.by,
-            *(f"{dataset} {noise}" if several else noise for dataset, noise in columns),
-        ],
-        rows=[
-            [
-                Cell(f"{row[0]} {KNOWING}" if row[0] in knowing else row[0]),
-                *(Cell(str(value)) for value in row[1:]),
-                *(found.get((*row, *column), Cell("")) for column in columns),
-            ]
-            for row in _ranked(comparison, row_key)
-        ],
-        caption=caption(comparison),
-    )
+    titles = [f"{dataset} {noise}" if several else noise for dataset, noise in columns]
+    return Layout(["method", *by, *further, *titles], blocks, caption(comparison, shown))
 
 
-def caption(comparison: Comparison) -> str:
-    """What the numbers of a table are, and what is not among them."""
+def _column(found: Sequence[dict[str, Any] | None], metric: str) -> list[Cell]:
+    """One column of a block; the best of several values is marked."""
+    means = [row["mean"] for row in found if row is not None and row["mean"] is not None]
+    best = (min(means) if metric in LOWER_IS_BETTER else max(means)) if len(means) > 1 else None
+    return [
+        Cell("")
+        if row is None
+        else Cell(
+            f"{spread(row['mean'], row['std'], metric)} {_runs_behind(row)}",
+            best=best is not None and row["mean"] == best,
+        )
+        for row in found
+    ]
+
+
+def caption(comparison: Comparison, shown: Sequence[str] = ()) -> str:
+    """What the numbers of a table are, what is not among them, and the conditions that differ."""
     cells, metric = comparison.cells, comparison.metric
     datasets = ", ".join(cells["dataset"].unique().sort())
     unit = " in percent" if _is_fraction(metric) else ""
@@ -94,6 +115,11 @@ def caption(comparison: Comparison) -> str:
         f"{datasets}: {metric}{unit}; protocol {comparison.protocol}: {rule.meaning}",
         "Mean ± sample standard deviation over seeds (number of runs)",
     ]
+    if shown:
+        sentences.append(
+            f"Rows differ in {', '.join(shown)}: only rows alike in these stand in one block, and "
+            "a best value is marked within a block of several rows"
+        )
     if cells["diverged"].sum():
         sentences.append("Diverged runs are counted, not averaged")
     if unrecorded := cells["unrecorded"].sum():
@@ -105,13 +131,35 @@ def caption(comparison: Comparison) -> str:
     return ". ".join(sentences) + "."
 
 
-def _ranked(comparison: Comparison, row_key: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Keys of the rows: fullest first, then by the mean over the columns."""
+def in_blocks(
+    comparison: Comparison, conditions: dict[tuple[Any, ...], tuple[str, ...]]
+) -> list[list[tuple[Any, ...]]]:
+    """Rows of equal conditions side by side.
+
+    Args:
+        comparison: its cells name the rows, by label and the columns of `by`.
+        conditions: what each row says of them.
+
+    Returns:
+        Keys of the rows, block by block: the longest training first, then the largest block; in a
+        block the fullest rows first, then the best on average.
+    """
+    row_key = ("label", *comparison.by)
     means = comparison.cells.group_by(row_key).agg(
         empty=-pl.col("mean").count().cast(pl.Int64),
         cost=pl.col("mean").mean() * (1 if comparison.metric in LOWER_IS_BETTER else -1),
+        longest=pl.col("epochs").cast(pl.Int64, strict=False).max().fill_null(0),
     )
-    return means.sort("empty", "cost", *row_key).select(row_key).rows()
+    blocks: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+    epochs: dict[tuple[str, ...], int] = {}
+    for *row, longest in (
+        means.sort("empty", "cost", *row_key).select(*row_key, "longest").iter_rows()
+    ):
+        block = conditions[tuple(row)]
+        blocks.setdefault(block, []).append(tuple(row))
+        epochs[block] = max(longest, epochs.get(block, 0))
+    order = sorted(blocks, key=lambda block: (-epochs[block], -len(blocks[block])))
+    return [blocks[block] for block in order]
 
 
 def _runs_behind(row: dict[str, Any]) -> str:

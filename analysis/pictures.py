@@ -24,15 +24,25 @@ def colours(names: Iterable[str]) -> dict[str, str]:
     return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
 
 
-def data_uri(figure: Figure) -> str:
-    """The figure as an SVG data URI, the same text for the same figure."""
+names_as_text = mpl.rc_context({"text.parse_math": False})
+"""Decorates a function that draws: a name with dollar signs is no formula."""
+
+
+def svg(figure: Figure) -> str:
+    """The figure as SVG, the same text for the same figure."""
     buffer = io.BytesIO()
     # Text stays text: smaller, and searchable; ids and dates would differ between two runs.
     with mpl.rc_context({"svg.hashsalt": "report", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue().decode()
 
 
+def data_uri(picture: str) -> str:
+    """An SVG picture as an address that holds it."""
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
+
+
+@names_as_text
 def draw_transition(transition: Sequence[Sequence[float]], class_names: Sequence[str]) -> Figure:
     """Draw a transition matrix.
 

@@ -1,11 +1,14 @@
-"""Report: one HTML file that opens offline, metrics for `dvc metrics`, curves for `dvc plots`.
+"""Report: one HTML file that opens offline, metrics for `dvc metrics`, pictures for `dvc plots`.
 
-uv run python analysis/report.py results/views/digits --out results/report
+uv run python analysis/report.py results/views/digits.parquet --out results/report
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import tyro
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analysis.layout import KNOWING, number, spread
+from analysis.pictures import data_uri
 from analysis.sections import SHOWN, DatasetSection, dataset_section
 from pipeline.errors import LabError, program
 from pipeline.files import replacing, results_folder
@@ -29,7 +33,7 @@ class Flags:
     views: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Views of grids; the whole store unless given."""
     out: Path = field(default_factory=lambda: results_folder() / "report")
-    """Folder for report.html, metrics.json and curves.csv."""
+    """Folder for report.html, metrics.json, curves.csv, and the folders last and curves."""
 
 
 def write_report(source: Results, out: Path) -> None:
@@ -37,13 +41,17 @@ def write_report(source: Results, out: Path) -> None:
 
     Args:
         source: runs and epochs.
-        out: folder for report.html, metrics.json (mean accuracies by data set, noise and method)
-            and curves.csv (`curves.mean_curves`).
+        out: folder for report.html, metrics.json (mean accuracies by data set, noise and method,
+            under each protocol) and curves.csv (`curves.mean_curves`). For DVC, which shows a line
+            per file: last/METHOD.json, mean test accuracy of the last epoch by data set and noise;
+            curves/DATASET-NOISE.svg, a line per method.
 
     Raises:
         LabError: if there are no runs.
     """
-    held = Results(source.runs.collect().lazy(), source.epochs.collect().lazy())
+    # In order, so that means over epochs are the same to the last bit.
+    epochs = source.epochs.sort("key", "epoch").collect()
+    held = Results(source.runs.collect().lazy(), epochs.lazy())
     statuses = held.runs.select("dataset", "status").collect()
     if statuses.is_empty():
         raise LabError("no runs to report", "results of at least one run", "uv run dvc repro")
@@ -64,9 +72,19 @@ def write_report(source: Results, out: Path) -> None:
         knowing=KNOWING,
         spread=spread,
         number=number,
+        data_uri=data_uri,
     )
     _write(out / "report.html", html)
-    _write(out / "metrics.json", json.dumps(_metrics(sections), indent=1, sort_keys=True) + "\n")
+    metrics = _metrics(sections)
+    _write(out / "metrics.json", _json(metrics))
+    _write_all(out / "last", {f"{name}.json": _json(v) for name, v in _last(metrics).items()})
+    pictures = {
+        f"{_file_name(section.dataset)}-{_file_name(noise.noise)}.svg": noise.curves
+        for section in sections
+        for noise in section.noises
+        if noise.curves
+    }
+    _write_all(out / "curves", pictures)
     curves = pl.concat([curves for _, curves in gathered])
     _write(out / "curves.csv", curves.write_csv(float_precision=6))
 
@@ -90,6 +108,28 @@ def _metrics(sections: list[DatasetSection]) -> dict[str, Any]:
     }
 
 
+def _last(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """Accuracy after the last epoch: by method, as a file can be named, data set and noise."""
+    found: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for dataset, noises in metrics.items():
+        for noise, methods in noises.items():
+            for label, numbers in methods.items():
+                if numbers["last"] is not None:
+                    found[label][dataset][noise] = numbers["last"]
+    names = [_file_name(label) for label in found]
+    unique = (name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names))
+    return dict(zip(unique, found.values(), strict=True))
+
+
+def _file_name(label: str) -> str:
+    """`gce (q=0.5)` -> `gce-q=0.5`."""
+    return re.sub(r"[^A-Za-z0-9_.=+]+", "-", label).strip("-.")[:100] or "method"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
@@ -97,6 +137,16 @@ def _rounded(value: float | None) -> float | None:
 def _write(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write the files of a folder; those of an earlier report go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        _write(folder / name, text)
 
 
 @program

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from analysis.comparison import Comparison, compare
+from analysis.conditions import differing, row_conditions
 from analysis.curves import draw_curves, mean_curves
-from analysis.layout import Layout, lay_out
-from analysis.pictures import colours, data_uri, draw_transition
+from analysis.layout import Layout, in_blocks, lay_out
+from analysis.pictures import colours, draw_transition, svg
 from pipeline.results.protocols import Name
 from pipeline.results.view import Results
 
 SHOWN: tuple[Name, ...] = ("last", "last10", "best-noisy-val", "oracle")
 """Protocols set side by side."""
+_COUNTS = ("n", "diverged", "failed", "running", "knows")
 
 
 class NoiseSection(NamedTuple):
@@ -24,13 +26,16 @@ class NoiseSection(NamedTuple):
     noise: str
     card: dict[str, Any]
     """Noise kind, rates, number of samples."""
+    conditions: tuple[str, ...]
+    """What the rows differ in besides the method."""
     rows: list[dict[str, Any]]
-    """Per method: label, n, knows, cells (mean and std under each of `SHOWN`), optimism (oracle
-    less last) and memorised (last epoch); fractions, None where nothing was recorded."""
+    """Per method: label, conditions, n, knows, cells (mean and std under each of `SHOWN`),
+    optimism (oracle less last) and memorised (last epoch); fractions, None where nothing was
+    recorded."""
     curves: str | None
-    """Picture as data URI; None without a finished run."""
+    """Picture as SVG; None without a finished run."""
     transition: str | None
-    """Picture as data URI; None without clean labels."""
+    """Picture as SVG; None without clean labels."""
 
 
 class DatasetSection(NamedTuple):
@@ -63,7 +68,7 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
         NoiseSection(
             noise,
             _card(runs.filter(noise=noise)),
-            _rows(noise, comparisons, memorised),
+            *_rows(noise, comparisons, memorised),
             _curves_picture(curves.filter(noise=noise), palette),
             _transition_picture(runs.filter(noise=noise)),
         )
@@ -82,31 +87,33 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
 
 def _rows(
     noise: str, comparisons: dict[Name, Comparison], memorised: Comparison
-) -> list[dict[str, Any]]:
-    """Rows of the table of one noise, best under `last` first."""
+) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """Conditions that differ, and rows, of the table of one noise."""
     by_label = {
         name: {row["label"]: row for row in comparison.cells.filter(noise=noise).to_dicts()}
         for name, comparison in comparisons.items()
     }
     kept = {row["label"]: row for row in memorised.cells.filter(noise=noise).to_dicts()}
+    last = comparisons["last"]._replace(cells=comparisons["last"].cells.filter(noise=noise))
+    shown = differing(last.cells, ("noise",))
+    conditions = row_conditions(last.cells, ("label",), shown)
     rows = []
-    for label, last in by_label["last"].items():
-        oracle = by_label["oracle"][label]["mean"]
+    for row_key in (row for block in in_blocks(last, conditions) for row in block):
+        label = row_key[0]
+        cells = {name: by_label[name][label] for name in comparisons}
+        mean = cells["last"]["mean"]
         rows.append(
             {
                 "label": label,
-                "n": last["n"],
-                "diverged": last["diverged"],
-                "failed": last["failed"],
-                "running": last["running"],
-                "knows": last["knows"],
-                "cells": {name: by_label[name][label] for name in comparisons},
-                "optimism": None if last["mean"] is None else oracle - last["mean"],
+                "conditions": conditions[row_key],
+                **{name: cells["last"][name] for name in _COUNTS},
+                "cells": cells,
+                "optimism": None if mean is None else cells["oracle"]["mean"] - mean,
                 # Of the weights as trained only: it is read off the training pass.
                 "memorised": kept[label]["mean"] if label in kept else None,
             }
         )
-    return sorted(rows, key=lambda row: -(row["cells"]["last"]["mean"] or 0.0))
+    return shown, rows
 
 
 def _card(runs: pl.DataFrame) -> dict[str, Any]:
@@ -119,10 +126,10 @@ def _curves_picture(curves: pl.DataFrame, palette: dict[str, str]) -> str | None
     if curves.is_empty():
         return None
     present = set(curves["method"])
-    return data_uri(draw_curves(curves, {k: v for k, v in palette.items() if k in present}))
+    return svg(draw_curves(curves, {k: v for k, v in palette.items() if k in present}))
 
 
 def _transition_picture(runs: pl.DataFrame) -> str | None:
     card, class_names = runs.sort("key").select("noise_card", "class_names").row(0)
     transition = json.loads(card or "{}").get("transition")
-    return transition and data_uri(draw_transition(transition, class_names))
+    return transition and svg(draw_transition(transition, class_names))

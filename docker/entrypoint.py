@@ -31,7 +31,7 @@ def name_image(stamp: Path) -> None:
     """Give runs the best name of the image there is.
 
     A container cannot know the digest of its image, so whoever starts it says it (docker/run and
-    compose.yaml do). Without that, runs carry the digest of the image's code and package lock.
+    compose.yaml do). Without that, runs carry the digest of the image's code and pyproject.toml.
 
     Args:
         stamp: file that holds that digest; it lies where no mounted checkout hides it.

@@ -28,8 +28,6 @@ def prepare(lab: Path, commit: str) -> None:
         (lab / name).mkdir(exist_ok=True)
         # No sticky bit: DVC and SQLite replace files that another user made.
         (lab / name).chmod(0o777)
-    (lab / "dvc.lock").touch()
-    (lab / "dvc.lock").chmod(0o666)
     # The image is no git repository; a checkout mounted over it hides this file.
     (lab / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     # The tracker's database and pictures get a folder of their own to mount.
@@ -38,7 +36,7 @@ def prepare(lab: Path, commit: str) -> None:
 
 
 def content_digest(lab: Path) -> str:
-    """SHA-256 over names and contents of the files below `lab`, the package lock among them."""
+    """SHA-256 over names and contents of the files below `lab`, pyproject.toml among them."""
     digest = hashlib.sha256()
     for path in sorted(path for path in lab.rglob("*") if path.is_file()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,7 +13,8 @@ import pytest
 
 from analysis.comparison import compare
 from analysis.layout import lay_out
-from analysis.leaderboard import latex, main, markdown
+from analysis.leaderboard import main
+from analysis.rendering import latex, markdown
 from pipeline.errors import LabError
 from pipeline.results.store import Store
 from pipeline.results.view import Results
@@ -187,8 +188,8 @@ def test_questions_without_an_answer_say_what_there_is(store: Store) -> None:
         compare(read(store))
     add_run(store)
     for question, said in (
-        ({"dataset": "digit"}, "try: digits"),
-        ({"noise": ["sim"]}, "try: sym"),
+        ({"where": {"dataset": ["digit"]}}, "try: digits"),
+        ({"where": {"noise": ["sim"]}}, "try: sym"),
         ({"metric": "test_acuracy"}, "try: test_accuracy"),
         ({"by": ["backbon"]}, "try: backbone"),
     ):
@@ -203,10 +204,10 @@ def test_markdown_and_latex(store: Store) -> None:
     assert markdown(layout).splitlines()[:4] == [
         "| method | digits sym_40 | second sym_40 |",
         "| --- | --- | --- |",
-        r"| a\|b |  | **70.0 (1)** |",
-        "| nce_and_rce | **50.0 (1)** |  |",
+        r"| a\|b |  | 70.0 (1) |",
+        "| nce_and_rce | 50.0 (1) |  |",
     ]
-    assert r"nce\_and\_rce & \textbf{50.0 (1)} &  \\" in latex(layout)
+    assert r"nce\_and\_rce & 50.0 (1) &  \\" in latex(layout)
 
 
 def test_program_prints_every_format(
@@ -234,7 +235,10 @@ def test_program_ends_with_one_line_on_a_faulty_question(store: Store) -> None:
     asked = [sys.executable, program, "--store", store.folder, "--dataset", "cifar"]
     ended = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr == "error: no run with dataset 'cifar'; allowed: digits\n"
+    assert (
+        ended.stderr
+        == "error: no run with dataset 'cifar'; expected: one of digits; try: other filters\n"
+    )
 
 
 def test_analysis_starts_without_the_training_libraries() -> None:

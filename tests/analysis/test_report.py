@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from analysis.comparison import compare
 from analysis.curves import mean_curves
 from analysis.report import write_report
 from pipeline.errors import LabError
@@ -88,9 +89,32 @@ def test_report_from_store_and_view_is_the_same_twice(store: Store, tmp_path: Pa
         ("c", results([tmp_path / "view"])),
     ):
         write_report(source, tmp_path / name)
-    for file in ("report.html", "metrics.json", "curves.csv"):
-        contents = {(tmp_path / name / file).read_bytes() for name in ("a", "b", "c")}
-        assert len(contents) == 1
+    written = {
+        name: {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*.*")
+        }
+        for name in ("a", "b", "c")
+    }
+    assert len(written["a"]) == 8
+    assert written["a"] == written["b"] == written["c"]
+
+
+def test_the_order_of_the_rows_changes_no_bit(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    for seed in range(30):
+        add_run(store, (0.1 + seed / 97, 0.7 / (1 + seed)), seed=seed)
+    runs, epochs = store.runs().collect(), store.epochs().collect()
+    shuffled = [
+        Results(
+            runs.sample(fraction=1, shuffle=True, seed=order).lazy(),
+            epochs.sample(fraction=1, shuffle=True, seed=order).lazy(),
+        )
+        for order in range(5)
+    ]
+    for numbers in (mean_curves, lambda results: compare(results, "last10").cells):
+        first, *others = map(numbers, shuffled)
+        assert all(other.equals(first) for other in others)
 
 
 def test_numbers_of_the_report(store: Store, tmp_path: Path) -> None:
@@ -106,6 +130,13 @@ def test_numbers_of_the_report(store: Store, tmp_path: Path) -> None:
         "diverged": 1,
     }
     assert metrics["web"]["given"]["ce"]["memorised"] is None
+    # What `dvc metrics show` prints: a line per method, a column per noise.
+    last = {path.name: json.loads(path.read_text()) for path in (tmp_path / "last").iterdir()}
+    assert last["dal.json"] == {"digits": {"pair": 0.75, "sym": 0.75}}
+    assert last["ce.json"] == {"digits": {"pair": 0.65, "sym": 0.65}, "web": {"given": 0.5}}
+    assert {path.name for path in (tmp_path / "curves").iterdir()} == {
+        "digits-pair.svg", "digits-sym.svg", "web-given.svg",
+    }  # fmt: skip
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     row = re.search(r"<td>dal</td>\s*<td>75.0 ± 7.1</td>.*?</tr>", page, re.DOTALL)
     assert row

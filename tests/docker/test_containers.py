@@ -5,10 +5,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 from tests.support.compose import DOCKER, example, output, script, services, variables
 
@@ -33,20 +33,17 @@ def test_base_and_services_are_pinned_to_full_versions():
         assert re.fullmatch(r"[a-z/]+:\d+(\.\d+)+(-[a-z-]+)?", image), image
 
 
-def test_the_lock_holds_every_package_at_an_allowed_version_with_hashes():
-    text = (DOCKER / "requirements.lock").read_text()
-    pins = re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", text, re.MULTILINE)
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["server"]
-    for requirement in map(Requirement, wanted):
-        # Some have one version for older and one for newer releases of Python.
-        versions = [version for name, version in pins if name == requirement.name]
-        assert versions, requirement
-        assert all(requirement.specifier.contains(version) for version in versions), requirement
-    blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
-    assert len(blocks) == len(pins)
-    assert all("--hash=sha256:" in block for block in blocks)
-    assert "://" not in text
+def test_image_and_checkout_resolve_the_same_packages_from_one_file():
+    text = (DOCKER / "Dockerfile").read_text()
+    [copied] = re.findall(r"^COPY (\S+) docker/split_packages.py /build/$", text, re.MULTILINE)
+    assert copied == "pyproject.toml"
+    assert re.search(r"uv sync --project /build .*--no-dev --extra server", text)
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert date.fromisoformat(project["tool"]["uv"]["exclude-newer"][:10])
+    assert "server" in project["project"]["optional-dependencies"]
+    # A lock file holds download addresses, and would be a second truth.
+    assert output("git", "ls-files", "*.lock", "*lock.toml", "*.lock.txt", cwd=PROJECT) == ""
+    assert "!pyproject.toml" in (PROJECT / ".dockerignore").read_text().splitlines()
 
 
 def test_services_are_healthy_in_order_on_loopback_with_named_volumes():

@@ -1,0 +1,69 @@
+"""What rows of a table may differ in besides the method: budget, network, start, data, precision.
+
+Rows that differ there are no equals. Tables show each condition that differs, keep rows that are
+alike together, and mark a best value among these only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from pipeline.results.schema import RUN_COLUMNS
+
+CONDITIONS = (
+    "epochs", "batch_size", "n_train", "backbone", "start_from", "encoder", "recipe", "precision",
+    "validation", "crop_padding", "flip", "transform",
+)  # fmt: skip
+"""Columns of the runs table, or common settings of a run."""
+_NONE = "–"
+
+
+def condition(name: str) -> pl.Expr:
+    """A column of the runs table or a setting, as text; a dash where a run has none."""
+    own = pl.col(name) if name in RUN_COLUMNS else setting(name)
+    return own.cast(pl.String).fill_null(_NONE).alias(name)
+
+
+def setting(name: str) -> pl.Expr:
+    """One of the resolved settings of a run, as text; null where it has none."""
+    return pl.col("settings").str.json_path_match(f"$.{name}").alias(name)
+
+
+def differing(cells: pl.DataFrame, place: Sequence[str]) -> tuple[str, ...]:
+    """The conditions in which rows differ that meet in one place of a table.
+
+    Args:
+        cells: columns of `place`, and `CONDITIONS`.
+        place: columns that name a place, such as data set and noise.
+
+    Returns:
+        Their names, in the order of `CONDITIONS`.
+    """
+    met = cells.group_by(place).agg(pl.col(name).n_unique() for name in CONDITIONS)
+    return tuple(name for name in CONDITIONS if (met[name] > 1).any())
+
+
+def row_conditions(
+    cells: pl.DataFrame, row_key: Sequence[str], names: Sequence[str]
+) -> dict[tuple[Any, ...], tuple[str, ...]]:
+    """What each row of a table says of its conditions.
+
+    Args:
+        cells: columns of `row_key`, and `CONDITIONS`.
+        row_key: columns that name a row.
+        names: of the conditions to show.
+
+    Returns:
+        Per row one text for each name; where places differ, their values joined.
+    """
+    return {
+        key: tuple(", ".join(sorted(map(str, set(own[name])), key=_order)) for name in names)
+        for key, own in cells.group_by(row_key, maintain_order=True)
+    }
+
+
+def _order(text: str) -> tuple[float, str]:
+    return (float(text), "") if text.isdecimal() else (0.0, text)

@@ -1,0 +1,94 @@
+"""Tables as text: on the terminal, in Markdown and LaTeX; markup in a name stays text."""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis.layout import Cell, Layout
+
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|$~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+# A bracket or star that begins a row would be read as an argument of the line break before it.
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "{''}",
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "±": r"$\pm$",
+    "†": r"$^\dagger$",
+    "–": "--",
+}
+
+
+def markdown(layout: Layout) -> str:
+    """The table as Markdown, best values bold."""
+
+    def plain(text: str) -> str:
+        return _MARKDOWN.sub(lambda found: f"\\{found[0]}", _one_line(text))
+
+    def text(cell: Cell) -> str:
+        return f"**{plain(cell.text)}**" if cell.best else plain(cell.text)
+
+    lines = [[plain(title) for title in layout.header], ["---"] * len(layout.header)]
+    lines += [[text(cell) for cell in row] for row in layout.rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\n{plain(layout.caption)}\n"
+
+
+def latex(layout: Layout) -> str:
+    """The table as LaTeX (package booktabs), best values bold, a rule between blocks."""
+
+    def plain(text: str) -> str:
+        return "".join(_LATEX.get(character, character) for character in _one_line(text))
+
+    def text(cell: Cell) -> str:
+        return rf"\textbf{{{plain(cell.text)}}}" if cell.best else plain(cell.text)
+
+    def line(texts: list[str]) -> str:
+        return "    " + " & ".join(texts) + r" \\"
+
+    blocks = ["\n".join(line([text(c) for c in row]) for row in block) for block in layout.blocks]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{plain(layout.caption)}}}",
+            rf"  \begin{{tabular}}{{{'l' * len(layout.header)}}}",
+            r"    \toprule",
+            line([plain(title) for title in layout.header]),
+            r"    \midrule",
+            "\n    \\midrule\n".join(blocks),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def show(layout: Layout) -> None:
+    """Print the table on the terminal, best values bold, a rule between blocks."""
+    table = Table()
+    for title in layout.header:
+        table.add_column(Text(_one_line(title)))
+    for block in layout.blocks:
+        for row in block:
+            texts = (Text(_one_line(c.text), style="bold" if c.best else "") for c in row)
+            table.add_row(*texts)
+        table.add_section()
+    console = Console()
+    console.print(table)
+    console.print(Text(layout.caption))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,90 @@
+"""Choosing the runs that a table compares, by the values of columns and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from analysis.conditions import condition
+from pipeline.errors import LabError, quoted, suggest
+from pipeline.files import results_folder
+
+Wanted = Mapping[str, Sequence[object]]
+"""Allowed values by column or setting; no values, no limit."""
+
+
+def plain_columns(runs: pl.LazyFrame) -> list[str]:
+    """Columns of runs that hold one value each: what can be filtered by, or separate rows."""
+    return [name for name, dtype in runs.collect_schema().items() if not dtype.is_nested()]
+
+
+def matching(runs: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
+    """Rows of the runs table that are asked for.
+
+    Args:
+        runs: `settings`, and the columns to filter by.
+        wanted: values are compared as text.
+
+    Returns:
+        The rows that have one of the values in each column.
+
+    Raises:
+        LabError: for a name that is neither column nor setting, and a value that no run has.
+    """
+    columns = plain_columns(runs.lazy())
+    chosen = ""
+    for name, values in wanted.items():
+        if not values:
+            continue
+        if name not in columns and name not in (known := _settings(runs)):
+            raise LabError(
+                f"column {quoted(name)}", *suggest(name, {*columns, *known}, "--where without it")
+            )
+        texts = runs.select(condition(name)).to_series()
+        for value in values:
+            if str(value) not in set(texts):
+                raise LabError(
+                    f"no run{chosen} with {name} {quoted(str(value))}",
+                    *suggest(value, texts.unique(), "other filters"),
+                )
+        runs = runs.filter(texts.is_in([str(value) for value in values]))
+        chosen = " among those chosen"
+    return runs
+
+
+def parsed(pairs: Sequence[str]) -> dict[str, list[str]]:
+    """`column=value` pairs as allowed values by column.
+
+    Raises:
+        LabError: for a word without an equals sign.
+    """
+    wanted: dict[str, list[str]] = {}
+    for pair in pairs:
+        name, mark, value = pair.partition("=")
+        if not mark or not name:
+            raise LabError(f"filter {quoted(pair)}", "column=value", "--where backbone=resnet34")
+        wanted.setdefault(name, []).append(value)
+    return wanted
+
+
+def view_of(grid: str) -> Path:
+    """The view of a grid, which says which runs belong to it.
+
+    Raises:
+        LabError: if there is none of that name.
+    """
+    folder = results_folder() / "views"
+    known = [path.stem for path in folder.glob("*.parquet")]
+    if grid not in known:
+        raise LabError(
+            f"grid {quoted(grid)} has no view in {folder}",
+            *suggest(grid, known, "uv run python -m pipeline.stages.runs, which computes a grid"),
+        )
+    return folder / f"{grid}.parquet"
+
+
+def _settings(runs: pl.DataFrame) -> set[str]:
+    return {name for text in runs["settings"].unique() for name in json.loads(text)}

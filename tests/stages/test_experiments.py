@@ -1,0 +1,82 @@
+"""Every file in experiments/ plans its grid, on a stand-in for its data and label files."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from pipeline.config import read_params
+from pipeline.data.readers import cifar
+from pipeline.noise.published.registry import PUBLISHED
+from pipeline.stages import data, runs
+from tests.support.data_files import pictures, write_batch
+from tests.support.paths import PROJECT
+
+EXPERIMENTS = sorted((PROJECT / "experiments").glob("*.yaml"))
+N, COVERED = 5200, 5000
+"""The largest `first` of the experiments is 5,000; a published file leaves the last images out."""
+PUBLISHERS = {one.name.split(" ", 1)[1].removeprefix("cifar10_") for one in PUBLISHED.values()}
+"""Names of label files, as their publishers call them."""
+CELLS = {"dal_cifar10_cpu": 4, "lra_cifar10_cpu": 4, "rrr_cifar10_cpu": 16, "sln_cifar10_cpu": 6}
+
+
+@pytest.fixture
+def cifar10(lab: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """The archive of CIFAR-10 with a tenth of the images, prepared; its labels [N]."""
+    layout = replace(cifar.LAYOUTS["cifar10"], n_train=N, n_test=20)
+    monkeypatch.setitem(cifar.LAYOUTS, "cifar10", layout)
+    labels = np.random.default_rng(0).integers(0, 10, N)
+    images, key = pictures(N), layout.label_key.encode()
+    parts = np.array_split(np.arange(N), len(layout.train_files))
+    for name, rows in zip(layout.train_files, parts, strict=True):
+        write_batch(lab / "copy" / name, images[rows], labels[rows].tolist(), key)
+    write_batch(lab / "copy" / layout.test_files[0], pictures(20), list(range(10)) * 2, key)
+    started(monkeypatch, data, "cifar10", "--root", str(lab / "copy"))
+    return labels
+
+
+def started(monkeypatch: pytest.MonkeyPatch, stage, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", [stage.__name__, *words])
+    stage.main()
+
+
+def write_labels(path: Path, clean: np.ndarray) -> None:
+    """Labels of which 40 percent are wrong, in the form of the publishers' file of that name."""
+    random = np.random.default_rng(len(path.stem))
+    wrong = np.where(random.random(N) < 0.4, random.integers(1, 10, N), 0)
+    noisy = (clean + wrong) % 10
+    if path.stem.startswith("asym"):
+        following = np.array([0, 1, 0, 5, 7, 3, 6, 7, 8, 1])
+        noisy = np.where(wrong > 0, following[clean], clean)
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, noisy[:COVERED])
+    else:
+        pl.DataFrame({"label": clean, "label_noisy": noisy}).write_csv(path)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_plans_its_grid(
+    path: Path, lab: Path, cifar10, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    params = yaml.safe_load(path.read_text())
+    # Every table that the file defines, not only those of its grid.
+    for entry in params["noise"].values():
+        if entry["kind"] == "file":
+            assert Path(entry["path"]).stem in {
+                name.removeprefix("cifar10_") for name in PUBLISHERS
+            }
+            write_labels(lab / entry["path"], cifar10)
+    grid = params["grid"] | {"noises": list(params["noise"])}
+    copy = lab / path.name
+    copy.write_text(yaml.safe_dump(params | {"grid": grid}))
+    capsys.readouterr()
+    started(monkeypatch, runs, "--plan", "--params", str(copy))
+    planned = CELLS[path.stem] * len(params["noise"]) // len(params["grid"]["noises"])
+    assert f"{planned} of {planned} cells would run" in capsys.readouterr().out
+    assert read_params(path).grid.name == path.stem
+    assert "\n#   uv run python -m pipeline.stages.runs --params experiments/" in path.read_text()
