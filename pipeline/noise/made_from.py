@@ -20,17 +20,26 @@ def noise_facts(spec: NoiseSpec, data_card: DataCard) -> dict[str, JsonValue]:
         data_card: of the data set whose images it labels.
 
     Returns:
-        spec, as JSON; version, of its generator; data, the digest of the data set; files, the
-        digest of the content of each file that the specification names, by path as written there
-        (None for one that is not there); source, the digest of the data set that open-set images
-        come from (None where there is none, or where it is not prepared).
+        Those of `spec_facts`, and data, the digest of the data set; source, the digest of the data
+        set that open-set images come from (None where there is none, or where it is not prepared).
+    """
+    return spec_facts(spec) | {"data": data_card.digest, "source": _source_digest(spec)}
+
+
+def spec_facts(spec: NoiseSpec) -> dict[str, JsonValue]:
+    """The facts that hold whatever data set is labelled.
+
+    Args:
+        spec: kind and parameters.
+
+    Returns:
+        spec, as JSON; version, of its generator; files, the digest of the content of each file that
+        the specification names, by path as written there (None for one that is not there).
     """
     return {
         "spec": spec.model_dump(mode="json"),
         "version": spec.version,
-        "data": data_card.digest,
         "files": {path: content_digest(project_path(path)) for path in _files(spec)},
-        "source": _source_digest(spec),
     }
 
 

@@ -9,47 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.config import Params, validated
+from pipeline.config import Params
 from pipeline.data import facts
-from pipeline.data.data_spec import BUILT_IN, DataSpec
+from pipeline.data.data_spec import DataSpec
 from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError
 from pipeline.files import labels_folder
 from pipeline.noise.generate import make
 from pipeline.noise.label_table import LabelTable, open_table, save_table
 from pipeline.noise.made_from import noise_facts
 from pipeline.noise.noise_spec import NoiseSpec, OpenSet
-
-
-def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
-    """How a data set is read: its entry in params.yaml, or the built-in one.
-
-    Args:
-        name: of the data set.
-        params: names further data sets.
-        root: overrides where the files lie.
-
-    Returns:
-        The checked specification.
-
-    Raises:
-        LabError: for an unknown name or a faulty entry.
-    """
-    if name in params.datasets:
-        spec = validated(DataSpec, params.datasets[name], f"params.yaml: datasets.{name}")
-    elif name in BUILT_IN:
-        spec = BUILT_IN[name]
-    else:
-        raise LabError(
-            f"unknown data set {name!r}",
-            *suggest(
-                name,
-                [*params.datasets, *BUILT_IN],
-                "a new entry under datasets in params.yaml, as in  "
-                "NAME: {kind: imagefolder, root: my-images, image_size: 32}",
-            ),
-        )
-    return spec if root is None else spec.model_copy(update={"root": root})
+from pipeline.runs.specs import data_spec
 
 
 def is_current(made_from: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pipeline.config import Params, RunSettings, validated
-from pipeline.errors import LabError, quoted, suggest
-from pipeline.files import labels_folder
-from pipeline.names import checked_name
-from pipeline.noise.label_table import open_table
-from pipeline.noise.noise_spec import NoiseSpec, parse
+from pipeline.noise.noise_spec import NoiseSpec
 from pipeline.runs.recipes import choose
+from pipeline.runs.specs import noise_spec
 from pipeline.training.method import Method
 
 
@@ -49,48 +46,6 @@ def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Res
     choice = choose(name, cell["recipe"], cell | facts)
     settings = validated(method.Settings, choice.settings | values, f"settings of {name}")
     return Resolved(settings, choice.status, spec)
-
-
-def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
-    """What a label table is made from: its entry in params.yaml, or what was imported.
-
-    Args:
-        dataset: name of the data set.
-        noise: name of the table; `clean` needs no entry.
-        params: names the label noises.
-
-    Returns:
-        The checked specification.
-
-    Raises:
-        LabError: for an unknown name or a faulty entry.
-    """
-    if checked_name(noise, "noise") in params.noise:
-        return parse(params.noise[noise], f"params.yaml: noise.{noise}")
-    if noise == "clean":
-        return parse({"kind": "clean"}, "noise clean")
-    imported = _imported_spec(dataset, noise)
-    if imported is not None:
-        return parse(imported, f"card of label table {noise}")
-    raise LabError(
-        f"unknown noise {quoted(noise)} of data set {dataset}",
-        *suggest(
-            noise,
-            [*params.noise, "clean"],
-            "a new entry under noise in params.yaml, as in  NAME: {kind: symmetric, rate: 0.4}; "
-            "or a file of labels: uv run python -m pipeline.noise import FILE DATASET NAME",
-        ),
-    )
-
-
-def _imported_spec(dataset: str, noise: str) -> dict[str, Any] | None:
-    """The specification on the card of a table that `pipeline.noise import` made."""
-    folder = labels_folder(dataset, noise)
-    if not folder.is_dir():
-        return None
-    made_from = open_table(folder).card.details.get("made_from", {})
-    spec = made_from.get("spec", {})
-    return spec if spec.get("kind") == "file" else None
 
 
 def _kind_of_labels(spec: NoiseSpec) -> str:

@@ -11,7 +11,7 @@ import tyro
 from pipeline.config import read_params
 from pipeline.errors import program
 from pipeline.runs.inputs import Shelf
-from pipeline.runs.settings import noise_spec
+from pipeline.runs.specs import noise_spec
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ changed. It also refuses names and settings that no stage should see.
 """
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,14 +15,19 @@ from typing import Any
 import tyro
 
 from pipeline.config import Params, grid_of, read_params
+from pipeline.data.facts import data_facts
 from pipeline.errors import program
-from pipeline.files import cache_folder, project_root, replacing
+from pipeline.files import cache_folder, replacing
 from pipeline.fingerprints import listing_digest
 from pipeline.names import checked_name
+from pipeline.noise.arrays import project_path
+from pipeline.noise.made_from import spec_facts
+from pipeline.noise.noise_spec import OpenSet
+from pipeline.runs.specs import data_spec, noise_spec
 
 Facts = dict[str, Any]
-_NAMING_FILES = ("root", "ilsvrc_root", "path", "features", "posterior", "weights")
-"""Settings of entries in params.yaml whose value is a file or folder."""
+_NAMING_FILES = ("path", "weights")
+"""Settings of encoders whose value is a file."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,8 @@ def sources(params: Params) -> dict[str, Facts]:
         params: with a grid.
 
     Returns:
-        By path below cache/sources, without ending: the entries of params.yaml, and of the files
-        that they name a fingerprint of names, sizes and times each, None where there is none.
+        By path below cache/sources, without ending: what `data_facts` and `spec_facts` say, and of
+        encoders their entry and the fingerprint of their file.
 
     Raises:
         LabError: for a name that could not be a folder, a DVC stage and a word of a command.
@@ -50,43 +54,35 @@ def sources(params: Params) -> dict[str, Facts]:
     encoders = [checked_name(name, "encoder") for name in {*grid.encoders, *params.encoders}]
     return {
         **{f"data/{name}": _data(name, params) for name in datasets},
-        **{f"labels/{on}/{name}": _labels(name, params) for on, name in product(datasets, noises)},
+        **{
+            f"labels/{on}/{name}": _labels(on, name, params)
+            for on, name in product(datasets, noises)
+        },
         **{f"encoders/{name}": _encoder(name, params) for name in encoders},
     }
 
 
-def _data(name: object, params: Params) -> Facts:
-    return _facts("datasets", name, params.datasets)
+def _data(name: str, params: Params) -> Facts:
+    return data_facts(data_spec(name, params))
 
 
-def _labels(name: object, params: Params) -> Facts:
+def _labels(dataset: str, name: str, params: Params) -> Facts:
     """Facts of a label table; open-set labels come with images of another data set."""
-    facts = _facts("noise", name, params.noise)
-    return facts | _data(_of(params.noise, name).get("source"), params)
+    spec = noise_spec(dataset, name, params)
+    facts = spec_facts(spec)
+    return facts | {"source": _data(spec.source, params)} if isinstance(spec, OpenSet) else facts
 
 
-def _encoder(name: object, params: Params) -> Facts:
-    entry = _of(params.encoders, name)
-    facts = _facts("encoders", name, params.encoders)
-    return facts | _data(entry.get("dataset"), params) | _labels(entry.get("noise"), params)
-
-
-def _facts(block: str, name: object, entries: Mapping[str, dict[str, Any]]) -> Facts:
-    entry = _of(entries, name)
-    files = {path: listing_digest(project_root() / path) for path in sorted(_named(entry))}
-    return {f"{block}.{name}": {"entry": entry, "files": files}} if entry else {}
-
-
-def _of(entries: Mapping[str, dict[str, Any]], name: object) -> dict[str, Any]:
-    return entries.get(name, {}) if isinstance(name, str) else {}
-
-
-def _named(entry: Mapping[str, Any]) -> Iterator[str]:
-    for setting, value in entry.items():
-        if isinstance(value, Mapping):
-            yield from _named(value)
-        elif setting in _NAMING_FILES and isinstance(value, str):
-            yield value
+def _encoder(name: str, params: Params) -> Facts:
+    """Facts of an encoder: its entry, the file that it names, and what its run learns from."""
+    entry = params.encoders.get(name, {})
+    files = {key: listing_digest(project_path(value)) for key, value in entry.items()
+             if key in _NAMING_FILES and isinstance(value, str)}  # fmt: skip
+    dataset, noise = entry.get("dataset"), entry.get("noise")
+    inputs = {} if dataset is None else {"data": _data(dataset, params)}
+    if dataset is not None and noise is not None:
+        inputs["labels"] = _labels(dataset, noise, params)
+    return {"entry": entry, "files": files, **inputs}
 
 
 @program

@@ -7,8 +7,8 @@ from methods.robust_loss import RobustLoss
 from pipeline.config import Params, RunSettings, key_facts, read_params, validated
 from pipeline.errors import LabError
 from pipeline.runs.flags import parse_flags
-from pipeline.runs.inputs import data_spec
-from pipeline.runs.settings import noise_spec, resolve
+from pipeline.runs.settings import resolve
+from pipeline.runs.specs import data_spec, noise_spec
 from tests.support.lab import PARAMS, write_params
 
 

@@ -1,0 +1,86 @@
+"""What params.yaml says about the inputs of runs: data sets and label tables by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.config import Params, validated
+from pipeline.data.data_spec import BUILT_IN, DataSpec
+from pipeline.errors import LabError, quoted, suggest
+from pipeline.files import labels_folder
+from pipeline.names import checked_name
+from pipeline.noise.label_table import open_table
+from pipeline.noise.noise_spec import NoiseSpec, parse
+
+
+def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
+    """How a data set is read: its entry in params.yaml, or the built-in one.
+
+    Args:
+        name: of the data set.
+        params: names further data sets.
+        root: overrides where the files lie.
+
+    Returns:
+        The checked specification.
+
+    Raises:
+        LabError: for an unknown name or a faulty entry.
+    """
+    if name in params.datasets:
+        spec = validated(DataSpec, params.datasets[name], f"params.yaml: datasets.{name}")
+    elif name in BUILT_IN:
+        spec = BUILT_IN[name]
+    else:
+        raise LabError(
+            f"unknown data set {quoted(name)}",
+            *suggest(
+                name,
+                [*params.datasets, *BUILT_IN],
+                "a new entry under datasets in params.yaml, as in  "
+                "NAME: {kind: imagefolder, root: my-images, image_size: 32}",
+            ),
+        )
+    return spec if root is None else spec.model_copy(update={"root": root})
+
+
+def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
+    """What a label table is made from: its entry in params.yaml, or what was imported.
+
+    Args:
+        dataset: name of the data set.
+        noise: name of the table; `clean` needs no entry.
+        params: names the label noises.
+
+    Returns:
+        The checked specification.
+
+    Raises:
+        LabError: for an unknown name or a faulty entry.
+    """
+    if checked_name(noise, "noise") in params.noise:
+        return parse(params.noise[noise], f"params.yaml: noise.{noise}")
+    if noise == "clean":
+        return parse({"kind": "clean"}, "noise clean")
+    imported = _imported_spec(dataset, noise)
+    if imported is not None:
+        return parse(imported, f"card of label table {noise}")
+    raise LabError(
+        f"unknown noise {quoted(noise)} of data set {dataset}",
+        *suggest(
+            noise,
+            [*params.noise, "clean"],
+            "a new entry under noise in params.yaml, as in  NAME: {kind: symmetric, rate: 0.4}; "
+            "or a file of labels: uv run python -m pipeline.noise import FILE DATASET NAME",
+        ),
+    )
+
+
+def _imported_spec(dataset: str, noise: str) -> dict[str, Any] | None:
+    """The specification on the card of a table that `pipeline.noise import` made."""
+    folder = labels_folder(dataset, noise)
+    if not folder.is_dir():
+        return None
+    made_from = open_table(folder).card.details.get("made_from", {})
+    spec = made_from.get("spec", {})
+    return spec if spec.get("kind") == "file" else None
