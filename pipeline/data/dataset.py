@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.data.arrays import BadFileError, open_array, open_labels
 from pipeline.data.data_card import CARD, DataCard, IndexFacts, read_card
 from pipeline.data.data_spec import DataSpec
-from pipeline.data.facts import data_facts, is_current, is_gone, with_known_root
+from pipeline.data.facts import data_facts, is_current, with_known_root
 from pipeline.data.listed import IndexedImages, LabelledFiles, ListedSource, ListedSplit
 from pipeline.data.source import Labels, Pixels
 from pipeline.data.writing import (
@@ -32,6 +32,7 @@ __all__ = [
     "CARD",
     "DataCard",
     "Dataset",
+    "data_facts",
     "load_card",
     "load_dataset",
     "prepare_dataset",
@@ -117,9 +118,10 @@ class Dataset:
 def prepare_dataset(name: str, spec: DataSpec) -> DataCard:
     """Read a data set from its source and write it in the laboratory's form.
 
-    The folder appears complete or not at all, and replaces an earlier one of that name. A data set
-    that would have to be downloaded and is there already is kept; settings without a root mean the
-    place that it was prepared from before. What is left out of the source is printed with numbers.
+    The folder appears complete or not at all, and replaces an earlier one of that name. Settings
+    without a root mean the place that it was prepared from before, and a whole data set that is
+    current is kept then: none is downloaded twice. What is left out of the source is printed with
+    numbers.
 
     Args:
         name: name of the data set, which names its folder.
@@ -135,10 +137,10 @@ def prepare_dataset(name: str, spec: DataSpec) -> DataCard:
     folder = _folder(name)
     with suppress(BadFileError):
         before = read_card(folder)
-        known = with_known_root(spec, before)
-        if spec.root is None and is_current(before, spec) and is_gone(known):
-            return _open(folder).card
-        spec = known
+        if spec.root is None and spec.kind != "digits" and is_current(before, spec):
+            with suppress(LabError):
+                return load_dataset(name, verify=True).card
+        spec = with_known_root(spec, before)
     # Imported here so that loading a prepared data set does not pay for the readers.
     from pipeline.data.readers.every import READERS
 

@@ -62,14 +62,14 @@ def is_current(card: DataCard, spec: DataSpec) -> bool:
     """
     if not card.made_from:
         # Nothing is known: what came from a root is read again, what did not can only stay.
-        return spec.kind == card.kind and is_gone(spec)
+        return spec.kind == card.kind and _is_gone(spec)
     now = data_facts(with_known_root(spec, card))
     if now["source"] is None:
         now["source"] = card.made_from.get("source")
     return now == card.made_from
 
 
-def is_gone(spec: DataSpec) -> bool:
+def _is_gone(spec: DataSpec) -> bool:
     """Whether there is nothing to read again; the digits come with a library."""
     return spec.kind != "digits" and (spec.root is None or not os.path.exists(located(spec.root)))
 
@@ -83,7 +83,7 @@ def with_known_root(spec: DataSpec, card: DataCard) -> DataSpec:
 
 
 def _fingerprint(spec: DataSpec) -> str | None:
-    if spec.root is None or is_gone(spec):
+    if spec.root is None or _is_gone(spec):
         return None
     root = located(spec.root)
     match spec.kind:

@@ -17,6 +17,7 @@ from pipeline.errors import LabError
 from pipeline.identity import digest
 from tests.support.data_files import pictures, write_class_folders, write_parquet
 from tests.support.large_data_files import write_clothing
+from tests.support.programs import PYTHON, finish
 
 PETS = ["cat", "dog"] * 8
 
@@ -203,3 +204,28 @@ def test_time_and_size_decide_whether_a_program_reads_all_again(root: Path) -> N
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(LabError, match="its content has digest"):
         load_dataset("mine")
+
+
+def test_a_damaged_data_set_is_prepared_again_from_the_place_of_before(root: Path) -> None:
+    write_clothing(root)
+    prepare_dataset("large", DataSpec(kind="clothing1m", root="source", complete=False))
+    file = root.parent / "data/large/train.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+    prepare_dataset("large", DataSpec(kind="clothing1m", complete=False))
+    assert load_dataset("large").card.n_train == 42
+
+
+def test_checking_reads_all_data_sets(root: Path) -> None:
+    prepare_dataset("mine", spec())
+    prepare_dataset("digits", BUILT_IN["digits"])
+    words = (PYTHON, "-m", "pipeline.data", "check")
+    code, out, _ = finish(*words, lab=root.parent)
+    assert (code, [line.split(":")[0] for line in out.splitlines()]) == (0, ["digits", "mine"])
+    file = root.parent / "data/mine/test_images.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    code, _, err = finish(*words, lab=root.parent)
+    assert code == 2
+    assert err.startswith("error: prepared data set 'mine': its content has digest")
+    assert "try: uv run python -m pipeline.stages.data mine" in err
