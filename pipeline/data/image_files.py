@@ -50,7 +50,9 @@ def find_bad(
 def resize_copies(
     folder: Path, paths: Sequence[str], copies: Path, size: int, resize: Resize, title: str
 ) -> dict[int, str]:
-    """Make resized copies of images; those that are there already are kept.
+    """Make resized copies of images; those of unchanged images are kept.
+
+    A copy has the time of its image, by which a later call sees that the image changed.
 
     Args:
         folder: what the paths start at.
@@ -66,15 +68,27 @@ def resize_copies(
     """
 
     def make(path: str) -> None:
+        time = _time_of(folder / path)
         image = resize_short_side(open_rgb(folder / path, "image"), size, resize)
         with replacing(copies / path) as new:
             image.save(new, "JPEG", quality=_QUALITY, subsampling=0)
+            if time is not None:
+                os.utime(new, ns=(time, time))
 
     def fault(path: str) -> str | None:
         # A copy has its name only when it is whole, so one that is there was finished.
-        return None if (copies / path).exists() else _fault_of(lambda: make(path))
+        made, image = _time_of(copies / path), _time_of(folder / path)
+        kept = made is not None and image in (None, made)
+        return None if kept else _fault_of(lambda: make(path))
 
     return _all_faults(fault, paths, title)
+
+
+def _time_of(file: Path) -> int | None:
+    try:
+        return file.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return None
 
 
 def _fault_of(work: Callable[[], object]) -> str | None:

@@ -148,6 +148,16 @@ def test_making_copies_goes_on_where_it_was_stopped(root: Path, tmp_path: Path) 
     assert sum(not file.name.startswith(".") for file in copies.rglob("*.jpg")) == 41
 
 
+def test_a_copy_of_an_image_that_changed_is_made_anew(root: Path) -> None:
+    keys = write_clothing(root)
+    before = Path(prepared(cache_size=256).train.file(0)).read_bytes()
+    Image.fromarray(np.full((300, 300, 3), 90, np.uint8)).save(root / keys["train"][0], "JPEG")
+    dataset = prepared(cache_size=256)
+    with Image.open(dataset.train.file(0)) as copy:
+        assert np.asarray(copy).max() < 95
+    assert Path(dataset.train.file(0)).read_bytes() != before
+
+
 # What the rest of the laboratory makes of them
 
 

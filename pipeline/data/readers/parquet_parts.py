@@ -50,7 +50,7 @@ def find_parts(root: Path, test_part: str | None = None) -> ParquetParts:
         LabError: if several folders could be meant, or a file of a part is missing or there twice.
     """
     if root.is_file():
-        return ParquetParts([root], [], {})
+        return ParquetParts(_complete([root]), [], {})
     sets: dict[Path, dict[str, Files]] = defaultdict(lambda: defaultdict(list))
     for file in parquet_files(root):
         folder, part = _set_and_part(file, root)
@@ -151,5 +151,5 @@ def _check_numbers(shards: str, of: str, numbers: list[int]) -> None:
         raise LabError(
             f"{fault} of {shards}",
             f"the numbers {first} to {max(last, *numbers)}, each once",
-            "fetch the files that are missing, remove those that are there twice",
+            "name the folder of all of them as root:, fetch what is missing, remove what is double",
         )

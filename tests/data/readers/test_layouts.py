@@ -258,6 +258,12 @@ def test_parquet_that_is_incomplete_or_there_twice_is_refused(
     assert message in refused("parquet")
 
 
+def test_one_shard_of_several_is_not_the_data_set(root: Path) -> None:
+    for name in ("train-00000-of-00002", "train-00001-of-00002"):
+        write_parquet(root / f"{name}.parquet", pictures(16, size=8), label=NUMBERS)
+    assert "name the folder" in refused("parquet", root="source/train-00001-of-00002.parquet")
+
+
 def test_files_by_year_may_have_gaps(root: Path) -> None:
     for name in ("train-2019", "train-2022"):
         write_parquet(root / f"{name}.parquet", pictures(16, size=8), label=NUMBERS)
