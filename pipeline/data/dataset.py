@@ -148,7 +148,7 @@ def prepare_dataset(name: str, spec: DataSpec) -> DataCard:
     source = READERS[spec.kind](spec)
     with replacing_folder(folder) as new:
         if isinstance(source, ListedSource):
-            from pipeline.data.indexing import write_index
+            from pipeline.data.indexed.indexing import write_index
 
             card = write_index(new, name, spec, source, facts)
         else:
@@ -266,7 +266,7 @@ def _open_index(folder: Path, card: DataCard, facts: IndexFacts) -> Dataset:
 
 def _read_tables(folder: Path, card: DataCard, facts: IndexFacts) -> dict[str, ListedSplit]:
     # Imported here because only these data sets need polars.
-    from pipeline.data.index_table import read_table, table_file
+    from pipeline.data.indexed.index_table import read_table, table_file
 
     sizes = {"train": card.n_train, "test": card.n_test, **facts.n_extra}
     return {
@@ -277,7 +277,7 @@ def _read_tables(folder: Path, card: DataCard, facts: IndexFacts) -> dict[str, L
 
 def _verify(folder: Path, dataset: Dataset) -> None:
     if (facts := dataset.card.index) is not None:
-        from pipeline.data.index_table import index_digest
+        from pipeline.data.indexed.index_table import index_digest
 
         found = index_digest(_read_tables(folder, dataset.card, facts), facts.pixels)
     else:

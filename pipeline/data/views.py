@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.data.images.strong import MIN_SCALE, strong_view
 from pipeline.data.randomness import sample_uniforms
-from pipeline.data.strong import MIN_SCALE, strong_view
 
 CONSTANTS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
@@ -91,7 +91,7 @@ class DeviceImages:
 
         Args:
             name: `plain`, `weak` (zero padding, random crop, horizontal flip) or `strong` (see
-                `pipeline.data.strong`).
+                `pipeline.data.images.strong`).
             index: int64 [B], positions in the set.
             seed: of the view in this epoch; each draw is a pure function of (seed, position).
 

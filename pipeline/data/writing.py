@@ -52,7 +52,7 @@ def write_arrays(
         (folder / TRAIN_FILES).write_text(json.dumps(files, indent=0) + "\n", encoding="utf-8")
     if bad:
         # Imported here because only damaged data sets need polars.
-        from pipeline.data.index_table import BAD, write_bad
+        from pipeline.data.indexed.index_table import BAD, write_bad
 
         write_bad(folder / BAD, bad)
     mean, std = pixel_statistics(train_images)

@@ -118,8 +118,8 @@ class Opener:
                 settings.strong_scale,
             )  # fmt: skip
         # Only those who decode files pay for what decodes them.
-        from pipeline.data.decoded import DecodedImages
-        from pipeline.data.transforms import TRANSFORMS
+        from pipeline.data.images.decoded import DecodedImages
+        from pipeline.data.images.transforms import TRANSFORMS
 
         name = str(self._transform)
         if name not in TRANSFORMS:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.data.data_spec import DataSpec
 from pipeline.data.dataset import load_dataset, prepare_dataset
-from pipeline.data.decode import ENDINGS_OF, open_rgb
+from pipeline.data.images.decode import ENDINGS_OF, open_rgb
 from pipeline.data.readers.cifar_archive import read_batches
 from pipeline.data.readers.safe_pickle import read_pickle
 from pipeline.errors import LabError

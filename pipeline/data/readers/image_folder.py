@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.data_spec import DataSpec
-from pipeline.data.decode import BATCH, ENDINGS_OF, Encoded, decode_all, portions
+from pipeline.data.images.decode import BATCH, ENDINGS_OF, Encoded, decode_all, portions
 from pipeline.data.readers.parts import choose_parts, is_junk, is_part, speaks_of_parts
 from pipeline.data.source import Labels, Pixels, Source, Split, hold_out, source_path
 from pipeline.errors import LabError, quoted

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.data.decode import BATCH, Encoded, decode_all
+from pipeline.data.images.decode import BATCH, Encoded, decode_all
 from pipeline.data.source import Labels, Pixels
 from pipeline.errors import LabError, quoted, suggest
 

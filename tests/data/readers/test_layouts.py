@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from pipeline.data.data_spec import DataSpec
 from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
-from pipeline.data.decode import ENDINGS_OF
+from pipeline.data.images.decode import ENDINGS_OF
 from pipeline.errors import LabError
 from tests.support.data_files import encoded, pictures, write_class_folders, write_parquet
 

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.data.data_spec import BUILT_IN, DataSpec
 from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
+from pipeline.data.indexed.manifest import check_counts
 from pipeline.data.listed import ListedSource, SplitLines
-from pipeline.data.manifest import check_counts
 from pipeline.data.readers import clothing1m, food101n, webvision
 from pipeline.data.source import Labels
 from pipeline.errors import LabError

@@ -7,9 +7,17 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
 
-from pipeline.data import strong
+from pipeline.data.images import strong
+from pipeline.data.images.strong import (
+    Box,
+    Jitter,
+    crop_resized,
+    draw_box,
+    grey,
+    jitter,
+    strong_view,
+)
 from pipeline.data.randomness import sample_uniforms
-from pipeline.data.strong import Box, Jitter, crop_resized, draw_box, grey, jitter, strong_view
 from pipeline.data.views import DeviceImages
 
 STREAM = torch.Generator().manual_seed(0)

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from pipeline.data import strong
-from pipeline.data.strong import Colours
+from pipeline.data.images import strong
+from pipeline.data.images.strong import Colours
 
 CROP, SHORT_SIDE = 224, 256
 """Sides in pixels: of what a network sees, and to which images are brought before."""

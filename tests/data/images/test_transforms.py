@@ -9,9 +9,9 @@ import torch
 from PIL import Image, ImageEnhance
 from torchvision.transforms import v2
 
-from pipeline.data.decoded import DecodedImages
+from pipeline.data.images.decoded import DecodedImages
+from pipeline.data.images.transforms import N_DRAWS, TRANSFORMS, resize_short_side, view
 from pipeline.data.listed import IndexedImages, as_paths
-from pipeline.data.transforms import N_DRAWS, TRANSFORMS, resize_short_side, view
 from tests.support.large_data_files import write_images
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from pipeline.data.decode import open_rgb, portions
-from pipeline.data.transforms import Resize, resize_short_side
+from pipeline.data.images.decode import open_rgb, portions
+from pipeline.data.images.transforms import Resize, resize_short_side
 from pipeline.errors import LabError
 from pipeline.files import replacing
 

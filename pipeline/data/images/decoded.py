@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.data.decode import open_rgb
+from pipeline.data.images.decode import open_rgb
+from pipeline.data.images.strong import MIN_SCALE
+from pipeline.data.images.transforms import CROP, N_DRAWS, Transform, view
 from pipeline.data.listed import IndexedImages
 from pipeline.data.randomness import sample_uniforms
-from pipeline.data.strong import MIN_SCALE
-from pipeline.data.transforms import CROP, N_DRAWS, Transform, view
 from pipeline.errors import LabError
 
 

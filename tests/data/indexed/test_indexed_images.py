@@ -13,9 +13,9 @@ from PIL import Image
 from pipeline.config import Params
 from pipeline.data.data_spec import DataSpec
 from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
-from pipeline.data.decoded import DecodedImages
-from pipeline.data.image_files import resize_copies
-from pipeline.data.transforms import TRANSFORMS, Resize
+from pipeline.data.images.decoded import DecodedImages
+from pipeline.data.images.image_files import resize_copies
+from pipeline.data.images.transforms import TRANSFORMS, Resize
 from pipeline.errors import LabError
 from pipeline.files import data_folder
 from pipeline.noise.label_table import load_table

@@ -7,12 +7,12 @@ from pydantic import JsonValue
 
 from pipeline.data.data_card import DataCard, IndexFacts
 from pipeline.data.data_spec import DataSpec
-from pipeline.data.image_files import find_bad, resize_copies
-from pipeline.data.index_table import BAD, index_digest, table_file, write_bad, write_table
+from pipeline.data.images.image_files import find_bad, resize_copies
+from pipeline.data.images.transforms import CROP, TRANSFORMS
+from pipeline.data.indexed.index_table import BAD, index_digest, table_file, write_bad, write_table
+from pipeline.data.indexed.manifest import check_counts
 from pipeline.data.listed import Bad, ListedSource
-from pipeline.data.manifest import check_counts
 from pipeline.data.source import located
-from pipeline.data.transforms import CROP, TRANSFORMS
 from pipeline.errors import LabError
 from pipeline.files import cache_folder, project_root
 
