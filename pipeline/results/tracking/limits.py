@@ -1,0 +1,103 @@
+"""Time limits: training waits for the tracker seconds, whatever the tracker does."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CONNECT_SECONDS = 20.0
+"""What a run waits at most until it is shown."""
+LATER_SECONDS = 15.0
+"""What it waits at most for all that follows, and a share of its own time besides."""
+SHARE = 0.05
+
+
+class TooSlow(Exception):
+    """The tracker did not finish in time.
+
+    Args:
+        seconds: that it was given.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:.0f} s")
+
+
+def within(seconds: float, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Result of a call that is given up after some time.
+
+    Args:
+        seconds: how long to wait.
+        action: what to call; it runs in a thread of its own, so that a socket that yields a byte
+            now and then cannot hold the caller.
+        *args: of the call.
+        **kwargs: of the call.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        TooSlow: when the time is over; the call is stopped at its next Python instruction.
+    """
+    outcome: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(action(*args, **kwargs))
+        # Whatever ends the thread is for the caller to see.
+        except BaseException as failure:
+            outcome.set_exception(failure)
+
+    thread = threading.Thread(target=work, daemon=True, name="tracker")
+    thread.start()
+    thread.join(max(seconds, 0))
+    if thread.is_alive():
+        _stop(thread)
+        raise TooSlow(seconds)
+    return outcome.result()
+
+
+def _stop(thread: threading.Thread) -> None:
+    """Let a thread raise SystemExit: an answer without end would fill the memory otherwise."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+    )
+
+
+class Allowance:
+    """The time that the view of one run may still take."""
+
+    def __init__(self) -> None:
+        self._began, self._spent = time.monotonic(), 0.0
+
+    def call(self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`within` what is left, first for connecting and then for everything after.
+
+        Raises:
+            TooSlow: when nothing is left, or not enough.
+        """
+        began = time.monotonic()
+        if self._spent == 0:
+            left = CONNECT_SECONDS
+        else:
+            left = LATER_SECONDS + SHARE * (began - self._began) - self._spent
+        if left <= 0:
+            raise TooSlow(self._spent)
+        try:
+            return within(left, action, *args, **kwargs)
+        finally:
+            self._count(time.monotonic() - began)
+
+    def _count(self, seconds: float) -> None:
+        if self._spent == 0:
+            # What connecting took is not taken from the rest; it must not be zero either.
+            self._began, self._spent = time.monotonic(), 1e-9
+        else:
+            self._spent += seconds
