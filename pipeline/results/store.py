@@ -47,9 +47,9 @@ class Store:
         Raises:
             LabError: if it does not.
         """
-        if not self.folder.is_dir():
+        if not any(os.path.isdir(self.folder / name) for name in ("runs", "compacted")):
             raise LabError(
-                f"no results store at {self.folder}",
+                f"no results store at {quoted(str(self.folder))[1:-1]}",
                 "a folder that the first run makes",
                 "uv run dvc repro, or name another one by --store or LNL_STORE",
             )

@@ -29,7 +29,8 @@ from pipeline.results.tracking.limits import CONNECT_SECONDS, Allowance, within
 
 __all__ = ["LiveView", "prepare_view", "rebuild", "tracking_uri"]
 
-_FLUSH_SECONDS = 5.0
+FLUSH_SECONDS = 5.0
+"""Least time between two batches of curves."""
 _MIRROR_SECONDS = 60.0
 """What `rebuild` waits at most for one run, or for one search."""
 _AT_ONCE = 100
@@ -93,7 +94,7 @@ class LiveView:
         if not self._active:
             return
         self._waiting.append(record)
-        if time.monotonic() - self._flushed_at >= _FLUSH_SECONDS:
+        if time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self._guarded(self._allowance.call, self._flush)
 
     def finish(self, row: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from pipeline.results import tracker
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView, prepare_view, rebuild
 from pipeline.results.tracking import limits
-from pipeline.results.tracking.client import prepare
+from pipeline.results.tracking.client import explained, prepare
 from pipeline.results.tracking.database import prepare_database, sqlite_uri
 from tests.support.results_builder import add_run, run_row
 
@@ -304,6 +304,25 @@ def test_the_time_of_all_calls_together_is_limited(monkeypatch: pytest.MonkeyPat
     assert time.monotonic() - began < 1
     with pytest.raises(ZeroDivisionError):
         limits.within(1, lambda: 1 / 0)
+
+
+def test_passwords_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "postgresql://lab:secret1@db:5432/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    for failure in (limits.TooSlow(20), ConnectionError(f"no route to {place}\nand more")):
+        line = str(explained(failure))
+        assert "secret1" not in line
+        assert "db:5432" in line
+        assert "\n" not in line
+
+
+def test_a_link_stays_a_link_to_the_mounted_folder(tmp_path: Path, made_database: bytes) -> None:
+    mounted, link = tmp_path / "tracker", tmp_path / "mlflow.db"
+    mounted.mkdir()
+    link.symlink_to(Path("tracker") / "mlflow.db")
+    prepare_database(link, lambda path: path.write_bytes(made_database))
+    assert link.is_symlink()
+    assert (mounted / "mlflow.db").read_bytes() == made_database
 
 
 def test_a_path_with_signs_of_addresses_is_one_file(tmp_path: Path) -> None:

@@ -28,7 +28,16 @@ def test_view_is_the_same_whoever_made_the_runs_and_when(store: Store, tmp_path:
     write_view(reversed(keys), tmp_path / "b", store)
     elsewhere = Store(tmp_path / "elsewhere")
     for seed in range(3):
-        add_run(elsewhere, seed=seed, host="another", seconds=99.0, git_commit="f" * 40)
+        add_run(
+            elsewhere,
+            seed=seed,
+            host="another",
+            seconds=99.0,
+            git_commit="f" * 40,
+            grid="other",
+            code_digest="f" * 16,
+            resumed=2,
+        )
     add_run(elsewhere, (), seed=3, status="diverged", device="cuda")
     add_run(elsewhere, seed=4)
     write_view(keys, tmp_path / "c", elsewhere)
