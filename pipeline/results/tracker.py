@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import tyro
@@ -25,7 +25,13 @@ from pipeline.results.store import Store
 from pipeline.results.tracking import shown
 from pipeline.results.tracking.client import connect, explained, prepare, tracking_uri
 from pipeline.results.tracking.experiments import experiment_of, runs_by_key, search
-from pipeline.results.tracking.limits import CONNECT_SECONDS, Allowance, within
+from pipeline.results.tracking.limits import (
+    CONNECT_SECONDS,
+    QUIET_SECONDS,
+    Allowance,
+    TooSlow,
+    within,
+)
 
 __all__ = ["LiveView", "prepare_view", "rebuild", "tracking_uri"]
 
@@ -54,11 +60,7 @@ def prepare_view(datasets: Sequence[str]) -> None:
         within(CONNECT_SECONDS, make)
     # Whatever the tracker's trouble is, it is no reason to lose a grid.
     except Exception as failure:
-        _note(failure)
-
-
-def _note(failure: Exception) -> None:
-    print(f"note: MLflow view off: {explained(failure)}", file=sys.stderr)
+        LiveView.switch_off(failure)
 
 
 class LiveView:
@@ -72,8 +74,12 @@ class LiveView:
         sweep: name of the sweep that the run belongs to; a tag to group by.
     """
 
+    quiet_until: ClassVar[float] = 0.0
+    """Monotonic time before which no view of this program is opened."""
+
     def __init__(self, active: bool, sweep: str) -> None:
-        self._active, self._sweep = active, sweep
+        self._active = active and time.monotonic() >= self.quiet_until
+        self._sweep = sweep
         self._waiting: list[dict[str, Any]] = []
         self._flushed_at = time.monotonic()
         self._allowance = Allowance()
@@ -114,7 +120,14 @@ class LiveView:
         # Whatever the tracker's trouble is, it is no reason to lose a training run.
         except Exception as failure:
             self._active = False
-            _note(failure)
+            self.switch_off(failure)
+
+    @classmethod
+    def switch_off(cls, failure: Exception) -> None:
+        """Say why there is no view; a tracker that was too slow is left alone for a while."""
+        print(f"note: MLflow view off: {explained(failure)}", file=sys.stderr)
+        if isinstance(failure, TooSlow):
+            cls.quiet_until = time.monotonic() + QUIET_SECONDS
 
     def _start(self, row: dict[str, Any]) -> None:
         self._client = connect()

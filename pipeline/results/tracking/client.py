@@ -46,8 +46,9 @@ def prepare() -> None:
     from sqlalchemy.engine import make_url
 
     del mlflow
+    # They tell of every step and every attempt.
     for name in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
     if uri.startswith("sqlite") and (file := make_url(uri).database):
         prepare_database(Path(file))
 

@@ -17,6 +17,8 @@ CONNECT_SECONDS = 20.0
 LATER_SECONDS = 15.0
 """What it waits at most for all that follows, and a share of its own time besides."""
 SHARE = 0.05
+QUIET_SECONDS = 600.0
+"""For how long a program leaves a tracker alone that was too slow: its next runs do not wait."""
 
 
 class TooSlow(Exception):
@@ -46,6 +48,8 @@ def within(seconds: float, action: Callable[P, T], *args: P.args, **kwargs: P.kw
     Raises:
         TooSlow: when the time is over; the call is stopped at its next Python instruction.
     """
+    if seconds <= 0:
+        raise TooSlow(0)
     outcome: Future[T] = Future()
 
     def work() -> None:
@@ -57,7 +61,7 @@ def within(seconds: float, action: Callable[P, T], *args: P.args, **kwargs: P.kw
 
     thread = threading.Thread(target=work, daemon=True, name="tracker")
     thread.start()
-    thread.join(max(seconds, 0))
+    thread.join(seconds)
     if thread.is_alive():
         _stop(thread)
         raise TooSlow(seconds)
@@ -75,29 +79,26 @@ class Allowance:
     """The time that the view of one run may still take."""
 
     def __init__(self) -> None:
-        self._began, self._spent = time.monotonic(), 0.0
+        self._connected_at: float | None = None
+        self._spent = 0.0
 
     def call(self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`within` what is left, first for connecting and then for everything after.
+        """`within` what is left: the first call connects, the later ones share the rest.
 
         Raises:
             TooSlow: when nothing is left, or not enough.
         """
         began = time.monotonic()
-        if self._spent == 0:
-            left = CONNECT_SECONDS
-        else:
-            left = LATER_SECONDS + SHARE * (began - self._began) - self._spent
-        if left <= 0:
-            raise TooSlow(self._spent)
         try:
-            return within(left, action, *args, **kwargs)
+            return within(self._left(began), action, *args, **kwargs)
         finally:
-            self._count(time.monotonic() - began)
+            ended = time.monotonic()
+            if self._connected_at is None:
+                self._connected_at = ended
+            else:
+                self._spent += ended - began
 
-    def _count(self, seconds: float) -> None:
-        if self._spent == 0:
-            # What connecting took is not taken from the rest; it must not be zero either.
-            self._began, self._spent = time.monotonic(), 1e-9
-        else:
-            self._spent += seconds
+    def _left(self, now: float) -> float:
+        if self._connected_at is None:
+            return CONNECT_SECONDS
+        return LATER_SECONDS + SHARE * (now - self._connected_at) - self._spent
