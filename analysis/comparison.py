@@ -12,8 +12,8 @@ from analysis.conditions import CONDITIONS, condition
 from analysis.labels import FACTS, row_labels
 from analysis.selection import Wanted, matching, plain_columns
 from pipeline.errors import LabError, quoted, suggest
-from pipeline.results.protocols import AVERAGED, PROTOCOLS, Name, choose
-from pipeline.results.schema import EPOCH_COLUMNS
+from pipeline.results.protocols import PROTOCOLS, Name, choose
+from pipeline.results.schema import AVERAGED, EPOCH_COLUMNS
 from pipeline.results.view import Results
 
 METRICS = tuple(

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from pipeline.results import tracker
 from pipeline.results.store import Store
+from pipeline.results.tracking import limits
 from tests.support.lab import PARAMS, write_params
 from tests.support.paths import PROJECT
 from tests.support.programs import PYTHON, finish
@@ -41,6 +42,8 @@ def site(lab, servers, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.address)
     # A busy machine is no failure; a server that is gone refuses at once.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    for name in ("CONNECT_SECONDS", "LATER_SECONDS"):
+        monkeypatch.setattr(limits, name, 120.0)
     for name, value in servers.s3_client.items():
         monkeypatch.setenv(name, value)
     return lab
@@ -127,7 +130,7 @@ def test_data_goes_through_the_remote_to_another_machine_and_is_the_same(
 def test_a_run_outlives_the_server_and_its_view_is_completed_later(
     site, servers, monkeypatch, capsys
 ):
-    monkeypatch.setattr(tracker, "_FLUSH_SECONDS", 0)
+    monkeypatch.setattr(tracker, "FLUSH_SECONDS", 0)
     original = tracker.LiveView.epoch
 
     def epoch(view, record):

@@ -1,4 +1,9 @@
-"""Care of the results store: `python -m pipeline.results compact`."""
+"""Care of the results store.
+
+uv run python -m pipeline.results check       # is every file as it was written?
+uv run python -m pipeline.results compact     # merge the files of finished runs
+uv run python -m pipeline.results columns     # what the columns mean
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,9 @@ from pathlib import Path
 from tyro.extras import SubcommandApp
 
 from pipeline.errors import program
+from pipeline.results.columns import columns_table
 from pipeline.results.compaction import compact
+from pipeline.results.schema import TABLES
 from pipeline.results.store import Store
 
 app = SubcommandApp()
@@ -34,6 +41,12 @@ def check(store: Path | None = None) -> None:
     chosen = Store(store)
     chosen.require()
     print(f"{chosen.check_files()} files of {chosen.folder}: all sound")
+
+
+@app.command
+def columns() -> None:
+    """Print every column of the three tables with its type and meaning, in Markdown."""
+    print("\n\n".join(columns_table(table) for table in TABLES))
 
 
 @program

@@ -4,45 +4,76 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import warnings
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
+from pipeline.files import methods_folder
+from pipeline.identity import digest
 
-def sources_digest(paths: Iterable[Path]) -> str:
+
+def sources_digest(paths: Iterable[Path], root: Path | None = None) -> str:
     """Digest of what some Python files say, without comments and docstrings.
 
     Args:
-        paths: the files; one that cannot be parsed counts by its bytes.
+        paths: the files, in any order; one named twice counts once.
+        root: folder from which they are named, so that another checkout gives the same digest; that
+            of this code by default. Files elsewhere go by their name alone.
 
     Returns:
-        16 hex digits.
+        16 hex digits. A file that cannot be parsed counts by its bytes, one that cannot be read as
+        such.
     """
-    content = hashlib.sha256()
-    for path in sorted(paths):
-        status = path.stat()
-        content.update(_normalised(path, status.st_mtime_ns, status.st_size))
-    return content.hexdigest()[:16]
+    base = (root or methods_folder().parent).resolve()
+    return digest({_name(path.resolve(), base): _file_digest(path) for path in paths})
 
 
-@cache
-def _normalised(path: Path, modified_ns: int, size: int) -> bytes:
-    del modified_ns, size  # part of the cache key only
-    source = path.read_bytes()
+def _name(file: Path, root: Path) -> str:
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
+
+
+def _file_digest(file: Path) -> str:
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+        state = file.stat()
+        return _digest_at(file, state.st_mtime_ns, state.st_size)
+    except OSError:
+        return "unreadable"
+
+
+@lru_cache(maxsize=1024)
+def _digest_at(file: Path, mtime_ns: int, size: int) -> str:
+    """Digest of a file as it is since a time; remembered until it changes."""
+    del mtime_ns, size  # they only tell one state of the file from another
+    source = file.read_bytes()
+    return hashlib.sha256(_normalised(source)).hexdigest()
+
+
+def _normalised(source: bytes) -> bytes:
+    """The code without comments and docstrings, in one layout; the bytes if it is no Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # for those who run the code
+            tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                _drop_docstring(node)
+        return ast.unparse(tree).encode("utf-8", "surrogatepass")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return source
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
-    return ast.dump(tree).encode()
 
 
-def _is_text(node: ast.AST) -> bool:
+def _drop_docstring(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> None:
+    """Take texts that stand alone out of a body: docstrings, also those of variables."""
+    body = [statement for statement in node.body if not _is_text(statement)]
+    node.body = body or ([] if isinstance(node, ast.Module) else [ast.Pass()])
+
+
+def _is_text(statement: ast.stmt) -> bool:
     return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
     )

@@ -10,63 +10,94 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+from pipeline.errors import LabError
 from pipeline.files import methods_folder, project_root, replacing
 from pipeline.results.schema import FINISHED
 from pipeline.results.store import Store
 
 
-def note_finished(view: Path, params: Path, keys: Iterable[str]) -> None:
+def note_finished(view: Path, params: Path, keys: Iterable[str], sources: str = "") -> None:
     """Write the note beside the view of a grid.
 
     Args:
         view: of the grid, just written.
         params: the params.yaml that defines the grid.
         keys: of its cells.
+        sources: digest of what the inputs of the grid were made from, if the caller has one.
     """
-    note = {"circumstances": _circumstances(params), "keys": sorted(keys)}
+    note = {"circumstances": _circumstances(params, sources), "keys": sorted(keys)}
     with replacing(_path(view)) as temporary:
         temporary.write_text(json.dumps(note))
 
 
-def finished_cells(view: Path, params: Path, store: Store) -> int:
+def finished_cells(view: Path, params: Path, store: Store, sources: str = "") -> int:
     """Number of cells of a grid that is known to be finished, 0 if that is not known.
 
     Args:
         view: of the grid.
         params: the params.yaml that defines the grid.
         store: which must still hold all runs.
+        sources: as given to `note_finished`.
 
     Returns:
-        The number.
+        The number. A damaged note, or a store that cannot be read, counts as not known.
     """
+    note = _read_note(_path(view))
+    if note is None or not view.exists() or note.circumstances != _circumstances(params, sources):
+        return 0
     try:
-        note = json.loads(_path(view).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        statuses = store.statuses(note.keys)
+    except LabError:
         return 0
-    if not view.exists() or note["circumstances"] != _circumstances(params):
-        return 0
-    statuses = store.statuses(note["keys"])
-    known = all(statuses.get(key) in _FINAL for key in note["keys"])
-    return len(note["keys"]) if known else 0
+    known = all(statuses.get(key) in _FINAL for key in note.keys)
+    return len(note.keys) if known else 0
 
 
 _FINAL = set(FINISHED) - {"failed"}
+
+
+class _Note(NamedTuple):
+    circumstances: str
+    keys: list[str]
+
+
+def _read_note(path: Path) -> _Note | None:
+    """The note, None if there is none or it is not as it was written."""
+    try:
+        note = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(note, dict):
+        return None
+    circumstances, keys = note.get("circumstances"), note.get("keys")
+    if not isinstance(circumstances, str) or not isinstance(keys, list):
+        return None
+    return _Note(circumstances, keys) if all(isinstance(key, str) for key in keys) else None
 
 
 def _path(view: Path) -> Path:
     return view.parent.with_name("finished") / f"{view.stem}.json"
 
 
-def _circumstances(params: Path) -> str:
+def _circumstances(params: Path, sources: str) -> str:
     """Digest of everything that decides which runs a grid consists of."""
     code = methods_folder().parent
-    sources = [*code.glob("pipeline/**/*.py"), *code.glob("methods/**/*.py"),
-               *code.glob("methods/recipes/*.yaml")]  # fmt: skip
+    programs = [*code.glob("pipeline/**/*.py"), *code.glob("methods/**/*.py"),
+                *code.glob("methods/recipes/*.yaml")]  # fmt: skip
     inputs = ("data/*/card.json", "labels/*/*/card.json", "encoders/*/card.json")
     cards = [path for pattern in inputs for path in project_root().glob(pattern)]
-    content = hashlib.sha256()
-    for path in (params, *sorted(sources), *sorted(cards)):
-        content.update(f"{path}\0".encode())
-        content.update(path.read_bytes())
+    content = hashlib.sha256(sources.encode())
+    for path in (params, *sorted(programs), *sorted(cards)):
+        content.update(f"{path}\0".encode(errors="surrogateescape"))
+        content.update(_content(path))
     return content.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        # Gone since it was listed, or not ours to read: that is its state, too.
+        return type(error).__name__.encode()

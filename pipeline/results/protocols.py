@@ -12,10 +12,8 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from pipeline.results.schema import EPOCH_COLUMNS
+from pipeline.results.schema import AVERAGED, EPOCH_COLUMNS
 
-AVERAGED = "averaged_"
-"""How the names of columns begin that tell of the averaged weights."""
 Name = Literal["last", "last10", "best-noisy-val", "best-clean-val", "oracle"]
 
 

@@ -34,36 +34,73 @@ def provenance() -> dict[str, object]:
 
 
 def _commit() -> tuple[str | None, bool | None]:
-    """Commit of the code that runs and whether it was changed since; None where unknown."""
-    commit = _git("rev-parse", "HEAD")
-    if commit:
-        changes = _git("status", "--porcelain", "--untracked-files=no")
-        return commit, None if changes is None else bool(changes)
+    """Commit of the code that runs and whether the code is another; None where unknown."""
+    top = _git("rev-parse", "--show-toplevel")
+    # Code unpacked inside another repository is none of that repository's business.
+    if top is not None and Path(top.strip()).resolve() == _root():
+        commit = _git("rev-parse", "--verify", "HEAD")
+        return (commit.strip(), _is_changed()) if commit else (None, None)
     # An image holds the code without its history: docker/prepare_project.py leaves this file.
-    stamp = _code().parent / ".build-commit"
+    stamp = _root() / ".build-commit"
     built_from = stamp.read_text().strip() if stamp.exists() else ""
     if not built_from:
         return None, None
     return built_from.removesuffix("-dirty"), built_from.endswith("-dirty")
 
 
-def _code() -> Path:
-    return Path(pipeline.__file__).resolve().parent
+def _is_changed() -> bool | None:
+    """Whether Python files of the commit were changed, or files in use are not part of it.
+
+    Settings (params.yaml, recipes) are no code: each run stores its own, fully resolved.
+    """
+    listed = _git(
+        "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignored",
+        "--", *_FOLDERS,
+    )  # fmt: skip
+    if listed is None:
+        return None
+    entries = [(entry[:2], entry[3:]) for entry in listed.split("\0") if entry.endswith(".py")]
+    used = _files_in_use()
+    return any(
+        state not in {"??", "!!"} or (_root() / path).resolve() in used for state, path in entries
+    )
+
+
+_FOLDERS = ("pipeline", "methods")
+"""Where the code lies that numbers come from."""
+
+
+def _files_in_use() -> set[Path]:
+    loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return {Path(file).resolve() for file in loaded if file}
+
+
+def _root() -> Path:
+    return Path(pipeline.__file__).resolve().parent.parent
 
 
 def _git(*arguments: str) -> str | None:
     """Answer of git about the code that runs, None outside a repository or without git."""
+    # Inside a hook these would name another repository.
+    environment = {key: value for key, value in os.environ.items() if key not in _MISLEADING}
     try:
         answer = subprocess.run(
-            ["git", "-C", str(_code()), *arguments],
+            # Code of another owner is looked at, too; nothing it configures is run.
+            ["git", "-c", f"safe.directory={_root()}", "-c", "core.fsmonitor=false",
+             "-C", str(_root()), *arguments],
             check=False,
             capture_output=True,
             text=True,
+            errors="surrogateescape",
             timeout=10,
-        )
+            env=environment | {"GIT_OPTIONAL_LOCKS": "0"},
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    return answer.stdout if answer.returncode == 0 else None
+
+
+_MISLEADING = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
 def _installed(package: str) -> str | None:

@@ -108,8 +108,7 @@ RUN_COLUMNS: dict[str, Column] = {
     "git_commit": Column(_TEXT, "commit of the code", True, cost=True, tag=True),
     "git_dirty": Column(
         _FLAG,
-        "whether Python files of the code in use differed from the commit or were not in it; "
-        "settings such as params.yaml do not count",
+        "whether Python code in use differed from the commit; settings do not count",
         True,
         cost=True,
     ),
@@ -138,7 +137,7 @@ _EVALUATED: dict[str, Column] = {
     "test_top5": Column(_REAL, "top-5 accuracy on the test split", True, fraction=True),
     "val_noisy_accuracy": Column(
         _REAL,
-        "accuracy on the validation split against its given labels; null where these are clean",
+        "validation accuracy against the given labels; null where these are clean",
         True,
         fraction=True,
         legend="validation accuracy (given labels)",

@@ -9,8 +9,6 @@ last: a run whose process died before has left no finished row, and its other fi
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +21,13 @@ from pipeline.files import store_folder
 from pipeline.results.schema import STATUSES, TABLES, Table, dtypes
 from pipeline.results.tables import parquet
 from pipeline.results.tables.conform import conform
+from pipeline.results.tables.folder import StoreFolder
 from pipeline.results.tables.snapshot import snapshot
 
-ENDING = ".parquet"
-_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MEND = "mend the code that reports this run"
 
 
-class Store:
+class Store(StoreFolder):
     """A folder of finished and running runs.
 
     Args:
@@ -39,20 +36,7 @@ class Store:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or store_folder()
-
-    def require(self) -> None:
-        """Make sure that the store exists.
-
-        Raises:
-            LabError: if it does not.
-        """
-        if not self.folder.is_dir():
-            raise LabError(
-                f"no results store at {self.folder}",
-                "a folder that the first run makes",
-                "uv run dvc repro, or name another one by --store or LNL_STORE",
-            )
+        super().__init__(folder or store_folder())
 
     def write_run(self, row: Mapping[str, object]) -> None:
         """Write or replace the row of one run, as before its first step or when it failed.
@@ -130,66 +114,6 @@ class Store:
     def samples(self, keys: Collection[str] | None = None) -> pl.LazyFrame:
         """Samples of all finished runs, or those of `keys`; columns of `schema.SAMPLES`."""
         return self._lazy("samples", keys)
-
-    def path(self, table: Table, key: str) -> Path:
-        """File of one run in one table."""
-        if not _KEY.fullmatch(key):
-            raise LabError(
-                f"key {quoted(key)}",
-                "letters, digits, - and _",
-                "uv run python -m pipeline.stages.runs --plan, which prints keys",
-            )
-        return self.folder / table / f"{key}{ENDING}"
-
-    def compacted_path(self, table: Table) -> Path:
-        """File that holds the merged runs of one table, once there has been a compaction."""
-        return self.folder / "compacted" / f"{table}{ENDING}"
-
-    def files(self, table: Table, keys: Collection[str] | None = None) -> dict[str, Path]:
-        """Files of single runs that exist in one table, by key in rising order."""
-        if keys is not None:
-            paths = {key: self.path(table, key) for key in sorted(set(keys))}
-            return {key: path for key, path in paths.items() if path.exists()}
-        try:
-            names = sorted(os.listdir(self.folder / table))
-        except FileNotFoundError:
-            return {}
-        # Names with a leading dot are files still being written.
-        finished = [name for name in names if name.endswith(ENDING) and not name.startswith(".")]
-        return {name.removesuffix(ENDING): self.folder / table / name for name in finished}
-
-    def check_files(
-        self, keys: Collection[str] | None = None, tables: Collection[Table] = tuple(TABLES)
-    ) -> int:
-        """Verify every file of all runs, or of `keys`, against its checksum.
-
-        Files of early versions have none and are read in full instead.
-
-        Args:
-            keys: the runs, or all.
-            tables: the tables, or all.
-
-        Returns:
-            Number of files, all of them sound.
-
-        Raises:
-            LabError: naming the first file that is damaged, and the way out.
-        """
-        n_files = 0
-        for table in tables:
-            merged = self.compacted_path(table)
-            remedies = {merged: f"rm -r {merged.parent}"} if merged.exists() else {}
-            for key, path in self.files(table, keys).items():
-                remedies[path] = f"rm {self.folder}/*/{key}{ENDING}"
-            for path, remedy in remedies.items():
-                if found := parquet.fault(path, dtypes(TABLES[table])):
-                    raise LabError(
-                        f"{path} {found}",
-                        "a file as the store wrote it",
-                        f"{remedy}; what it held is then computed again",
-                    )
-            n_files += len(remedies)
-        return n_files
 
     def _write(self, table: Table, key: str, rows: pl.DataFrame) -> None:
         parquet.write(rows, self.path(table, key))

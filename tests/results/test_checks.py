@@ -96,14 +96,15 @@ def test_the_commands_on_a_sound_store_and_on_none(store: Store, tmp_path: Path)
         0,
         f"1 runs merged into {store.folder / 'compacted'}\n",
     )
-    for name in ("check", "compact"):
-        nowhere = tmp_path / "nowhere"
-        code, out, err = command(name, "--store", str(nowhere))
-        assert (code, out) == (2, "")
-        assert err.startswith(f"error: no results store at {nowhere}; expected: ")
-        assert "; try: " in err
-        assert err.count("\n") == 1
-        assert not nowhere.exists()
+    for place in (tmp_path / "nowhere", tmp_path, store.path("runs", "x"), "", "x" * 5000):
+        before = sorted(tmp_path.rglob("*"))
+        for act in (Store.require, compact):
+            with pytest.raises(LabError, match="no results store at .*; expected: .*; try: uv run"):
+                act(Store(Path(place)))
+        assert sorted(tmp_path.rglob("*")) == before
+    code, out, err = command("check", "--store", str(tmp_path / "nowhere"))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: no results store at {tmp_path / 'nowhere'}; expected: ")
 
 
 def test_compaction_removes_what_killed_programs_left(store: Store) -> None:

@@ -168,11 +168,6 @@ def test_one_compaction_at_a_time(tmp_path: Path) -> None:
         compact(Store(tmp_path))
 
 
-def test_compacting_nothing_says_where_it_looked(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match="nowhere"):
-        compact(Store(tmp_path / "nowhere"))
-
-
 def _content(store: Store) -> list[list[tuple[object, ...]]]:
     return [
         store.runs().select("key", "status", "seed").sort("key").collect().rows(),

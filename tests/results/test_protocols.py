@@ -72,6 +72,22 @@ def test_runs_without_the_criterion_or_the_metric_are_left_out() -> None:
     assert chosen(epochs.filter(epoch=99), "last") == {}
 
 
+def test_nothing_stands_in_for_validation_labels_that_are_clean() -> None:
+    # Such a run records no val_noisy_accuracy, also none of its averaged weights.
+    epochs = epochs_of(
+        a=epoch_rows(
+            "a",
+            [0.1, 0.2],
+            val_clean_accuracy=[0.5, 0.4],
+            averaged_test_accuracy=[0.3, 0.4],
+            averaged_val_clean_accuracy=[0.5, 0.4],
+        )
+    )
+    for metric in ("test_accuracy", "averaged_test_accuracy"):
+        assert chosen(epochs, "best-noisy-val", metric) == {}
+        assert set(chosen(epochs, "best-clean-val", metric)) == {"a"}
+
+
 def test_order_of_the_rows_does_not_matter() -> None:
     epochs = epochs_of(a=epoch_rows("a", TWELVE), b=epoch_rows("b", [0.2, 0.3]))
     shuffled = epochs.collect().sample(fraction=1.0, shuffle=True, seed=3).lazy()

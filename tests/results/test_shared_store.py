@@ -117,6 +117,19 @@ def test_readers_never_fail_beside_writers_and_compactions(store: Store) -> None
     assert announced <= set(store.runs().filter(status="done").collect()["key"])
 
 
+def test_one_program_at_a_time_claims_a_run(store: Store) -> None:
+    mine = claim(store, "r1")
+    assert mine is not None
+    assert claim(store, "r1") is None
+    other = claim(store, "r2")
+    assert other is not None
+    other.release()
+    mine.release()
+    again = claim(store, "r1")
+    assert again is not None
+    again.release()
+
+
 @pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
 def test_files_have_the_permissions_that_the_umask_says(
     store: Store, umask: int, mode: int

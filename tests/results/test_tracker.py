@@ -7,7 +7,10 @@ from mlflow import MlflowClient
 
 from pipeline.errors import Interrupted
 from pipeline.results import tracker
+from pipeline.results.protocols import PROTOCOLS, choose
+from pipeline.results.schema import CURVES
 from pipeline.results.tracker import rebuild
+from pipeline.results.tracking import shown as shown_runs
 from tests.support.runs import numbers, row, run, stop_at_step
 
 
@@ -27,7 +30,7 @@ def picture(client, found):
     return found.data.params, history, artifacts, found.info.status
 
 
-def test_a_live_run_is_shown_whole_and_rebuilt_the_same(lab):
+def test_a_live_run_is_shown_whole_and_rebuilt_the_same(view, made_database, monkeypatch):
     key = run(execution={"tracking": True, "group": "sweep"}).key
     client, runs = shown()
     live = picture(client, runs[0])
@@ -43,13 +46,52 @@ def test_a_live_run_is_shown_whole_and_rebuilt_the_same(lab):
     assert (tags["key"], tags["sweep"], tags["noise"]) == (key, "sweep", "symmetric-40")
     assert tags["git_commit"] == row(key)["git_commit"]
 
-    (lab / "mlflow.db").unlink()
+    # Another file: MLflow would keep the deleted one open.
+    again = view.with_name("again.db")
+    again.write_bytes(made_database)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{again}")
     rebuild()
     client, runs = shown()
     assert len(runs) == 1
     assert picture(client, runs[0]) == live
     rebuild()  # idempotent
     assert len(shown()[1]) == 1
+
+
+def test_the_columns_that_users_of_mlflow_look_at_are_filled(view):
+    key = run(execution={"tracking": True, "group": "sweep"}).key
+    _, runs = shown()
+    stored, tags = row(key), runs[0].data.tags
+    assert tags["mlflow.source.type"] == "LOCAL"
+    assert tags["mlflow.source.name"] == stored["command"].split()[0]
+    assert tags["mlflow.source.git.commit"] == stored["git_commit"]
+    assert tags["mlflow.user"]
+    assert f"`{key}`" in tags["mlflow.note.content"]
+    assert "done" in tags["mlflow.note.content"]
+    used = {
+        entry.tags[0].value: (entry.dataset.name, entry.dataset.digest)
+        for entry in runs[0].inputs.dataset_inputs
+    }
+    assert used == {
+        "training": ("digits symmetric-40", stored["labels_digest"][:36]),
+        "evaluation": ("digits", stored["data_digest"][:36]),
+    }
+
+
+def test_every_recorded_column_is_a_curve_and_every_protocol_a_figure(view):
+    key = run("sln", averaging=0.99, execution={"tracking": True}).key
+    epochs, _ = numbers(key)
+    client, runs = shown()
+    recorded = {name for name in CURVES if epochs[name].null_count() < epochs.height}
+    assert "averaged_test_accuracy" in recorded
+    for name in recorded:
+        points = client.get_metric_history(runs[0].info.run_id, name)
+        assert [point.value for point in points] == epochs[name].to_list()
+    metrics = runs[0].data.metrics
+    for metric in ("test_accuracy", "averaged_test_accuracy"):
+        for name, rule in PROTOCOLS.items():
+            value = choose(epochs.lazy(), rule, metric).collect()["value"].to_list()
+            assert [metrics[f"{metric}.{name}"]] == pytest.approx(value)
 
 
 def test_a_tracker_that_fails_is_switched_off_and_the_run_goes_on(lab, monkeypatch, capsys):
@@ -62,12 +104,12 @@ def test_a_tracker_that_fails_is_switched_off_and_the_run_goes_on(lab, monkeypat
     assert "rebuild" in note
 
 
-def test_a_view_broken_off_in_the_middle_is_completed(lab, monkeypatch):
+def test_a_view_broken_off_in_the_middle_is_completed(view, monkeypatch):
     def fail(*arguments):
         raise ConnectionError("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(tracker, "_complete", fail)
+        broken.setattr(shown_runs, "complete", fail)
         key = run(execution={"tracking": True, "group": "mine"}).key
     rebuild()
     client, runs = shown()
@@ -76,7 +118,7 @@ def test_a_view_broken_off_in_the_middle_is_completed(lab, monkeypatch):
     assert len(client.get_metric_history(runs[0].info.run_id, "test_accuracy")) == 2
 
 
-def test_a_resumed_run_is_one_run_in_the_view_with_all_its_epochs(lab, monkeypatch):
+def test_a_resumed_run_is_one_run_in_the_view_with_all_its_epochs(view, monkeypatch):
     with monkeypatch.context() as stopping:
         stop_at_step(stopping, 30)
         with pytest.raises(Interrupted):
@@ -96,4 +138,4 @@ def test_nothing_is_shown_without_tracking(lab):
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_every_ending_has_a_status_in_the_view(status):
-    assert tracker._STATUS[status] == "FAILED"
+    assert shown_runs.ENDINGS[status] == "FAILED"

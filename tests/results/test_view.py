@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.results import provenance as provenance_module
 from pipeline.results.compaction import compact
-from pipeline.results.provenance import provenance
 from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
 from pipeline.results.store import Store
 from pipeline.results.view import read_views, results, write_view
@@ -31,7 +28,16 @@ def test_view_is_the_same_whoever_made_the_runs_and_when(store: Store, tmp_path:
     write_view(reversed(keys), tmp_path / "b", store)
     elsewhere = Store(tmp_path / "elsewhere")
     for seed in range(3):
-        add_run(elsewhere, seed=seed, host="another", seconds=99.0, git_commit="f" * 40)
+        add_run(
+            elsewhere,
+            seed=seed,
+            host="another",
+            seconds=99.0,
+            git_commit="f" * 40,
+            grid="other",
+            code_digest="f" * 16,
+            resumed=2,
+        )
     add_run(elsewhere, (), seed=3, status="diverged", device="cuda")
     add_run(elsewhere, seed=4)
     write_view(keys, tmp_path / "c", elsewhere)
@@ -88,32 +94,3 @@ def test_views_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_without_views_the_store_is_read(store: Store) -> None:
     key = add_run(store)
     assert results(store=store).runs.collect()["key"].to_list() == [key]
-
-
-def test_provenance_fits_the_runs_table(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LNL_IMAGE_DIGEST", "sha256:1")
-    monkeypatch.setattr("sys.argv", ["/somewhere/robust_loss.py", "--loss", "a b"])
-    columns = provenance()
-    assert columns["image_digest"] == "sha256:1"
-    assert columns["command"] == "robust_loss.py --loss 'a b'"
-    store.write_run(run_row() | columns)
-    assert store.runs().collect()["torch_version"].item() == columns["torch_version"]
-
-
-def test_provenance_tells_a_clean_checkout_from_a_changed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = tmp_path / "pipeline" / "__init__.py"
-    code.parent.mkdir()
-    code.write_text("")
-    monkeypatch.setattr(provenance_module.pipeline, "__file__", str(code))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance()["git_commit"] is None
-    assert provenance()["git_dirty"] is None
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "code"]):
-        subprocess.run(["git", "-C", tmp_path, *arguments], check=True)
-    assert provenance()["git_dirty"] is False
-    assert len(str(provenance()["git_commit"])) == 40
-    code.write_text("changed = True")
-    assert provenance()["git_dirty"] is True

@@ -11,23 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from pipeline.errors import LabError
 from pipeline.results.schema import FINISHED, TABLES, Table, dtypes
 from pipeline.results.tables import parquet
-
-if TYPE_CHECKING:
-    from pipeline.results.store import Store
+from pipeline.results.tables.folder import StoreFolder
 
 _ATTEMPTS = 5
 """How often a read starts afresh for another reason than that own files vanished."""
 
 
 def snapshot(
-    store: Store,
+    store: StoreFolder,
     table: Table,
     keys: Collection[str] | None,
     narrowed: Callable[[pl.LazyFrame], pl.LazyFrame],
@@ -83,7 +80,7 @@ def snapshot(
 
 
 def _read(
-    store: Store,
+    store: StoreFolder,
     table: Table,
     keys: Collection[str] | None,
     own: dict[str, Path],

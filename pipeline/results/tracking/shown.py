@@ -1,0 +1,192 @@
+"""What MLflow shows of a run: settings, tags, inputs, curves, protocol figures, pictures."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from pipeline.results.protocols import PROTOCOLS, choose
+from pipeline.results.schema import AVERAGED, CURVES, EPOCHS, TAGS, Status
+from pipeline.results.tracking.description import description
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+
+ENDINGS: dict[Status, str] = {
+    "done": "FINISHED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "running": "KILLED",
+}
+"""What MLflow calls an ending."""
+_BATCH = 900
+"""Metrics per request; MLflow takes 1,000."""
+_LONGEST_PARAM = 6000
+_LONGEST_DIGEST = 36
+_REPORTED = ("test_accuracy", f"{AVERAGED}test_accuracy")
+KEPT_TAGS = ("sweep", "mlflow.user")
+"""Tags that the store does not know: a view that replaces another takes them over."""
+
+
+def create_run(
+    client: MlflowClient, experiment: str, row: dict[str, Any], kept: dict[str, str]
+) -> str:
+    """Open the view of a run: its name, tags, settings and inputs.
+
+    Args:
+        client: of MLflow.
+        experiment: of the data set.
+        row: of the runs table.
+        kept: values of `KEPT_TAGS`.
+
+    Returns:
+        MLflow's number of the run.
+    """
+    started = row.get("started_at")
+    run = client.create_run(
+        experiment,
+        start_time=_milliseconds(started) if started else None,
+        tags=_tags(row) | kept,
+    )
+    run_id = str(run.info.run_id)
+    _log_params(client, run_id, row)
+    client.log_inputs(run_id, datasets=_inputs(row))
+    return run_id
+
+
+def user() -> dict[str, str]:
+    """Who runs this program, as MLflow's tag; empty where the system does not know."""
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (OSError, KeyError):
+        return {}
+
+
+def _tags(row: dict[str, Any]) -> dict[str, str]:
+    tags = {name: str(row[name]) for name in TAGS if row.get(name) is not None}
+    tags["mlflow.runName"] = f"{row.get('variant') or row['method']} {row['noise']} s{row['seed']}"
+    tags["mlflow.note.content"] = description(row, {})
+    if row.get("command"):
+        tags["mlflow.source.name"] = shlex.split(row["command"])[0]
+        tags["mlflow.source.type"] = "LOCAL"
+    if row.get("git_commit"):
+        tags["mlflow.source.git.commit"] = row["git_commit"]
+    return tags
+
+
+def _log_params(client: MlflowClient, run_id: str, row: dict[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    settings = json.loads(row["settings"])
+    settings |= {"method": row["method"], "version": row["version"]}
+    shown = [
+        Param(name, str(value)[:_LONGEST_PARAM])
+        for name, value in settings.items()
+        if value is not None
+    ]
+    client.log_batch(run_id, params=shown)
+
+
+def _inputs(row: dict[str, Any]) -> list[DatasetInput]:
+    """The data set with its labels for training, and its images for the evaluation."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    def entry(name: str, digest: str, use: str, counts: Sequence[str]) -> DatasetInput:
+        source = {column: row[column] for column in ("dataset", "noise", "data_digest")}
+        profile = {column: row[column] for column in counts if row.get(column) is not None}
+        dataset = Dataset(
+            name, digest[:_LONGEST_DIGEST], "local", json.dumps(source), profile=json.dumps(profile)
+        )
+        return DatasetInput(dataset, [InputTag("mlflow.data.context", use)])
+
+    return [
+        entry(
+            f"{row['dataset']} {row['noise']}",
+            row["labels_digest"],
+            "training",
+            ("n_train", "n_val", "realised_rate"),
+        ),
+        entry(row["dataset"], row["data_digest"], "evaluation", ("n_test",)),
+    ]
+
+
+def log_epochs(client: MlflowClient, run_id: str, epochs: Sequence[dict[str, Any]]) -> None:
+    """Continue the curves of a run; values that are missing or not finite have no point."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(name, value, now, record["epoch"])
+        for record in epochs
+        for name, value in {
+            **{name: record.get(name) for name in CURVES},
+            **{f"scalar.{name}": value for name, value in record["scalars"].items()},
+        }.items()
+        if value is not None and math.isfinite(value)
+    ]
+    for begin in range(0, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
+
+
+def complete(
+    client: MlflowClient, run_id: str, row: dict[str, Any], epochs: Sequence[dict[str, Any]]
+) -> None:
+    """End the view of a run, once its rows are in the store."""
+    from mlflow.entities import Metric, RunTag
+
+    from pipeline.results.tracking import figures
+
+    title = f"{row.get('variant') or row['method']}, {row['dataset']}, {row['noise']}"
+    with figures.quick_style():
+        if epochs:
+            client.log_figure(run_id, figures.curves(title, epochs), "curves.svg")
+        if row.get("confusion"):
+            picture = figures.confusion_matrix(title, row["confusion"], row["class_names"])
+            client.log_figure(run_id, picture, "confusion.svg")
+    client.log_dict(run_id, json.loads(row["settings"]), "settings.yaml")
+    chosen = _protocol_figures(epochs)
+    now = int(time.time() * 1000)
+    tags = {
+        "status": row["status"],
+        "complete": str(row["status"] != "running").lower(),
+        "mlflow.note.content": description(row, chosen),
+    }
+    client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, now, epoch) for name, (epoch, value) in chosen.items()],
+        tags=[RunTag(name, value) for name, value in tags.items()],
+    )
+    finished = row.get("finished_at")
+    client.set_terminated(
+        run_id, ENDINGS[row["status"]], end_time=_milliseconds(finished) if finished else None
+    )
+
+
+def _protocol_figures(epochs: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float]]:
+    """`metric.protocol` -> (epoch, value), where the run recorded what the protocol needs."""
+    known = [{name: record.get(name) for name in EPOCHS} for record in epochs]
+    rows = [row | {"key": "", "scalars": None} for row in known]
+    table = pl.DataFrame(rows, schema=EPOCHS).with_columns(
+        # As in the store: no number is as good as none.
+        pl.when(pl.col(name).is_finite()).then(name)
+        for name in CURVES
+    )
+    return {
+        f"{metric}.{name}": (epoch, value)
+        for metric in _REPORTED
+        for name, rule in PROTOCOLS.items()
+        for _, epoch, value in choose(table.lazy(), rule, metric).collect().iter_rows()
+    }
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
