@@ -316,6 +316,7 @@ class Spied:
         self.card, self._encoder, self.reduced = encoder.card, encoder, []
 
     def __call__(self, x):
+        """The features of images, noted."""
         self.reduced.append(torch.is_autocast_enabled("cpu"))
         return self._encoder(x)
 
