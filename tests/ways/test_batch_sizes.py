@@ -14,7 +14,7 @@ def test_drop_last_that_leaves_nothing_names_the_batch_size(lab, method):
     settings = {"batch_size": 2000, "drop_last": True, "backbone": "small-cnn"}
     with pytest.raises(LabError, match="batch_size 2000 with drop_last.*--batch-size 1"):
         run(method, epochs=1, **settings)
-    assert Store().runs().collect().is_empty()
+    assert Store().epochs().collect().is_empty()
 
 
 def test_so_does_that_of_an_encoder(lab):
