@@ -108,15 +108,15 @@ class Method(nn.Module):
     knows: ClassVar[frozenset[Knowledge]] = frozenset()
     """Knowledge beyond the noisy labels that the method uses."""
     makes_encoder: ClassVar[bool] = False
-    """Whether an encoder is what the method is for: its weights are always kept, and its features
-    are used at unit length."""
+    """Whether the purpose of the method is an encoder: its weights are always kept, and its
+    features are used at unit length."""
     views: tuple[str, ...] = ("weak",)
-    """Views of each image that a batch holds: plain, weak, strong or embedding. An object may have
-    others than its class, according to its settings."""
+    """Views of each image that a batch holds: plain, weak, strong or embedding. Instances may
+    override this according to their settings."""
     partner_views: tuple[str, ...] = ()
     """Views of further images that come with a batch, see `Partners`."""
     predict_views: tuple[str, ...] = ("plain",)
-    """Views that `predict` takes: plain or embedding."""
+    """Views that `predict` takes: plain or embedding. It runs in the precision of the run."""
 
     @classmethod
     def variant(cls, settings: RunSettings) -> str:

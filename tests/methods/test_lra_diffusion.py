@@ -26,6 +26,7 @@ from tests.support.lra_cases import (
     stub_encoder,
 )
 from tests.support.paths import REFERENCES
+from tests.support.tiny_encoder import tiny_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -306,3 +307,30 @@ def test_faulty_settings_are_answered_with_what_is_allowed():
     method = make_method()
     with pytest.raises(LabError, match="one sample.*--drop-last"):
         method(make_batch(method, INDEX[:1]))
+
+
+class Spied:
+    """An encoder that notes whether it is asked in reduced precision."""
+
+    def __init__(self, encoder):
+        self.card, self._encoder, self.reduced = encoder.card, encoder, []
+
+    def __call__(self, x):
+        """The features of images, noted."""
+        self.reduced.append(torch.is_autocast_enabled("cpu"))
+        return self._encoder(x)
+
+
+def test_queries_have_the_precision_of_the_bank():
+    spied = Spied(tiny_encoder())
+    settings = LraDiffusionSettings(
+        backbone="small-cnn", width=32, k=5, epochs=10, ddim_steps=5, query="re-encoded"
+    )
+    problem = Problem(N_CLASSES, N, (8, 8, 1), MEAN, STD, encoder=spied)
+    method = LraDiffusion(settings, problem)
+    context = make_context(features(tiny_encoder()))
+    method.start(context)
+    method.epoch_start(context)
+    with torch.autocast("cpu", torch.bfloat16):
+        method.train()(Batch((X,), Y, INDEX))
+    assert spied.reduced == [False]

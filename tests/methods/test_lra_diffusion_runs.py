@@ -98,7 +98,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(lab, monkeypatch)
             with pytest.raises(Interrupted):
                 run("lra_diffusion", **settings)
     key = run("lra_diffusion", **settings).key
-    assert row(key)["resumed"] == 1
+    assert row(key)["resumed"] == 2
     for uninterrupted, resumed in zip(whole, numbers(key), strict=True):
         assert_frame_equal(uninterrupted, resumed, check_exact=True)
 

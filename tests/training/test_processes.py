@@ -1,13 +1,17 @@
 """The door to Accelerate: what the environment holds for others, precision, failing together."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from polars.testing import assert_frame_equal
+from torch import nn
 
 from pipeline.errors import LabError
 from pipeline.training.processes import Processes
 from tests.support.programs import PYTHON, SCRIPT, finish
 from tests.support.runs import numbers, run
+from tests.support.tiny_session import Tiny
 from tests.support.two_processes import on_processes
 
 FOREIGN = {
@@ -70,6 +74,17 @@ def test_a_half_made_launch_is_one_line(monkeypatch):
     monkeypatch.setattr(AcceleratorState, "__init__", broken)
     with pytest.raises(LabError, match="cannot start: MASTER_ADDR.*; expected: .*; try: unset"):
         Processes()
+
+
+def test_batch_norm_joins_the_processes_where_they_can():
+    """Layers are exchanged in the module itself: names and weights stay what checkpoints hold."""
+    for device, kind in (("cuda", nn.SyncBatchNorm), ("cpu", nn.BatchNorm2d)):
+        method = Tiny().to("meta")
+        before = {name: value.shape for name, value in method.state_dict().items()}
+        two = SimpleNamespace(n_processes=2, device=torch.device(device))
+        assert Processes.synchronised(two, method) is method
+        assert type(method.network[0]) is kind
+        assert {name: value.shape for name, value in method.state_dict().items()} == before
 
 
 def failing(rank, who):
