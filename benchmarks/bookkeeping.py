@@ -1,7 +1,7 @@
 """What storing and tracking cost, and how long it takes to skip a finished grid.
 
-    python benchmarks/bookkeeping.py share            # of the runs in the project's store
-    python benchmarks/bookkeeping.py skip --cells 1000
+    uv run python benchmarks/bookkeeping.py share            # of the runs in the project's store
+    uv run python benchmarks/bookkeeping.py skip --cells 1000
 
 `share` divides the time that runs spent in store and tracker by their wall time, per data set.
 `skip` makes a grid of finished runs in a temporary folder and times the whole command

@@ -1,6 +1,6 @@
 """Speed of estimating T by consensus of neighbours beside the full distance matrix in common use.
 
-    python benchmarks/hoc_speed.py
+    uv run python benchmarks/hoc_speed.py
 
 One ratio: label frequencies over all rounds, beside one round of a full cosine distance matrix with
 counting sample by sample, times the number of rounds. The fit that follows is timed by itself.

@@ -1,7 +1,7 @@
 """What label diffusion costs beside cross entropy, and predicting beside the straightforward way.
 
-    python benchmarks/label_diffusion.py
-    python benchmarks/label_diffusion.py --network small-cnn --n-features 64 --images 8000
+    uv run python benchmarks/label_diffusion.py
+    uv run python benchmarks/label_diffusion.py --network small-cnn --n-features 64 --images 8000
 
 Epochs: the laboratory's own loop trains the same network on the same 32-pixel images (random ones:
 speed does not depend on content), once by cross entropy and once inside label diffusion with cached

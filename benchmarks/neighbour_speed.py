@@ -1,7 +1,7 @@
 """Speed and memory of exact neighbours beside the conventional ways, measured in one run.
 
-    python benchmarks/neighbour_speed.py
-    python benchmarks/neighbour_speed.py --full
+    uv run python benchmarks/neighbour_speed.py
+    uv run python benchmarks/neighbour_speed.py --full
 
 Two banks of features of unit length around class centres: one in memory (as SimCLR features of
 CIFAR), one in a mapped float16 file (as CLIP features of a million web images). A block of queries

@@ -1,6 +1,6 @@
 """Speed of label noise beside the per-sample loops in common use, measured in one run.
 
-    python benchmarks/noise_speed.py
+    uv run python benchmarks/noise_speed.py
 
 Two ratios: class-conditional labels (a million of them, 100 classes) beside one multinomial draw
 per sample, and instance-dependent labels of 50,000 CIFAR-sized images beside one matrix product and

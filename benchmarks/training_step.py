@@ -1,7 +1,7 @@
 """Training throughput beside the conventional way, measured in turns in one run.
 
-    python benchmarks/training_step.py --network small-cnn
-    python benchmarks/training_step.py --network resnet18 --steps 8
+    uv run python benchmarks/training_step.py --network small-cnn
+    uv run python benchmarks/training_step.py --network resnet18 --steps 8
 
 Conventional: torchvision transforms on PIL images in DataLoader workers, contiguous float32
 batches, a plain loop. Ours: the laboratory's own session and step, with per-sample dynamics

@@ -1,6 +1,6 @@
 """What frozen features are worth by themselves: a linear classifier, or a vote of neighbours.
 
-    accelerate launch methods/feature_classifier.py --classifier knn --encoder NAME
+    uv run accelerate launch methods/feature_classifier.py --classifier knn
 
 Baselines of methods that use pretrained features, as runs with rows of their own. `linear` is one
 layer on features scaled to unit variance, trained by cross entropy on the given labels. `knn` gives

@@ -1,6 +1,7 @@
 """Label diffusion with labels retrieved from neighbours: LRA-Diffusion.
 
-    accelerate launch methods/lra_diffusion.py --dataset cifar10 --noise NAME --recipe paper
+    uv run accelerate launch methods/lra_diffusion.py
+    uv run accelerate launch methods/lra_diffusion.py --dataset cifar10 --recipe paper
 
 Chen et al.: Label-Retrieval-Augmented Diffusion Models for Learning from Noisy Labels (NeurIPS
 2023, arXiv 2305.19518). A diffusion process over the one-hot label: y_t = sqrt(abar_t) y_0

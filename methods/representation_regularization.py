@@ -1,6 +1,7 @@
 """Training with a regulariser between the representations of one batch: the RRR system.
 
-    accelerate launch methods/representation_regularization.py --loss gce --start-from simclr-digits
+    uv run accelerate launch methods/representation_regularization.py --loss gce
+    uv run accelerate launch methods/representation_regularization.py --start-from simclr-digits
 
 Cheng, Zhu, Sun, Liu: Mitigating Memorization of Noisy Labels via Regularization between
 Representations (ICLR 2023, arXiv 2110.09022). With one weak view v0 and two strong views v1, v2 of

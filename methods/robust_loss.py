@@ -1,6 +1,7 @@
 """Training with one robust loss: the DAL system (dynamics-aware loss and the losses beside it).
 
-    accelerate launch methods/robust_loss.py --dataset cifar10 --noise symmetric-40 --loss dal
+    uv run accelerate launch methods/robust_loss.py --loss dal
+    uv run accelerate launch methods/robust_loss.py --dataset cifar10 --loss gce --recipe paper
 
 Li, Xia, Fan, Deng, Wang, Liu: Dynamics-Aware Loss for Learning with Label Noise (arXiv 2303.11562).
 The loss of epoch i of T is GCE with exponent q_i = q_start + (q_end - q_start) i / T, plus, once q

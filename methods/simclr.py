@@ -1,6 +1,6 @@
 """SimCLR: an encoder learned from images alone, by telling two views of an image from others.
 
-    accelerate launch methods/simclr.py --dataset cifar10 --noise clean --recipe paper
+    uv run accelerate launch methods/simclr.py --dataset cifar10 --noise clean --recipe paper
 
 Chen, Kornblith, Norouzi, Hinton: A Simple Framework for Contrastive Learning of Visual
 Representations (arXiv 2002.05709), as the public codes for CIFAR have it: two strong views of each

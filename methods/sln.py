@@ -1,6 +1,6 @@
 """Stochastic label noise: Gaussian noise on the targets, averaged weights, label correction (SLN).
 
-    accelerate launch methods/sln.py --dataset cifar10 --noise symmetric-40 --recipe paper
+    uv run accelerate launch methods/sln.py --dataset cifar10 --noise symmetric-40 --recipe paper
 
 Chen, Chen, Ye, Zhao, Heng: Noise against noise: stochastic label noise helps combat inherent label
 noise (ICLR 2021). The target of a sample is, each time it is used, its one-hot label plus sigma

@@ -51,7 +51,7 @@ def reduce(losses: Tensor, reduction: Reduction) -> Tensor:
         return losses.mean()
     if reduction == "none":
         return losses
-    raise LabError(f"reduction = {reduction}", *suggest(reduction, ("mean", "none")))
+    raise LabError(f"reduction = {reduction}", *suggest(reduction, ("mean", "none"), "mean"))
 
 
 def require_weights(**weights: float) -> None:
@@ -76,4 +76,4 @@ def require(holds: bool, allowed: str, /, **given: object) -> None:
     """Refuse what was given. Conditions are written so that NaN does not fulfil them."""
     if not holds:
         named = ", ".join(f"{name} = {value}" for name, value in given.items())
-        raise LabError(named, allowed)
+        raise LabError(named, allowed, "a value that fulfils this")

@@ -80,7 +80,7 @@ def rkd_dis(
         return total / n**2
     if pair_mean == "offdiag":
         return total / n_pairs
-    raise LabError(f"pair_mean = {pair_mean}", *suggest(pair_mean, ("all", "offdiag")))
+    raise LabError(f"pair_mean = {pair_mean}", *suggest(pair_mean, ("all", "offdiag"), "all"))
 
 
 def powers_of_distances(rows: Tensor, exponent: float) -> Tensor:

@@ -257,7 +257,7 @@ def dal(
     elif bootstrap == "hard":
         doubt = ce(wide, wide.argmax(1), reduction="none")
     else:
-        raise LabError(f"bootstrap = {bootstrap}", *suggest(bootstrap, ("soft", "hard")))
+        raise LabError(f"bootstrap = {bootstrap}", *suggest(bootstrap, ("soft", "hard"), "soft"))
     return reduce(fitting + bootstrap_weight * doubt / (q * math.log(wide.shape[1])), reduction)
 
 

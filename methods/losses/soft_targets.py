@@ -78,7 +78,8 @@ def corrected_targets(
             prediction = wide.softmax(1)
         case _:
             raise LabError(
-                f"pseudo_labels = {pseudo_labels}", *suggest(pseudo_labels, ("hard", "soft"))
+                f"pseudo_labels = {pseudo_labels}",
+                *suggest(pseudo_labels, ("hard", "soft"), "hard"),
             )
     target = y if current is None else current.to(wide)
     weight = relative_losses(ce(wide, target, reduction="none"))[:, None]

@@ -49,7 +49,9 @@ def betas(name: ScheduleName, n_steps: int) -> Tensor:
             return torch.tensor([_cosine_beta(t, n_steps) for t in range(n_steps)])
         case "linear":
             return torch.linspace(*LINEAR_ENDS, n_steps)
-    raise LabError(f"unknown noise schedule {quoted(name)}", *suggest(name, get_args(ScheduleName)))
+    raise LabError(
+        f"unknown noise schedule {quoted(name)}", *suggest(name, get_args(ScheduleName), "cosine")
+    )
 
 
 def _cosine_beta(t: int, n_steps: int) -> float:

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pydantic import Field
 from torch import nn
 
 from pipeline.backbones import make_backbone
-from pipeline.config import NOT_IN_KEY, Execution, RunSettings, read_params
 from pipeline.data.views import DeviceImages
 from pipeline.encoders import embeddings as module
 from pipeline.encoders.artefact import weights_digest
@@ -19,14 +17,8 @@ from pipeline.encoders.embeddings import WithEmbeddings, embeddings, encoded
 from pipeline.encoders.encoder import Encoder, EncoderCard
 from pipeline.encoders.start import network_state
 from pipeline.errors import LabError
-from pipeline.runs.methods import load_method
-from pipeline.runs.planning import Planner
-from pipeline.runs.pretraining import carry_out
-from pipeline.runs.settings import resolve
-from pipeline.training.method import Method, StepOutput
-from pipeline.training.processes import Processes
 from tests.support.lab import PARAMS, write_params
-from tests.support.runs import numbers, row
+from tests.support.runs import numbers, row, run
 
 CPU = torch.device("cpu")
 PIXELS = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
@@ -243,55 +235,16 @@ def test_the_view_answers_by_rows_and_passes_others_on():
     assert torch.equal(alone, both[0][0])
 
 
-class ProbeSettings(RunSettings):
-    """Settings of a linear probe."""
-
-    encoder: str = Field("base", json_schema_extra=NOT_IN_KEY)
-    """Encoder."""
-
-
-class Probe(Method):
-    """A linear layer on frozen features: the smallest method that asks for embeddings."""
-
-    Settings = ProbeSettings
-    views = ("weak", "embedding")
-    predict_views = ("embedding",)
-
-    def __init__(self, settings, problem):
-        super().__init__()
-        self.linear = nn.Linear(problem.encoder.card.n_features, problem.n_classes)
-
-    def forward(self, batch):
-        """Cross entropy."""
-        assert batch.views[0].shape[1:] == (1, 8, 8)
-        logits = self.linear(batch.views[1])
-        return StepOutput(nn.functional.cross_entropy(logits, batch.y_noisy), logits, {})
-
-    def predict(self, embedding):
-        """Softmax."""
-        return self.linear(embedding).softmax(dim=1)
-
-
-def probe(**changes):
-    params = read_params()
-    settings = ProbeSettings(dataset="digits", noise="clean", **changes)
-    execution = Execution(tracking=False)
-    # Of any method with a recipe: what counts are the settings.
-    place = {"dataset": "digits", "noise": "clean"}
-    resolved = resolve(load_method("robust_loss"), place, params)._replace(settings=settings)
-    return carry_out(Planner(params).run(Probe, resolved), execution, Processes())
-
-
-def test_a_run_on_embeddings_computes_them_once_whatever_it_normalises_by(lab, monkeypatch):
+def test_a_run_on_embeddings_computes_them_once_for_all_seeds(lab):
     base = {"kind": "run", "method": "simclr", "dataset": "digits", "noise": "clean", "seed": 0,
             "epochs": 3}  # fmt: skip
     write_params(lab, PARAMS | {"encoders": {"base": base}})
-    settings = {"epochs": 6, "optimizer": "adam", "lr": 0.03, "backbone": "small-cnn"}
-    key = probe(**settings).key
+    settings = {"encoder": "base", "noise": "clean", "epochs": 6, "lr": 0.03}
+    key = run("feature_classifier", **settings, val_rate=0.0).key
     assert numbers(key)[0]["test_accuracy"][5] > 0.8
     files = {path: path.stat().st_mtime_ns for path in (lab / "cache").rglob("*.npy")}
     assert len(files) == 2  # train and test images
-    other = probe(**settings, val_rate=0.1, seed=1).key
+    other = run("feature_classifier", **settings, seed=1).key
     assert row(other)["encoder_digest"] == row(key)["encoder_digest"]
     assert numbers(other)[0]["val_clean_accuracy"][5] > 0.7
     assert {path: path.stat().st_mtime_ns for path in (lab / "cache").rglob("*.npy")} == files

@@ -192,3 +192,23 @@ def test_a_broken_or_interrupted_table_is_made_anew(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.npy"))
     assert not list(tmp_path.glob(".*.tmp"))
     assert neighbour_table(tmp_path, "abc", rows, 3).row.tolist() == expected
+
+
+def test_a_search_looks_at_every_number_of_its_bank_once(monkeypatch):
+    bank, queries = normal(90, 6), normal(150, 6)[90:]
+    looked_at, original = [], torch.Tensor.isfinite
+
+    def counted(rows):
+        looked_at.append(len(rows))
+        return original(rows)
+
+    monkeypatch.setattr(torch.Tensor, "isfinite", counted)
+    search = NeighbourSearch(bank, 4, max_bytes=TINY)
+    first = search.nearest(queries[:1])
+    assert sum(looked_at) == 90 + 90 + 1  # all rows for the shift, which is of few banks, and once
+    looked_at.clear()
+    again = search.nearest(queries)
+    assert sum(looked_at) == len(queries)
+    expected = all_pairs(queries, bank, 4)[0]
+    assert again.row.equal(expected)
+    assert first.row.equal(expected[:1])

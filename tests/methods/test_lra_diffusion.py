@@ -164,6 +164,14 @@ def test_features_of_an_image_encoded_anew_are_the_cached_ones():
     torch.testing.assert_close(anew(right).loss, cached(left).loss)
 
 
+def test_queries_are_encoded_as_precisely_as_the_bank_in_any_run():
+    method = make_method(query="re-encoded")
+    batch = make_batch(method)
+    expected = method._features(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert method._features(batch).equal(expected)
+
+
 def test_weights_are_the_agreement_over_its_mean():
     torch.manual_seed(0)
     y = torch.randint(3, (N,))
