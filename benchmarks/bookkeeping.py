@@ -20,9 +20,9 @@ from pathlib import Path
 import polars as pl
 import tyro
 import yaml
+from pipeline.grids.grid import cells, prepare_grid
 
 from pipeline.config import read_params
-from pipeline.grids.grid import cells, prepare_grid
 from pipeline.results.schema import SAMPLES
 from pipeline.results.store import Store
 
