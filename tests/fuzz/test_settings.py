@@ -57,8 +57,6 @@ def test_params_of_odd_values_and_the_settings_made_from_them(lab, seed, factor)
             continue
         method = load_method(rng.choice(METHODS))
         values = params.run | params.methods.get(method.name(), {})
-        # What an entry of a label table may hold is the business of another reader.
-        params = params.model_copy(update={"noise": FULL["noise"]})
         resolved = answer(resolve, method, values, params)
         if resolved is not None:
             canonical_json(key_facts(resolved.settings))
