@@ -77,6 +77,22 @@ def run_subcommand(
     call()
 
 
+def run_function(function: Callable[..., None], arguments: Sequence[str] | None = None) -> None:
+    """Call one function with its flags, which are its parameters; its docstring is the help.
+
+    Args:
+        function: what the program does.
+        arguments: the command line; that of the program if None.
+
+    Raises:
+        LabError, SystemExit: as `run_subcommand`.
+    """
+    words = _words(arguments)
+    with _brief_complaints():
+        call = tyro.cli(_later(function), args=words, prog=_program())
+    call()
+
+
 def _words(arguments: Sequence[str] | None) -> list[str]:
     words = list(sys.argv[1:] if arguments is None else arguments)
     for word in words:
