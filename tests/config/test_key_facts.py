@@ -28,6 +28,7 @@ STEP = {"schedule": "step", "lr_milestones": (5,)}
         ({"lr_horizon": 500.0}, STEP, WARMUP),
         ({"clip_separately": True}, {"clip_norm": None}, {"clip_norm": 1.0}),
         ({"per_class": 5}, {"sampling": "all"}, {"sampling": "balanced"}),
+        ({"val_rate": 0.2}, {"validation": "provided"}, {"validation": "held-out"}),
         ({"average_buffers": False}, {"averaging": None}, {"averaging": 0.9}),
     ],
 )
