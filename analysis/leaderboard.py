@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
-import tyro
 
 from analysis.comparison import Comparison, Models, compare
 from analysis.layout import lay_out
 from analysis.rendering import latex, markdown, show
 from analysis.selection import parsed, view_of
+from pipeline.command_line import read_flags
 from pipeline.errors import program
 from pipeline.results.protocols import Name
 from pipeline.results.store import Store
@@ -76,7 +76,7 @@ def csv(comparison: Comparison) -> str:
 @program
 def main() -> None:
     """Print the leaderboard that the command line asks for."""
-    flags = tyro.cli(Flags, description=__doc__)
+    flags = read_flags(Flags, __doc__)
     filters = {
         "dataset": [flags.dataset] if flags.dataset else [],
         "noise": flags.noise,

@@ -22,6 +22,7 @@ import polars as pl
 import tyro
 from scipy.stats import rankdata
 
+from pipeline.command_line import run_function
 from pipeline.errors import LabError, program, suggest
 from pipeline.files import data_folder, labels_folder
 
@@ -225,8 +226,7 @@ def _scores(dataset: str, tables: list[Table], posterior: Path | None) -> Scores
     return linear_scores(images, longest.clean, n_classes)
 
 
-@program
-def main(
+def compare_tables(
     dataset: Annotated[str, tyro.conf.Positional],
     names: Annotated[tuple[str, ...], tyro.conf.Positional],
     /,
@@ -265,5 +265,11 @@ def main(
         print(pl.DataFrame([dependence(table, scores) for table in tables]))
 
 
+@program
+def main() -> None:
+    """Compare the label tables that the command line names."""
+    run_function(compare_tables)
+
+
 if __name__ == "__main__":
-    tyro.cli(main)
+    main()

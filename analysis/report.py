@@ -20,6 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from analysis.layout import KNOWING, number, spread
 from analysis.pictures import data_uri
 from analysis.sections import SHOWN, DatasetSection, dataset_section
+from pipeline.command_line import read_flags
 from pipeline.errors import LabError, program
 from pipeline.files import replacing, results_folder
 from pipeline.results.protocols import PROTOCOLS
@@ -152,7 +153,7 @@ def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
 @program
 def main() -> None:
     """Write the report that the command line asks for."""
-    flags = tyro.cli(Flags, description=__doc__)
+    flags = read_flags(Flags, __doc__)
     write_report(results(flags.views), flags.out)
     print(f"report in {flags.out / 'report.html'}")
 

@@ -47,8 +47,8 @@ def read_flags(
     words = _words(arguments)
     with _brief_complaints():
         if default is None:
-            return tyro.cli(kind, args=words, description=description)
-        return tyro.cli(kind, args=words, description=description, default=default)
+            return tyro.cli(kind, args=words, prog=_program(), description=description)
+        return tyro.cli(kind, args=words, prog=_program(), description=description, default=default)
 
 
 def run_subcommand(
@@ -71,7 +71,25 @@ def run_subcommand(
     words = _words(arguments)
     bound = {name: _later(function) for name, function in functions.items()}
     with _brief_complaints():
-        call = tyro.extras.subcommand_cli_from_dict(bound, args=words, description=description)
+        call = tyro.extras.subcommand_cli_from_dict(
+            bound, args=words, prog=_program(), description=description
+        )
+    call()
+
+
+def run_function(function: Callable[..., None], arguments: Sequence[str] | None = None) -> None:
+    """Call one function with its flags, which are its parameters; its docstring is the help.
+
+    Args:
+        function: what the program does.
+        arguments: the command line; that of the program if None.
+
+    Raises:
+        LabError, SystemExit: as `run_subcommand`.
+    """
+    words = _words(arguments)
+    with _brief_complaints():
+        call = tyro.cli(_later(function), args=words, prog=_program())
     call()
 
 
@@ -115,7 +133,11 @@ def _text_of_page(page: str) -> str:
     return " ".join(takewhile(lambda line: not _RULE.fullmatch(line), below_title))
 
 
-def _help() -> str:
+def _program() -> str:
     module = sys.modules["__main__"].__spec__
-    program = sys.argv[0] if module is None else f"-m {module.name.removesuffix('.__main__')}"
-    return f"uv run python {program} --help"
+    words = sys.argv[0] if module is None else f"-m {module.name.removesuffix('.__main__')}"
+    return f"python {words}"
+
+
+def _help() -> str:
+    return f"uv run {_program()} --help"

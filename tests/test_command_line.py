@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from pipeline.command_line import read_flags, run_subcommand
+from pipeline.command_line import read_flags, run_function, run_subcommand
 from pipeline.errors import LabError
 
 
@@ -77,4 +77,8 @@ def test_subcommands_run_after_the_line_is_read(capsys):
         with pytest.raises(LabError, match="--help"):
             run_subcommand(commands, None, words)
     assert done == [("a", 3)]
+    run_function(make, ["b", "--seed", "4"])
+    assert done == [("a", 3), ("b", 4)]
+    with pytest.raises(LabError, match="--help"):
+        run_function(make, ["b", "c"])
     assert capsys.readouterr().err == ""

@@ -137,8 +137,13 @@ class LossSettings(RunSettings):
 
     @model_validator(mode="after")
     def _schedule_rises(self) -> Self:
-        if self.loss == "dal" and self.strict_schedule:
-            losses.dal_schedule(0, self.epochs, *self.exponents)
+        start, end = self.exponents
+        if self.loss == "dal" and self.strict_schedule and not start < 1 < end:
+            raise LabError(
+                f"q_start = {start:g}, q_end = {end:g}",
+                "q_start < 1 < q_end, or any two with strict_schedule: false",
+                "q_start: 0.6 and q_end: 1.5",
+            )
         return self
 
     @property

@@ -102,7 +102,8 @@ class RunSettings(BaseModel):
     """Validation samples: `val_rate` of the labelled ones; the training images that the label
     table leaves out, with their clean labels; or the data set's own clean validation split."""
     val_rate: float = Field(0.0, ge=0, lt=1)
-    """Fraction of the labelled training samples held out for validation, from 0 to below 1."""
+    """Fraction of the labelled training samples held out for validation, from 0 to below 1; no
+    effect where validation samples come from elsewhere."""
     averaging: float | None = Field(None, gt=0, lt=1, json_schema_extra={"as_before": None})
     """Decay per step, between 0 and 1, of an exponential moving average of the weights, which is
     evaluated beside them; None for no average."""
@@ -137,6 +138,7 @@ class RunSettings(BaseModel):
             "clip_separately": self.clip_norm is not None,
             "per_class": self.sampling == "balanced",
             "average_buffers": self.averaging is not None,
+            "val_rate": self.validation == "held-out",
         }
         return {name for name, is_used in used_if.items() if not is_used}
 

@@ -3,15 +3,12 @@
 from typing import Annotated
 
 import tyro
-from tyro.extras import SubcommandApp
 
+from pipeline.command_line import run_subcommand
 from pipeline.data.dataset import load_dataset, prepared_names
 from pipeline.errors import program
 
-app = SubcommandApp()
 
-
-@app.command
 def check(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
     """Read all of prepared data sets and compare it with the digests on their cards.
 
@@ -26,7 +23,7 @@ def check(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
 @program
 def main() -> None:
     """Run the subcommand of the command line."""
-    app.cli(prog="python -m pipeline.data", description=__doc__)
+    run_subcommand({"check": check}, __doc__)
 
 
 if __name__ == "__main__":

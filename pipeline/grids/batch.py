@@ -8,13 +8,13 @@ from pipeline.config import Execution
 from pipeline.errors import Interrupted, LabError
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
-from pipeline.runs.methods import load_method
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.record import RunRecord
 from pipeline.runs.run import Outcome
-from pipeline.runs.settings import Resolved
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.resolve import Resolved
 from pipeline.training.processes import Processes
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from pipeline.config import Grid, Params, grid_of
 from pipeline.errors import LabError, quoted
-from pipeline.runs.methods import load_method
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
-from pipeline.runs.settings import pinned, resolve
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.resolve import pinned, resolve
 
 
 def cells(params: Params) -> list[PlannedRun]:

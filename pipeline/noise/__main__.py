@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from pipeline.command_line import run_subcommand
 from pipeline.config import params_path, read_params
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError, program, quoted, suggest
@@ -209,7 +210,7 @@ def _folders() -> list[Path]:
 @program
 def main() -> None:
     """Run the subcommand that the command line names."""
-    tyro.extras.subcommand_cli_from_dict(
+    run_subcommand(
         {
             "list": list_tables,
             "show": show,
@@ -217,8 +218,7 @@ def main() -> None:
             "verify": verify_folder,
             "estimate": estimate_matrix,
         },
-        prog="python -m pipeline.noise",
-        description=__doc__,
+        __doc__,
     )
 
 

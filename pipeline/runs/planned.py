@@ -14,7 +14,7 @@ from pipeline.encoders.encoder import Encoder
 from pipeline.files import encoders_folder, kept_weights_folder
 from pipeline.noise.label_table import LabelTable
 from pipeline.runs.key import EncoderIdentity
-from pipeline.runs.settings import Resolved
+from pipeline.runs.settings.resolve import Resolved
 from pipeline.training.context import Knowledge
 from pipeline.training.method import Method
 

@@ -10,12 +10,12 @@ from pipeline.config import Params, RunSettings
 from pipeline.encoders.encoder_spec import EncoderSpec, RunEncoder, encoder_spec
 from pipeline.errors import LabError
 from pipeline.runs.code import code_digest
-from pipeline.runs.encoders import ROLES, imported_card, knowledge_beyond, named_by
-from pipeline.runs.inputs import Shelf
+from pipeline.runs.inputs.encoders import ROLES, imported_card, knowledge_beyond, named_by
+from pipeline.runs.inputs.shelf import Shelf
 from pipeline.runs.key import EncoderIdentity, identify
-from pipeline.runs.methods import load_method
 from pipeline.runs.planned import Inputs, NamedEncoder, PlannedRun
-from pipeline.runs.settings import Resolved, pinned, resolve
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.resolve import Resolved, pinned, resolve
 from pipeline.training.context import Knowledge
 from pipeline.training.method import Method
 

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
 from filelock import FileLock
-from torch import Tensor
 
-from pipeline.config import Execution, RunSettings
-from pipeline.data.views import channel_statistics
-from pipeline.errors import Interrupted, LabError
-from pipeline.identity import seed_stream
+from pipeline.config import Execution
+from pipeline.errors import Interrupted
 from pipeline.results.claims import claim
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
 from pipeline.runs.code import note_other_code
-from pipeline.runs.embedded import show_embeddings
+from pipeline.runs.inputs.embedded import show_embeddings
+from pipeline.runs.inputs.splits import Opener, make_splits
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL, RunRecord
-from pipeline.runs.splits import Opener, Splits, make_splits
+from pipeline.runs.session import open_session, problem_of
 from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
-from pipeline.training.batches import check_batch_size
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
-from pipeline.training.context import Context
-from pipeline.training.evaluation import predictions
-from pipeline.training.loop import Diverged, Progress, Session, run_epochs
-from pipeline.training.method import Method, Problem
-from pipeline.training.observers import Dynamics, Posterior, posterior_folder
-from pipeline.training.optimisation import WeightAverage, make_optimizer
-from pipeline.training.processes import Processes, set_determinism
+from pipeline.training.loop import Diverged, Session, run_epochs
+from pipeline.training.observers import posterior_folder
+from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
 
 Ending = Literal["done", "diverged", "failed", "stored", "busy"]
@@ -150,8 +140,8 @@ def _train(
     key, inputs, settings = planned.key, planned.inputs, planned.settings
     opener = Opener(inputs.dataset, inputs.table, settings, execution, processes.device)
     splits = make_splits(inputs.dataset, inputs.table, settings, opener, processes.device)
-    problem = _problem(planned, splits, processes)
-    session = _open_session(planned.method, settings, execution, processes, problem, splits)
+    problem = problem_of(planned, splits, processes)
+    session = open_session(planned.method, settings, execution, processes, problem, splits)
     if "embedding" in (*session.method.views, *session.method.predict_views):
         show_embeddings(session, opener, problem.encoder)
     keeps_weights = execution.keep_weights or planned.method.makes_encoder
@@ -186,105 +176,3 @@ def _run_loop(
     except Diverged as divergence:
         return "diverged", str(divergence)
     return "done", None
-
-
-def _problem(planned: PlannedRun, splits: Splits, processes: Processes) -> Problem:
-    """What the method is built for; the encoders that the run names are loaded."""
-    card = planned.inputs.dataset.card
-    mean, std = channel_statistics(planned.settings.normalisation, (card.mean, card.std))
-    encoders = {role: encoder.load() for role, encoder in planned.inputs.encoders.items()}
-    queried = encoders.get("encoder")
-    return Problem(
-        n_classes=card.n_classes,
-        n_train=len(splits.train.index),
-        image_shape=card.image_shape,
-        mean=mean,
-        std=std,
-        start=encoders.get("start_from"),
-        encoder=None if queried is None else queried.to(processes.device),
-    )
-
-
-def _open_session(
-    method_class: type[Method],
-    settings: RunSettings,
-    execution: Execution,
-    processes: Processes,
-    problem: Problem,
-    splits: Splits,
-) -> Session:
-    """Build method, optimiser and everything else the loop works with."""
-    train = splits.train
-    check_batch_size(settings, train.y_noisy, processes.n_processes)
-    set_determinism(settings.determinism)
-    torch.manual_seed(seed_stream(settings.seed, "init"))  # modules are made on the CPU
-    method = processes.synchronised(method_class(settings, problem)).to(processes.device)
-    if execution.channels_last:
-        method = method.to(memory_format=torch.channels_last)
-    if execution.compile:
-        method.compile()
-    trained = processes.connect(method)
-    method.train()
-    session = Session(
-        settings=settings,
-        processes=processes,
-        method=method,
-        trained=trained,
-        optimizer=processes.connect_optimizer(make_optimizer(method, settings)),
-        train=train,
-        test=splits.test,
-        other_tests=splits.other_tests,
-        validation=splits.validation,
-        context=Context(
-            method=method_class.name(),
-            knows=method_class.knows,
-            y_noisy=train.y_noisy,
-            y_clean=train.y_clean,
-            n_classes=problem.n_classes,
-            n_epochs=settings.epochs,
-            seed=settings.seed,
-            predict_pass=lambda *asked: _predict_train(session, *asked),
-            share_pass=processes.from_main,
-        ),
-        dynamics=Dynamics(train.y_noisy, train.y_clean, processes),
-        progress=Progress(),
-    )
-    if settings.averaging is not None:
-        session.average = WeightAverage(method, settings.averaging, settings.average_buffers)
-    if execution.posterior:
-        session.posterior = Posterior(problem.n_train, problem.n_classes, processes)
-    return session
-
-
-def _predict_train(
-    session: Session,
-    augmented: bool,
-    averaged: bool,
-    samples: Tensor | None,
-    function: Callable[..., Tensor] | None,
-    views: tuple[str, ...] | None,
-    training: bool,
-) -> Tensor:
-    """Class probabilities [n, K] of training samples, as a method asks for them."""
-    seed = seed_stream(session.settings.seed, "augment", session.context.epoch, "prediction")
-    weights: AbstractContextManager[None] = nullcontext()
-    if averaged:
-        if session.average is None:
-            raise LabError(
-                f"{session.context.method} asks for averaged weights",
-                "a run that keeps them",
-                "--averaging 0.999",
-            )
-        weights = session.average.applied()
-    index = session.train.index if samples is None else session.train.index[samples]
-    with weights:
-        return predictions(
-            session.method,
-            session.train.images,
-            index,
-            session.processes,
-            seed if augmented else None,
-            function,
-            views,
-            training,
-        )

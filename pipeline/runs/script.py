@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from pipeline.config import Execution, read_params
 from pipeline.errors import LabError, program
-from pipeline.runs.flags import parse_flags
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
+from pipeline.runs.settings.flags import parse_flags
 from pipeline.training.method import Method
 from pipeline.training.observers import posterior_folder
 from pipeline.training.processes import Processes

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import tyro
 
+from pipeline.command_line import read_flags
 from pipeline.config import read_params
 from pipeline.errors import program
-from pipeline.runs.inputs import Shelf
+from pipeline.runs.inputs.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Flags:
 @program
 def main() -> None:
     """Prepare the data set and print what it is."""
-    flags = tyro.cli(Flags, description=__doc__)
+    flags = read_flags(Flags, __doc__)
     roots = {} if flags.root is None else {flags.name: flags.root}
     card = Shelf(read_params(), roots).make_dataset(flags.name).card
     print(f"{card.name}: {card.n_train} + {card.n_test} images, digest {card.digest}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from pipeline.command_line import read_flags
 from pipeline.config import Execution, RunSettings, read_params
 from pipeline.encoders.artefact import load_encoder
 from pipeline.encoders.encoder_spec import encoder_spec
@@ -30,7 +31,7 @@ class Flags:
 @program
 def main() -> None:
     """Make the encoder and print what it is."""
-    flags = tyro.cli(Flags, description=__doc__)
+    flags = read_flags(Flags, __doc__)
     params = read_params()
     if not getattr(encoder_spec(flags.name, params.encoders), "is_closed", True):
         raise LabError(

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import tyro
 
+from pipeline.command_line import read_flags
 from pipeline.config import read_params
 from pipeline.errors import program
-from pipeline.runs.inputs import Shelf
-from pipeline.runs.specs import noise_spec
+from pipeline.runs.inputs.shelf import Shelf
+from pipeline.runs.settings.specs import noise_spec
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Flags:
 @program
 def main() -> None:
     """Make the table and print what was realised."""
-    flags = tyro.cli(Flags, description=__doc__)
+    flags = read_flags(Flags, __doc__)
     params = read_params()
     spec = noise_spec(flags.dataset, flags.noise, params)
     card = Shelf(params).make_table(flags.dataset, flags.noise, spec).card

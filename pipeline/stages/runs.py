@@ -9,8 +9,7 @@ What is needed only to compute is imported late: a finished grid is found so wit
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from pipeline.command_line import read_flags
 from pipeline.config import Execution, Grid, Params, grid_of, params_path, read_params
 from pipeline.errors import LabError, program
 from pipeline.files import results_folder
@@ -36,7 +35,7 @@ class Flags:
 @program
 def main() -> None:
     """Plan or compute the grid."""
-    flags = tyro.cli(Flags, description=__doc__)
+    flags = read_flags(Flags, __doc__)
     params = read_params(flags.params)
     grid = grid_of(params)
     view = results_folder() / "views" / f"{grid.name}.parquet"

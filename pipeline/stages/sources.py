@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import tyro
-
+from pipeline.command_line import read_flags
 from pipeline.config import Params, grid_of, read_params
 from pipeline.data.facts import data_facts
 from pipeline.errors import program
@@ -23,7 +22,7 @@ from pipeline.names import checked_name
 from pipeline.noise.arrays import project_path
 from pipeline.noise.made_from import spec_facts
 from pipeline.noise.noise_spec import OpenSet
-from pipeline.runs.specs import data_spec, noise_spec
+from pipeline.runs.settings.specs import data_spec, noise_spec
 
 Facts = dict[str, Any]
 _NAMING_FILES = ("path", "weights")
@@ -88,7 +87,7 @@ def _encoder(name: str, params: Params) -> Facts:
 @program
 def main() -> None:
     """Write the notes."""
-    tyro.cli(Flags, description=__doc__)
+    read_flags(Flags, __doc__)
     found = sources(read_params())
     for name, facts in found.items():
         with replacing(cache_folder() / "sources" / f"{name}.json") as temporary:

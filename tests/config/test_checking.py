@@ -63,7 +63,7 @@ def refusal(values):
         ({"count": None}, ["count = None", "a whole number"]),
         ({"flag": 1}, ["flag = 1", "true or false"]),
         ({"flag": "yes"}, ["flag = 'yes'"]),
-        ({"kind": "symmetrical"}, ["kind = 'symmetrical'", "one of pair, symmetric", "kind: symmetric"]),
+        ({"kind": "symmetrical"}, ["'symmetrical'", "one of pair, symmetric", "kind: symmetric"]),
         ({"kind": ["pair"]}, ["kind = ['pair']", "one of pair, symmetric"]),
         ({"kind": None}, ["kind = None", "one of pair, symmetric"]),
         ({"epochs": 3}, ["epochs = 3", "a list"]),

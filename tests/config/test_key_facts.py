@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pipeline.config import RunSettings, key_facts
 from pipeline.errors import LabError
 from pipeline.files import methods_folder
-from pipeline.runs.methods import load_method
+from pipeline.runs.settings.methods import load_method
 
 METHODS = sorted(path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__")
 ADAM, SGD = {"optimizer": "adam"}, {"optimizer": "sgd"}
@@ -28,6 +28,7 @@ STEP = {"schedule": "step", "lr_milestones": (5,)}
         ({"lr_horizon": 500.0}, STEP, WARMUP),
         ({"clip_separately": True}, {"clip_norm": None}, {"clip_norm": 1.0}),
         ({"per_class": 5}, {"sampling": "all"}, {"sampling": "balanced"}),
+        ({"val_rate": 0.2}, {"validation": "provided"}, {"validation": "held-out"}),
         ({"average_buffers": False}, {"averaging": None}, {"averaging": 0.9}),
     ],
 )

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pipeline.config import Execution, Grid, RunSettings, validated
 from pipeline.errors import LabError
 from pipeline.files import methods_folder
-from pipeline.runs.methods import load_method
+from pipeline.runs.settings.methods import load_method
 
 METHODS = sorted(path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__")
 MODELS = [RunSettings, Execution, *(load_method(name).Settings for name in METHODS)]

@@ -9,10 +9,10 @@ import yaml
 from pipeline.config import Execution, Params, key_facts, read_params, validated
 from pipeline.files import methods_folder
 from pipeline.identity import canonical_json
-from pipeline.runs.flags import parse_flags
-from pipeline.runs.methods import load_method
-from pipeline.runs.recipes import Recipe, read_recipes
-from pipeline.runs.settings import resolve
+from pipeline.runs.settings.flags import parse_flags
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.recipes import Recipe, read_recipes
+from pipeline.runs.settings.resolve import resolve
 from tests.support.lab import PARAMS
 from tests.support.mutations import answer, mutated_bytes, mutated_values, mutated_words
 from tests.support.paths import PROJECT
@@ -57,8 +57,6 @@ def test_params_of_odd_values_and_the_settings_made_from_them(lab, seed, factor)
             continue
         method = load_method(rng.choice(METHODS))
         values = params.run | params.methods.get(method.name(), {})
-        # What an entry of a label table may hold is the business of another reader.
-        params = params.model_copy(update={"noise": FULL["noise"]})
         resolved = answer(resolve, method, values, params)
         if resolved is not None:
             canonical_json(key_facts(resolved.settings))

@@ -10,8 +10,8 @@ import torch
 from pipeline.config import validated
 from pipeline.errors import LabError
 from pipeline.files import methods_folder, project_root
-from pipeline.runs.methods import load_method
-from pipeline.runs.recipes import choose, recipes_of
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.recipes import choose, recipes_of
 from pipeline.training.method import Batch, Problem
 from tests.support.lab import PARAMS, write_params
 from tests.support.paths import REFERENCES

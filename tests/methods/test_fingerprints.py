@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipeline.identity import SCHEMA_VERSION
-from pipeline.runs.methods import load_method
+from pipeline.runs.settings.methods import load_method
 from tests.support.fingerprints import (
     ENCODERS,
     METHODS,

@@ -8,8 +8,8 @@ import yaml
 
 from pipeline.config import Execution, Params
 from pipeline.files import methods_folder
-from pipeline.runs.flags import parse_flags
-from pipeline.runs.methods import load_method
+from pipeline.runs.settings.flags import parse_flags
+from pipeline.runs.settings.methods import load_method
 
 ROOT = methods_folder().parent
 METHODS = sorted(methods_folder().glob("[!_]*.py"))

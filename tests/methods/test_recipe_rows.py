@@ -7,8 +7,8 @@ import yaml
 
 from pipeline.config import Params
 from pipeline.files import methods_folder
-from pipeline.runs.flags import parse_flags
-from pipeline.runs.methods import load_method
+from pipeline.runs.settings.flags import parse_flags
+from pipeline.runs.settings.methods import load_method
 from tests.support.one_step import SMALL, build, first_epoch, one_step
 
 RECIPES = {

@@ -8,8 +8,8 @@ from methods.representation_regularization import RepresentationRegularization
 from pipeline.config import Params
 from pipeline.errors import Interrupted
 from pipeline.results.store import Store
-from pipeline.runs.methods import load_method
-from pipeline.runs.settings import resolve
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.resolve import resolve
 from pipeline.training.gather import Gather
 from pipeline.training.method import Batch
 from pipeline.training.optimisation import learning_rate

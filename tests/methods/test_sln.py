@@ -11,7 +11,7 @@ from methods import losses
 from methods.sln import Sln, SlnSettings
 from pipeline.config import read_params
 from pipeline.errors import Interrupted, LabError
-from pipeline.runs.settings import resolve
+from pipeline.runs.settings.resolve import resolve
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
 from tests.support.data_files import write_class_folders

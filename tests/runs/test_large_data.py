@@ -13,8 +13,8 @@ from pipeline.config import read_params
 from pipeline.errors import LabError
 from pipeline.files import cache_folder
 from pipeline.results.store import Store
-from pipeline.runs.methods import load_method
-from pipeline.runs.settings import resolve
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.resolve import resolve
 from tests.support.lab import PARAMS, SMALL, write_params
 from tests.support.large_data_files import write_clothing, write_food, write_webvision
 from tests.support.programs import finish, launch

@@ -10,7 +10,7 @@ from pipeline.config import RunSettings
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError
 from pipeline.noise.label_table import load_table
-from pipeline.runs.samples import choose_samples, uncovered
+from pipeline.runs.inputs.samples import choose_samples, uncovered
 from pipeline.training.batches import epoch_samples
 from tests.support.runs import numbers, row, run
 
@@ -69,9 +69,10 @@ def test_validation_on_the_images_that_the_table_leaves_out(lab):
     rest, clean = uncovered(dataset, part)
     assert np.array_equal(rest, table.index[-90:])
     assert np.array_equal(clean, table.y_clean[-90:])
-    held_out, kept = choose_samples(part, RunSettings())
-    assert len(held_out) == 0
-    assert len(kept) == len(part.index)
+    for settings in (RunSettings(), RunSettings(validation="uncovered", val_rate=0.5)):
+        held_out, kept = choose_samples(part, settings)
+        assert len(held_out) == 0
+        assert len(kept) == len(part.index)
 
 
 def test_the_last_small_batch_can_be_left_out(lab, monkeypatch):

@@ -15,8 +15,8 @@ from pipeline.data.views import DeviceImages
 from pipeline.errors import LabError
 from pipeline.files import methods_folder
 from pipeline.identity import SCHEMA_VERSION, array_digest, seed_stream
-from pipeline.runs.methods import load_method
-from pipeline.runs.samples import choose_samples
+from pipeline.runs.inputs.samples import choose_samples
+from pipeline.runs.settings.methods import load_method
 from pipeline.training.batches import (
     TrainSamples,
     batches_of_steps,

@@ -22,8 +22,8 @@ ODD_VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 3, 2**31, 2**63, 2**64, -(2**63), 10**30, 10**5000, 0.0, -0.5,
     1e-320, 1e308, 3.0, float("inf"), float("-inf"), float("nan"), "", " ", "x", "40", "0.1",
     "1e-3", "true", "null", "../../precious", ".", "a\nb", "a\0b", "\ud800", "[/b]", "$(x)", "é",
-    "-5", "x" * 40_000, [], [[]], [1], ["a", "b"], [None], [True], {}, {"a": 1}, {1: 2}, {None: None},
-    (), (1, "a"), {"set"}, b"bytes", object(), 1j, print,
+    "-5", "x" * 40_000, [], [[]], [1], ["a", "b"], [None], [True], {}, {"a": 1}, {1: 2},
+    {None: None}, (), (1, "a"), {"set"}, b"bytes", object(), 1j, print,
 ]  # fmt: skip
 
 

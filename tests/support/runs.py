@@ -7,12 +7,12 @@ import polars as pl
 
 from pipeline.config import Execution, read_params
 from pipeline.results.store import Store
-from pipeline.runs.methods import load_method
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
-from pipeline.runs.settings import pinned, resolve
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.resolve import pinned, resolve
 from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
 

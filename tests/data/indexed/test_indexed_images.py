@@ -19,7 +19,7 @@ from pipeline.data.images.transforms import TRANSFORMS, Resize
 from pipeline.errors import LabError
 from pipeline.files import data_folder
 from pipeline.noise.label_table import load_table
-from pipeline.runs.inputs import make_labels
+from pipeline.runs.inputs.shelf import make_labels
 from tests.support.large_data_files import POOL, write_clothing, write_list, write_webvision
 
 MINI = {"kind": "webvision", "n_classes": 50}

@@ -10,7 +10,7 @@ from pipeline.encoders.embeddings import Precision, WithEmbeddings, embeddings
 from pipeline.encoders.encoder import Encoder
 from pipeline.encoders.given import given_embeddings
 from pipeline.errors import LabError
-from pipeline.runs.splits import Opener
+from pipeline.runs.inputs.splits import Opener
 from pipeline.training.batches import Labelled
 from pipeline.training.loop import Session
 

@@ -15,7 +15,7 @@ from pipeline.data.views import DeviceImages, ImageSource, channel_statistics
 from pipeline.errors import LabError, suggest
 from pipeline.identity import digest
 from pipeline.noise.label_table import LabelTable
-from pipeline.runs.samples import choose_samples, provided, uncovered
+from pipeline.runs.inputs.samples import choose_samples, provided, uncovered
 from pipeline.training.batches import Labelled, TrainSamples
 
 _NO_TESTS = {"val", "clean_train"}

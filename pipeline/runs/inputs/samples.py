@@ -18,7 +18,7 @@ def choose_samples(table: LabelTable, settings: RunSettings) -> tuple[Labels, La
 
     Args:
         table: the labelled images.
-        settings: val_rate, down_sample and seed are read.
+        settings: validation, val_rate, down_sample and seed are read.
 
     Returns:
         Rows for validation and for training, int64, each ascending.
@@ -27,10 +27,11 @@ def choose_samples(table: LabelTable, settings: RunSettings) -> tuple[Labels, La
         LabError: when the validation split would be empty or take all samples.
     """
     n = len(table.index)
-    n_val = round(settings.val_rate * n)
-    if settings.val_rate > 0 and not 0 < n_val < n:
+    rate = settings.val_rate if settings.validation == "held-out" else 0.0
+    n_val = round(rate * n)
+    if rate > 0 and not 0 < n_val < n:
         raise LabError(
-            f"val_rate {settings.val_rate} of {n} samples is {n_val} samples",
+            f"val_rate {rate} of {n} samples is {n_val} samples",
             f"at least one and fewer than {n}",
             "--val-rate 0 for no validation split",
         )

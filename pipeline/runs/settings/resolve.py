@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from pipeline.config import Params, RunSettings, validated
 from pipeline.noise.noise_spec import NoiseSpec
-from pipeline.runs.recipes import choose
-from pipeline.runs.specs import noise_spec
+from pipeline.runs.settings.recipes import choose
+from pipeline.runs.settings.specs import noise_spec
 from pipeline.training.method import Method
 
 

@@ -19,7 +19,7 @@ from pipeline.noise.generate import make
 from pipeline.noise.label_table import LabelTable, open_table, save_table
 from pipeline.noise.made_from import noise_facts
 from pipeline.noise.noise_spec import NoiseSpec, OpenSet
-from pipeline.runs.specs import data_spec
+from pipeline.runs.settings.specs import data_spec
 
 
 def is_current(made_from: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -10,8 +10,9 @@ from typing import Annotated, Any, NotRequired, TypedDict
 import tyro
 from pydantic import BaseModel
 
+from pipeline.command_line import read_flags
 from pipeline.config import Execution, Params, RunSettings, validated
-from pipeline.runs.settings import Resolved, pinned, resolve
+from pipeline.runs.settings.resolve import Resolved, pinned, resolve
 from pipeline.training.method import Method
 
 _HELP = {"-h", "--help"}
@@ -48,7 +49,7 @@ def _typed(method: type[Method], words: list[str]) -> dict[str, dict[str, Any]]:
     groups = {"run": _optional(method.Settings), "execution": _optional(Execution)}
     fields = {name: Annotated[group, tyro.conf.arg(name="")] for name, group in groups.items()}
     # Built at run time from the settings classes, so no type checker can read them.
-    found: dict[str, dict[str, Any]] = tyro.cli(TypedDict("Flags", fields), args=words)  # type: ignore[operator]
+    found: dict[str, dict[str, Any]] = read_flags(TypedDict("Flags", fields), None, words)  # type: ignore[operator]
     return found
 
 

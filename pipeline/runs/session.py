@@ -1,0 +1,126 @@
+"""Building what the loop works with: method, optimiser, context and observers of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from pipeline.config import Execution, RunSettings
+from pipeline.data.views import channel_statistics
+from pipeline.errors import LabError
+from pipeline.identity import seed_stream
+from pipeline.runs.inputs.splits import Splits
+from pipeline.runs.planned import PlannedRun
+from pipeline.training.batches import check_batch_size
+from pipeline.training.context import Context
+from pipeline.training.evaluation import predictions
+from pipeline.training.loop import Progress, Session
+from pipeline.training.method import Method, Problem
+from pipeline.training.observers import Dynamics, Posterior
+from pipeline.training.optimisation import WeightAverage, make_optimizer
+from pipeline.training.processes import Processes, set_determinism
+
+
+def problem_of(planned: PlannedRun, splits: Splits, processes: Processes) -> Problem:
+    """What the method is built for; the encoders that the run names are loaded."""
+    card = planned.inputs.dataset.card
+    mean, std = channel_statistics(planned.settings.normalisation, (card.mean, card.std))
+    encoders = {role: encoder.load() for role, encoder in planned.inputs.encoders.items()}
+    queried = encoders.get("encoder")
+    return Problem(
+        n_classes=card.n_classes,
+        n_train=len(splits.train.index),
+        image_shape=card.image_shape,
+        mean=mean,
+        std=std,
+        start=encoders.get("start_from"),
+        encoder=None if queried is None else queried.to(processes.device),
+    )
+
+
+def open_session(
+    method_class: type[Method],
+    settings: RunSettings,
+    execution: Execution,
+    processes: Processes,
+    problem: Problem,
+    splits: Splits,
+) -> Session:
+    """Build method, optimiser and everything else the loop works with."""
+    train = splits.train
+    check_batch_size(settings, train.y_noisy, processes.n_processes)
+    set_determinism(settings.determinism)
+    torch.manual_seed(seed_stream(settings.seed, "init"))  # modules are made on the CPU
+    method = processes.synchronised(method_class(settings, problem)).to(processes.device)
+    if execution.channels_last:
+        method = method.to(memory_format=torch.channels_last)
+    if execution.compile:
+        method.compile()
+    trained = processes.connect(method)
+    method.train()
+    session = Session(
+        settings=settings,
+        processes=processes,
+        method=method,
+        trained=trained,
+        optimizer=processes.connect_optimizer(make_optimizer(method, settings)),
+        train=train,
+        test=splits.test,
+        other_tests=splits.other_tests,
+        validation=splits.validation,
+        context=Context(
+            method=method_class.name(),
+            knows=method_class.knows,
+            y_noisy=train.y_noisy,
+            y_clean=train.y_clean,
+            n_classes=problem.n_classes,
+            n_epochs=settings.epochs,
+            seed=settings.seed,
+            predict_pass=lambda *asked: _predict_train(session, *asked),
+            share_pass=processes.from_main,
+        ),
+        dynamics=Dynamics(train.y_noisy, train.y_clean, processes),
+        progress=Progress(),
+    )
+    if settings.averaging is not None:
+        session.average = WeightAverage(method, settings.averaging, settings.average_buffers)
+    if execution.posterior:
+        session.posterior = Posterior(problem.n_train, problem.n_classes, processes)
+    return session
+
+
+def _predict_train(
+    session: Session,
+    augmented: bool,
+    averaged: bool,
+    samples: Tensor | None,
+    function: Callable[..., Tensor] | None,
+    views: tuple[str, ...] | None,
+    training: bool,
+) -> Tensor:
+    """Class probabilities [n, K] of training samples, as a method asks for them."""
+    seed = seed_stream(session.settings.seed, "augment", session.context.epoch, "prediction")
+    weights: AbstractContextManager[None] = nullcontext()
+    if averaged:
+        if session.average is None:
+            raise LabError(
+                f"{session.context.method} asks for averaged weights",
+                "a run that keeps them",
+                "--averaging 0.999",
+            )
+        weights = session.average.applied()
+    index = session.train.index if samples is None else session.train.index[samples]
+    with weights:
+        return predictions(
+            session.method,
+            session.train.images,
+            index,
+            session.processes,
+            seed if augmented else None,
+            function,
+            views,
+            training,
+        )

@@ -1,0 +1,1 @@
+"""From params.yaml, recipes and flags to the settings of one run."""
