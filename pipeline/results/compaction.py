@@ -83,14 +83,12 @@ def _compact(store: Store) -> int:
 def _merge(store: Store, table: Table, keys: list[str]) -> None:
     """Replace the compacted file by its rows of other keys and the files of `keys`."""
     own, compacted = store.files(table, keys), store.compacted_path(table)
-    before = [compacted] if compacted.exists() else []
     try:
-        schema = parquet.widest([*before, *own.values()], dtypes(TABLES[table]))
-        rows = parquet.scan_any_width(list(own.values()), schema)
-        if before:
-            kept = parquet.scan_any_width(before, schema).filter(~pl.col("key").is_in(list(own)))
-            rows = pl.concat([kept, rows])
-        parquet.stream(rows, compacted)
+        new = parquet.by_schema(list(own.values()))
+        old = parquet.by_schema([compacted] if compacted.exists() else [])
+        schema = parquet.widest([old, new], dtypes(TABLES[table]))
+        kept = parquet.scan_groups(old, schema).filter(~pl.col("key").is_in(list(own)))
+        parquet.stream(pl.concat([kept, parquet.scan_groups(new, schema)]), compacted)
     except pl.exceptions.PolarsError as error:
         store.check_files(keys)
         raise LabError(

@@ -137,7 +137,7 @@ def test_the_name_of_the_content_changes_with_it_and_with_nothing_else(copy):
 )
 def test_runs_of_the_image_carry_the_commit_it_was_built_from(copy, monkeypatch, stamp, known):
     script("prepare_project").prepare(copy, stamp)
-    monkeypatch.setattr(provenance, "_code", lambda: copy / "pipeline")
+    monkeypatch.setattr(provenance.pipeline, "__file__", str(copy / "pipeline" / "__init__.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(copy.parent))
     row = provenance.provenance()
     assert (row["git_commit"], row["git_dirty"]) == known

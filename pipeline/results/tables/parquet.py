@@ -94,38 +94,43 @@ def scan_any_width(sources: Sequence[Source], schema: Schema) -> pl.LazyFrame:
     Raises:
         polars.exceptions.SchemaError: for a column of another kind, such as text for numbers.
     """
-    parts = [
-        _cast(scan(files, dict(own)), dict(own), schema)
-        for own, files in _by_schema(sources).items()
-    ]
-    return pl.concat(parts) if parts else pl.LazyFrame(schema=schema)
+    return scan_groups(by_schema(sources), schema)
 
 
-def widest(sources: Sequence[Source], schema: Schema) -> Schema:
-    """The schema under which nothing of some files is lost: unknown columns, wider numbers.
-
-    Args:
-        sources: files of one table.
-        schema: of the table, whose columns come first.
-
-    Raises:
-        polars.exceptions.SchemaError: for a column of another kind, such as text for numbers.
-    """
-    empty = [pl.DataFrame(schema=dict(own)) for own in (schema.items(), *_by_schema(sources))]
-    joint = pl.concat(empty, how="diagonal_relaxed").schema
-    _require_kinds(joint, schema)
-    return joint
+Groups = Mapping[tuple[tuple[str, pl.DataType], ...], list[Source]]
+"""Files by their columns: (name, type) of each -> files."""
 
 
-def _by_schema(
-    sources: Sequence[Source],
-) -> dict[tuple[tuple[str, pl.DataType], ...], list[Source]]:
-    """Files in groups of the same columns: (name, type) of each column -> files."""
+def by_schema(sources: Sequence[Source]) -> Groups:
+    """Group files of one table by their columns; looks into each."""
     groups: dict[tuple[tuple[str, pl.DataType], ...], list[Source]] = {}
     for source in sources:
         own = pl.read_parquet_schema(source)
         groups.setdefault(tuple(own.items()), []).append(source)
     return groups
+
+
+def scan_groups(groups: Groups, schema: Schema) -> pl.LazyFrame:
+    """Read grouped files under one schema; see `scan_any_width`."""
+    parts = [_cast(scan(files, dict(own)), dict(own), schema) for own, files in groups.items()]
+    return pl.concat(parts) if parts else pl.LazyFrame(schema=schema)
+
+
+def widest(groups: Sequence[Groups], schema: Schema) -> Schema:
+    """The schema under which nothing of some files is lost: unknown columns, wider numbers.
+
+    Args:
+        groups: the files.
+        schema: of the table, whose columns come first.
+
+    Raises:
+        polars.exceptions.SchemaError: for a column of another kind, such as text for numbers.
+    """
+    owned = [schema, *(dict(own) for files in groups for own in files)]
+    empty = [pl.DataFrame(schema=columns) for columns in owned]
+    joint = pl.concat(empty, how="diagonal_relaxed").schema
+    _require_kinds(joint, schema)
+    return joint
 
 
 def _cast(rows: pl.LazyFrame, own: Schema, schema: Schema) -> pl.LazyFrame:
