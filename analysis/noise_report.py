@@ -1,6 +1,6 @@
 """Compare the label tables of a data set: agreement, overlap of flips, dependence on the images.
 
-    python analysis/noise_report.py cifar10 worst dependent40 --posterior softmax.npy
+    uv run python analysis/noise_report.py cifar10 worst dependent40 --posterior softmax.npy
 
 Reads labels/DATASET/NAME (labels.parquet, card.json) and, without a posterior, the training images
 of the prepared data set. Feature dependence asks whether the image says which labels are wrong:
@@ -23,8 +23,9 @@ import tyro
 from scipy.stats import rankdata
 
 from pipeline.command_line import run_function
-from pipeline.errors import LabError, program, suggest
+from pipeline.errors import LabError, program, quoted, suggest
 from pipeline.files import data_folder, labels_folder
+from pipeline.fingerprints import content_digest
 
 Labels = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -42,12 +43,14 @@ class Table:
     Args:
         name: name of the table.
         card: its noise card.
+        index: int64 [n], positions of the training images, ascending.
         clean: int64 [n].
-        noisy: int64 [n], for the first n training images.
+        noisy: int64 [n].
     """
 
     name: str
     card: dict[str, Any]
+    index: Labels
     clean: Labels
     noisy: Labels
 
@@ -71,20 +74,32 @@ def read_labels(dataset: str, name: str) -> Table:
         LabError: if it is not made, or its clean labels are not known.
     """
     folder = labels_folder(dataset, name)
+    remedy = f"uv run python -m pipeline.stages.noise {dataset} {name}"
     if not (folder / "card.json").is_file():
         made = [card.parent.name for card in folder.parent.glob("[!.]*/card.json")]
         raise LabError(
-            f"no label table {name!r} of {dataset!r}",
-            *suggest(name, made, f"uv run python -m pipeline.stages.noise {dataset} {name}"),
+            f"no label table {quoted(name)} of {quoted(dataset)}", *suggest(name, made, remedy)
         )
-    frame = pl.read_parquet(folder / "labels.parquet").sort("index")
+    try:
+        card = json.loads((folder / "card.json").read_bytes())
+        if content_digest(folder / "labels.parquet") != card["labels_file"]:
+            raise ValueError("labels.parquet is not the file that its card says")
+        with (folder / "labels.parquet").open("rb") as file:
+            frame = pl.read_parquet(file).sort("index")
+    except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
+        raise LabError(
+            f"label table {quoted(name)} of {quoted(dataset)} is damaged ({error})",
+            "labels.parquet and card.json as they were written",
+            remedy,
+        ) from error
     if frame["clean"].null_count():
         raise LabError(
-            f"label table {name!r} of {dataset!r} has no clean labels",
+            f"label table {quoted(name)} of {quoted(dataset)} has no clean labels",
             "tables of a data set whose clean labels are known",
+            "leave it out",
         )
-    clean, noisy = (frame[column].to_numpy() for column in ("clean", "noisy"))
-    return Table(name, json.loads((folder / "card.json").read_bytes()), clean, noisy)
+    index, clean, noisy = (frame[column].to_numpy() for column in ("index", "clean", "noisy"))
+    return Table(name, card, index, clean, noisy)
 
 
 def overview(tables: list[Table]) -> pl.DataFrame:
@@ -115,10 +130,17 @@ def compare(first: Table, second: Table) -> dict[str, Any]:
         what independent flips of these rates would overlap; same_target: share of equal labels
         among those wrong in both (None if there are none).
     """
-    n = min(len(first.clean), len(second.clean))
-    a, b = first.wrong[:n], second.wrong[:n]
+    shared, ours, theirs = np.intersect1d(first.index, second.index, return_indices=True)
+    n = len(shared)
+    if not n:
+        raise LabError(
+            f"tables {first.name} and {second.name}, which have no image in common",
+            "tables that label the same images",
+            "compare them apart",
+        )
+    a, b = first.wrong[ours], second.wrong[theirs]
     both, either = a & b, a | b
-    equal = first.noisy[:n] == second.noisy[:n]
+    equal = first.noisy[ours] == second.noisy[theirs]
     independent = a.mean() * b.mean()
     union = a.mean() + b.mean() - independent
     return {
@@ -164,7 +186,7 @@ def dependence(table: Table, scores: Scores, n_permutations: int = 199) -> dict[
 
     Args:
         table: the labels.
-        scores: float64 [n, K], larger for the likelier class.
+        scores: float64 [N, K] by position of the image, larger for the likelier class.
         n_permutations: of the noisy labels within each clean class, for z and p.
 
     Returns:
@@ -172,9 +194,10 @@ def dependence(table: Table, scores: Scores, n_permutations: int = 199) -> dict[
         without dependence); best_wrong: share of flips to the best wrong class; z and p: mean
         score of the noisy labels beside its permutations (p at least 1 / (permutations + 1)).
     """
+    scores = scores[table.index]
     n, n_classes = len(table.clean), scores.shape[1]
     own = np.arange(n)
-    rivals = scores[:n].copy()
+    rivals = scores.copy()
     rivals[own, table.clean] = -np.inf
     wrong, n_wrong = table.wrong, int(table.wrong.sum())
     row = {"table": table.name, "auc": None, "best_wrong": None, "chance": 1 / (n_classes - 1)}
@@ -205,25 +228,53 @@ def dependence(table: Table, scores: Scores, n_permutations: int = 199) -> dict[
 
 
 def _scores(dataset: str, tables: list[Table], posterior: Path | None) -> Scores:
-    longest = max(tables, key=lambda table: len(table.clean))
-    n_classes = longest.card["n_classes"]
+    """Class scores by position of the image, as far as the tables go: float64 [N, K]."""
+    n_classes = tables[0].card["n_classes"]
+    n = 1 + max(int(table.index[-1]) for table in tables)
     if posterior is not None:
-        given = np.load(posterior, allow_pickle=False)
-        if given.shape != (len(longest.clean), n_classes):
+        given = _read_posterior(posterior.expanduser())
+        if given.ndim != 2 or len(given) < n or given.shape[1] != n_classes:
             raise LabError(
-                f"{posterior} holds {list(given.shape)}",
-                f"[{len(longest.clean)}, {n_classes}], a row per label",
+                f"{quoted(str(posterior))} holds {given.dtype} {list(given.shape)}",
+                f"a table of at least [{n}, {n_classes}], a row per image",
+                "write softmax outputs with numpy.save",
             )
-        return np.asarray(given, np.float64)
+        return np.asarray(given[:n], np.float64)
     path = data_folder(dataset) / "train_images.npy"
     if not path.is_file():
         raise LabError(
-            f"data set {dataset!r} is not prepared",
-            "its images, or --posterior FILE",
+            f"data set {quoted(dataset)} has no images in one array here",
+            "prepared images, or --posterior FILE",
             f"uv run python -m pipeline.stages.data {dataset}",
         )
-    images = np.load(path, mmap_mode="r")[: len(longest.clean)]
-    return linear_scores(images, longest.clean, n_classes)
+    clean = np.zeros(n, np.int64)
+    for table in tables:
+        clean[table.index] = table.clean
+    labelled = np.unique(np.concatenate([table.index for table in tables]))
+    scores = np.zeros((n, n_classes))
+    images = np.load(path, mmap_mode="r")[labelled]
+    scores[labelled] = linear_scores(images, clean[labelled], n_classes)
+    return scores
+
+
+def _read_posterior(path: Path) -> npt.NDArray[Any]:
+    """The one array of a .npy or .npz file of numbers."""
+    expected = "a .npy or .npz file with one table of class probabilities"
+    remedy = "write it with numpy.save; a .pt file by numpy.save(FILE, tensor.numpy())"
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.lib.npyio.NpzFile):
+            with content:
+                if len(content.files) != 1:
+                    raise ValueError(f"it holds {len(content.files)} arrays")
+                content = content[content.files[0]]
+        array = np.asarray(content)
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError("it holds something else than finite numbers")
+    except Exception as error:  # damage of each format has exceptions of its own
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LabError(f"{quoted(str(path))} cannot be read ({line})", expected, remedy) from error
+    return array
 
 
 def compare_tables(
@@ -237,7 +288,8 @@ def compare_tables(
     Args:
         dataset: name of the data set.
         names: names of the tables.
-        posterior: .npy file [n, K] of class probabilities, instead of a linear model of the pixels.
+        posterior: .npy or .npz file [N, K] of class probabilities, instead of a linear model of the
+            pixels.
     """
     tables = [read_labels(dataset, name) for name in names]
     if not tables:

@@ -1,5 +1,6 @@
 """Tables of numbers that others computed: features, softmax outputs."""
 
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,9 @@ def read_matrix(path: str, what: str, n_columns: int | None = None) -> _Floats:
     if not file.is_file():
         raise LabError(f"{quoted(path)} is missing", expected, remedy)
     try:
-        array = _READERS[file.suffix.lower()](file)
+        # What a library warns of is either read rightly or refused in one line.
+        with warnings.catch_warnings(action="ignore"):
+            array = _READERS[file.suffix.lower()](file)
     except LabError:
         raise
     except Exception as error:  # each format and library has damage of its own to stumble over

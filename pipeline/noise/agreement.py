@@ -16,7 +16,7 @@ from scipy.stats import binom, hypergeom, norm
 from pipeline.noise.arrays import Floats, Labels
 from pipeline.noise.noise_card import confusion
 
-BY_CHANCE = 1e-3
+BY_CHANCE = 0.01
 """Probability with which labels in a random order pass for labels in order."""
 FALSE_ALARM = 1e-6
 """Probability with which labels in order are found displaced, where errors are independent."""
@@ -302,7 +302,12 @@ def reversed_order(clean: Labels, other: Labels) -> bool:
 def _clearly_better(
     there: npt.NDArray[np.bool_], here: npt.NDArray[np.bool_], n_tried: int
 ) -> bool:
-    """Sign test on the rows that agree in one of two orders alone."""
+    """Whether of the rows that agree in one of two orders alone hardly any do so here.
+
+    Where a class gets mostly the label of the next one, and images are sorted by class, a shift by
+    a whole class agrees better than the true order, but many rows agree in the true one alone.
+    """
     only_there, only_here = int((there & ~here).sum()), int((here & ~there).sum())
     log_p = float(binom.logsf(only_there - 1, only_there + only_here, 0.5))
-    return bool(log_p + np.log(n_tried) < np.log(FALSE_ALARM))
+    significant = log_p + np.log(n_tried) < np.log(FALSE_ALARM)
+    return bool(significant and only_here < _PART * only_there)

@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.errors import LabError, quoted
 from pipeline.noise.agreement import (
     BY_CHANCE,
+    FALSE_ALARM,
     Chance,
     Displaced,
     against_chance,
@@ -161,25 +162,23 @@ def _named_order(order: dict[int, int], n_classes: int, names: Sequence[str]) ->
     """What an order of class ids is known as, if it is."""
     own = list(range(n_classes))
     theirs = [order.get(k, k) for k in own]
+    known: dict[str, list[int]] = {}
+    if names and all(name.isdecimal() for name in names):
+        by_number = sorted(own, key=lambda k: int(names[k]))
+        known["class names in the order of their numbers"] = by_number
+    elif names:
+        known["class names in alphabetical order"] = sorted(own, key=lambda k: names[k])
+        by_letter = sorted(own, key=lambda k: names[k].casefold())
+        known["class names in alphabetical order, whatever their case"] = by_letter
+    known["numbers sorted as text: 0, 1, 10, 11, ..."] = sorted(own, key=str)
+    known["the classes from last to first"] = own[::-1]
+    for text, classes in known.items():
+        if [theirs[k] for k in classes] == own:
+            return text
     shift = theirs[0]
     if theirs == [(k + shift) % n_classes for k in own]:
         signed = shift if shift <= n_classes // 2 else shift - n_classes
         return f"class ids are shifted by {signed:+d}"
-    if theirs == own[::-1]:
-        return "the classes from last to first"
-    known = {"numbers sorted as text: 0, 1, 10, 11, ...": sorted(own, key=str)}
-    if names and all(name.isdecimal() for name in names):
-        known["class names in the order of their numbers"] = sorted(
-            own, key=lambda k: int(names[k])
-        )
-    elif names:
-        known["class names in alphabetical order"] = sorted(own, key=lambda k: names[k])
-        known["class names in alphabetical order, whatever their case"] = sorted(
-            own, key=lambda k: names[k].casefold()
-        )
-    for text, classes in known.items():
-        if [theirs[k] for k in classes] == own:
-            return text
     return ""
 
 
@@ -247,9 +246,10 @@ def _evidence(ours: Labels, noisy: Labels, n_classes: int, rows: Rows) -> str:
     )
     if _sorted_by_class(ours):
         seen += ", a shift by a few rows would not (the images are sorted by class)"
+    weak = "" if found.p < FALSE_ALARM else f" (p = {found.p:.2g})"
     return (
         f"joined {by[rows.joined]}{', trusted' if rows.trusted else ''}; agreement "
-        f"{found.share:.3f}, by chance {found.chance:.3f}; {seen}"
+        f"{found.share:.3f}, by chance {found.chance:.3f}{weak}; {seen}"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.noise.arrays import Labels
 
 CIFAR10 = {9: 1, 2: 0, 3: 5, 5: 3, 4: 7}
@@ -53,7 +53,10 @@ def named_map(name: str, n_classes: int) -> Labels:
         return custom_map(CIFAR10, n_classes)
     known = ("cifar10", "superclass_next", "next_class", "block5")
     if name not in known:
-        raise LabError(f"unknown map {name!r}", *suggest(name, known))
+        raise LabError(
+            f"unknown map {quoted(name)}",
+            *suggest(name, known, "a map of your own, {clean: noisy}"),
+        )
     raise LabError(
         f"map {name} on {n_classes} classes",
         "cifar10: 10 classes, superclass_next: 100, block5: a multiple of 5",

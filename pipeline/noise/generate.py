@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.data.matrix import read_matrix
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 from pipeline.noise import alignment, instance, open_set, transitions
 from pipeline.noise import from_posterior as posterior
 from pipeline.noise import noise_spec as kinds
@@ -207,8 +207,8 @@ def _openset(spec: kinds.OpenSet, dataset: Dataset) -> Drawn:
     other = load_dataset(spec.source).card
     if other.image_shape != dataset.card.image_shape:
         raise LabError(
-            f"images of {spec.source!r} have shape {other.image_shape}",
-            f"shape {dataset.card.image_shape}, as in {dataset.card.name!r}",
+            f"images of {quoted(spec.source)} have shape {other.image_shape}",
+            f"shape {dataset.card.image_shape}, as in {quoted(dataset.card.name)}",
             "choose another `source`",
         )
     clean = _clean_labels(dataset)
@@ -328,7 +328,7 @@ def _clean_labels(dataset: Dataset) -> Labels:
     clean = dataset.train_clean_labels
     if clean is None:
         raise LabError(
-            f"data set {dataset.card.name!r} has no clean labels",
+            f"data set {quoted(dataset.card.name)} has no clean labels",
             "noise of kind clean (its labels as given) or file",
             "choose a data set with clean labels",
         )

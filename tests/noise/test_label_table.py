@@ -9,27 +9,24 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.data import dataset as data
 from pipeline.data.dataset import Dataset
 from pipeline.errors import LabError
 from pipeline.files import labels_folder
-from pipeline.noise import generate
 from pipeline.noise import label_table as table
+from pipeline.noise.generate import make
 from pipeline.noise.label_table import load_table, save_table
-from pipeline.noise.make import make
 from pipeline.noise.noise_card import NoiseCard
 from pipeline.noise.noise_spec import parse
-from tests.support.noise_cases import small_dataset, softmax_rows
+from tests.support.noise_cases import lay_out, small_dataset, softmax_rows
 
 DATASET = small_dataset()
 
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project in which `DATASET` counts as prepared."""
+    """A laboratory in which `DATASET` is prepared."""
     monkeypatch.setenv("LNL_ROOT", str(tmp_path))
-    monkeypatch.setattr(data, "load", lambda _: DATASET)
-    monkeypatch.setattr(generate, "load_dataset", lambda _: DATASET)
+    lay_out(DATASET)
     np.save(tmp_path / "eta.npy", softmax_rows(DATASET.train_labels[:450], 10, sharpness=6.0))
     np.save(tmp_path / "average.npy", softmax_rows(DATASET.train_labels, 10))
     return tmp_path
@@ -149,9 +146,9 @@ def test_open_set_labels_are_not_cut() -> None:
         _make(kind="openset", rate=0.25, source="small", first=250)
 
 
-def test_open_set_needs_images_of_the_same_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "load_dataset", lambda _: small_dataset(side=5))
-    with pytest.raises(LabError, match=r"shape \(5, 5, 1\); shape \(4, 4, 1\)"):
+def test_open_set_needs_images_of_the_same_shape() -> None:
+    lay_out(small_dataset(side=5, name="other"))
+    with pytest.raises(LabError, match=r"shape \(5, 5, 1\); expected: shape \(4, 4, 1\)"):
         _make(kind="openset", rate=0.25, source="other")
 
 
@@ -171,7 +168,7 @@ def test_without_clean_labels_the_given_ones_are_the_table() -> None:
 
 
 def test_without_clean_labels_other_noise_is_refused() -> None:
-    with pytest.raises(LabError, match="no clean labels; noise of kind clean"):
+    with pytest.raises(LabError, match="no clean labels; expected: noise of kind clean"):
         _make(small_dataset(given=True), kind="symmetric", rate=0.2)
 
 
@@ -195,7 +192,9 @@ def test_noisy_given_labels_with_known_clean_ones() -> None:
 def test_a_table_for_other_images_is_refused_with_the_remedy() -> None:
     other = replace(DATASET, card=replace(DATASET.card, digest="0" * 16))
     save_table(_make(other, kind="pair", rate=0.2), labels_folder("small", "tried"))
-    with pytest.raises(LabError, match=r"type: python -m pipeline\.stages\.noise small tried"):
+    with pytest.raises(
+        LabError, match=r"try: uv run python -m pipeline\.stages\.noise small tried"
+    ):
         load_table("small", "tried")
 
 
@@ -204,16 +203,36 @@ def test_an_edited_table_is_refused() -> None:
     path = labels_folder("small", "tried") / table.LABELS
     frame = pl.read_parquet(path)
     frame.with_columns(noisy=(pl.col("noisy") + 1) % 10).write_parquet(path)
-    with pytest.raises(LabError, match="its card says"):
+    with pytest.raises(LabError, match="not the file that its card says"):
         load_table("small", "tried")
 
 
-@pytest.mark.parametrize("damage", ["card", "cut", "column"])
+@pytest.mark.parametrize("file", [table.CARD, table.LABELS])
+def test_every_flipped_bit_is_one_clear_line(file: str, capfd: Any) -> None:
+    """At 60 places of either file: bytes of numbers, of names, of compressed pages, of digests."""
+    _saved(kind="pair", rate=0.2)
+    path = labels_folder("small", "tried") / file
+    intact = path.read_bytes()
+    for place in np.random.default_rng(0).choice(len(intact) - 1, 60, replace=False):
+        path.write_bytes(intact[:place] + bytes([intact[place] ^ 4]) + intact[place + 1 :])
+        with pytest.raises(LabError, match="is damaged") as caught:
+            load_table("small", "tried")
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+    path.write_bytes(intact)
+    assert load_table("small", "tried").card.n == 600
+
+
+@pytest.mark.parametrize("damage", ["card", "cut", "column", "no object", "deep"])
 def test_a_damaged_table_is_refused(damage: str) -> None:
     _saved(kind="pair", rate=0.2)
     folder = labels_folder("small", "tried")
     if damage == "card":
         (folder / table.CARD).write_text(json.dumps({"name": "tried"}))
+    elif damage == "no object":
+        (folder / table.CARD).write_text("[1]")
+    elif damage == "deep":
+        (folder / table.CARD).write_text("[" * 100_000)
     elif damage == "cut":
         (folder / table.LABELS).write_bytes((folder / table.LABELS).read_bytes()[:100])
     else:
@@ -222,9 +241,38 @@ def test_a_damaged_table_is_refused(damage: str) -> None:
         load_table("small", "tried")
 
 
+def test_a_table_lies_where_its_path_says_whatever_marks_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LNL_ROOT", str(tmp_path / "lab [1] *?"))
+    lay_out(DATASET)
+    made = _saved(kind="pair", rate=0.2)
+    assert load_table("small", "tried").card == made.card
+
+
+@pytest.mark.parametrize("name", ["../../precious", ".", "", "sym;touch X", "sym 40", "a/b", "no"])
+def test_a_name_that_no_folder_can_have_is_refused(root: Path, name: str) -> None:
+    made = _make(kind="pair", rate=0.2)
+    for names in ((name, "tried"), ("small", name)):
+        with pytest.raises(LabError, match="name"):
+            load_table(*names)
+        with pytest.raises(LabError, match="name"):
+            save_table(made, labels_folder(*names))
+
+
+def test_two_sources_of_open_set_images_are_two_tables() -> None:
+    """As many images at the same positions, but other images: another digest."""
+    lay_out(small_dataset(name="other", pixels=2))
+    digests = {
+        _make(kind="openset", rate=0.25, source=source).card.labels_digest
+        for source in ("small", "other")
+    }
+    assert len(digests) == 2
+
+
 def test_a_missing_table_names_the_made_ones_and_the_command() -> None:
     _saved(kind="pair", rate=0.2)
-    with pytest.raises(LabError, match=r"made here: tried; type: python -m pipeline\.stages"):
+    with pytest.raises(LabError, match=r"made here: tried; try: uv run python -m pipeline\.stages"):
         load_table("small", "absent")
 
 
@@ -245,9 +293,9 @@ def test_cards_round_trip_through_json() -> None:
         ({"kind": "matrix", "matrix": [[0.5, 0.5], [1.0]]}, "row 1 has 1 entries"),
         ({"kind": "matrix", "matrix": [[0.5, 0.5], [0.5, 0.5]]}, "one of 10, as the data set has"),
         ({"kind": "asymmetric", "rate": 0.1, "map": {3: 12}}, "names class 12"),
-        ({"kind": "asymmetric", "rate": 0.1, "map": "superclass_next"}, "on 10 classes"),
+        ({"kind": "asymmetric", "rate": 0.1, "map": "superclass_next"}, "10 classes"),
         ({"kind": "pmd", "type": "IV", "rate": 0.3, "posterior": "eta.npy"}, "'I', 'II' or 'III'"),
-        ({"kind": "pmd", "type": "I", "rate": 0.3, "posterior": "no.npy"}, "no.npy is missing"),
+        ({"kind": "pmd", "type": "I", "rate": 0.3, "posterior": "no.npy"}, "'no.npy' is missing"),
         ({"kind": "instance", "rate": 0.3, "variant": "xia"}, "variant = 'xia'"),
     ],
 )
@@ -283,5 +331,5 @@ def test_features_of_other_images_are_refused(root: Path) -> None:
     with pytest.raises(LabError, match="no better than chance"):
         _make(kind="instance", rate=0.3, features="features.npy")
     np.save(root / "features.npy", features[:599])
-    with pytest.raises(LabError, match="599 rows; 600, one per training image"):
+    with pytest.raises(LabError, match="599 rows; expected: 600, one per training image"):
         _make(kind="instance", rate=0.3, features="features.npy")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.noise import class_maps, transitions
+from pipeline.noise import class_maps, noise_spec, transitions
 from pipeline.noise.arrays import Floats
 from pipeline.noise.detect import FALSE_ALARM, uniformity
 from pipeline.noise.noise_card import confusion
@@ -84,11 +84,11 @@ def test_same_seed_same_labels_whatever_was_drawn_before() -> None:
 
 
 def test_version_1_of_the_generator() -> None:
-    """Raise transitions.VERSION together with this digest."""
+    """Raise the VERSION of noise_spec.Symmetric together with this digest."""
     labels = balanced(1000, 10)
     noisy = transitions.draw(labels, transitions.symmetric(0.4, 10), seed=0)
     content = hashlib.sha256(noisy.astype("<i8").tobytes()).hexdigest()[:16]
-    assert (transitions.VERSION, content) == (1, "b87e84c201809b50")
+    assert (noise_spec.Symmetric.VERSION, content) == (1, "b87e84c201809b50")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_map_that_does_not_fit_is_named(name: str, n_classes: int, message: st
 
 
 def test_a_map_naming_an_absent_class_is_refused() -> None:
-    with pytest.raises(LabError, match="names class 12; classes 0 to 9"):
+    with pytest.raises(LabError, match="names class 12; expected: classes 0 to 9"):
         class_maps.custom_map({3: 12}, 10)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.data.dataset import DataCard, Dataset
+from pipeline.files import data_folder
 from pipeline.identity import array_digest
 from tests.support.paths import REFERENCES
 
@@ -30,11 +31,19 @@ def balanced(n: int, n_classes: int, seed: int = 0) -> npt.NDArray[np.int64]:
 
 
 def small_dataset(
-    n: int = 600, n_classes: int = 10, given: bool = False, side: int = 4, **card: Any
+    n: int = 600,
+    n_classes: int = 10,
+    given: bool = False,
+    side: int = 4,
+    pixels: int = 1,
+    **card: Any,
 ) -> Dataset:
-    """Images whose brightness tells the class; `given` leaves out the clean labels."""
+    """Images whose brightness tells the class; `given` leaves out the clean labels.
+
+    Other `pixels` are other images with the same labels.
+    """
     labels = balanced(n, n_classes)
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(pixels)
     images = np.clip(
         labels[:, None, None, None] * (200 // n_classes) + rng.integers(0, 60, (n, side, side, 1)),
         0,
@@ -50,7 +59,7 @@ def small_dataset(
         "image_shape": (side, side, 1),
         "labels": "given" if given else "clean",
         "has_clean": not given,
-        "digest": array_digest(images, labels),
+        "digest": array_digest(images, labels, images[:1], labels[:1]),
         "mean": (0.5,),
         "std": (0.25,),
         "source": "a test",
@@ -66,3 +75,15 @@ def softmax_rows(
     logits[np.arange(len(labels)), labels] += sharpness
     shares = np.exp(logits)
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def lay_out(dataset: Dataset) -> Dataset:
+    """Put a data set into the laboratory that `LNL_ROOT` names, as if it had been prepared."""
+    folder = data_folder(dataset.card.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "train_images.npy", dataset.train_images)
+    np.save(folder / "train_labels.npy", dataset.train_labels)
+    np.save(folder / "test_images.npy", dataset.test_images)
+    np.save(folder / "test_labels.npy", dataset.test_labels)
+    dataset.card.write(folder)
+    return dataset

@@ -23,5 +23,7 @@ def anchor_transition(p: Floats) -> Floats:
         LabError: if there are no samples or no classes.
     """
     if p.ndim != 2 or not p.size:
-        raise LabError(f"probabilities {list(p.shape)}", "[N, K] with N, K >= 1")
+        raise LabError(
+            f"probabilities {list(p.shape)}", "[N, K] with N, K >= 1", "give predictions"
+        )
     return np.asarray(p[p.argmax(axis=0)], np.float64)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.noise.arrays import Floats, Labels
 
 Itself: TypeAlias = Literal["index", "nearest"]
@@ -70,12 +70,18 @@ def consensus(
     """
     _check_labels(y_noisy, features, n_classes)
     if itself not in ("index", "nearest"):
-        raise LabError(f"itself = {itself}", *suggest(itself, ("index", "nearest")))
+        raise LabError(
+            f"itself = {quoted(itself)}", *suggest(itself, ("index", "nearest"), "leave it out")
+        )
     smallest = min(map(len, parts))
     if smallest < 3:
-        raise LabError(f"parts of {smallest} samples", "at least 3: one and two neighbours")
+        raise LabError(
+            f"parts of {smallest} samples",
+            "at least 3: one and two neighbours",
+            "give more labels",
+        )
     triples = np.zeros(n_classes**3)
-    neighbours = _neighbours(_unit_rows(features), parts, itself, progress)
+    neighbours = nearest_two(features, parts, itself=itself, progress=progress)
     for part, near in zip(parts, neighbours, strict=True):
         first, second = y_noisy[near].T
         codes = (y_noisy[part] * n_classes + first) * n_classes + second
@@ -84,14 +90,32 @@ def consensus(
     return Moments(three.sum(axis=(1, 2)), three.sum(axis=2), three)
 
 
-def _neighbours(
-    rows: Tensor, parts: Sequence[Labels], itself: Itself, progress: bool
+def nearest_two(
+    features: Floats | Tensor,
+    parts: Sequence[Labels],
+    *,
+    itself: Itself = "index",
+    progress: bool = False,
 ) -> Iterator[Labels]:
-    """Positions of the two nearest of each sample within each part, by cosine: int64 [n, 2] each.
+    """The two nearest of each sample within each part, by cosine in float32.
 
     Where that is less work, the nearest of all samples are listed once: in each part, the nearest
-    are then the first of the list that the part holds.
+    are then the first of the list that the part holds. Which of two samples comes first whose
+    cosines differ by less than the rounding of float32 depends on the machine.
+
+    Args:
+        features: floating [N, D], finite.
+        parts: int64 [n] each, as of `consensus`.
+        itself: as of `consensus`.
+        progress: show a bar on a terminal.
+
+    Yields:
+        Positions in [0, N), int64 [n, 2], the nearest first, part by part.
+
+    Raises:
+        LabError: for features that are no such table.
     """
+    rows = _unit_rows(features)
     n, n_sought = len(rows), 2 if itself == "index" else 3
     n_queries = sum(map(len, parts))
     shared = n**2 < sum(len(part) ** 2 for part in parts)
@@ -162,7 +186,11 @@ def _unit_rows(features: Floats | Tensor) -> Tensor:
     rows = features if isinstance(features, Tensor) else torch.from_numpy(np.array(features))
     rows = rows.detach().float()
     if rows.ndim != 2 or not bool(rows.isfinite().all()):
-        raise LabError(f"features {list(rows.shape)}", "[N, D], finite numbers only")
+        raise LabError(
+            f"features {list(rows.shape)}",
+            "[N, D], finite numbers only",
+            "compute the features anew",
+        )
     return rows / rows.square().sum(1, keepdim=True).sqrt().clamp(min=1e-12)
 
 
@@ -171,8 +199,15 @@ def _check_labels(y_noisy: Labels, features: Floats | Tensor, n_classes: int) ->
         raise LabError(
             f"labels {list(y_noisy.shape)} for {len(features)} rows of features",
             "one label per row",
+            "give the features of the labelled images alone",
         )
     if not 2 <= n_classes <= MAX_CLASSES:
-        raise LabError(f"{n_classes} classes", f"2 to {MAX_CLASSES}")
+        raise LabError(
+            f"{n_classes} classes", f"2 to {MAX_CLASSES}", "estimate on fewer, coarser classes"
+        )
     if y_noisy.min() < 0 or y_noisy.max() >= n_classes:
-        raise LabError(f"labels from {y_noisy.min()} to {y_noisy.max()}", f"0 to {n_classes - 1}")
+        raise LabError(
+            f"labels from {y_noisy.min()} to {y_noisy.max()}",
+            f"0 to {n_classes - 1}",
+            "count classes from 0",
+        )

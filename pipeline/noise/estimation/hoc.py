@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.identity import seed_stream
 from pipeline.noise.arrays import Floats, Labels
 from pipeline.noise.estimation.consensus import Moments, consensus
 
 Returns: TypeAlias = Literal["best", "last"]
 
+_MOST_STEPS = 10**6
 _FROM_STEP = 6
 """The best iterate is looked for from this step on."""
 
@@ -81,8 +82,10 @@ def estimate(
         LabError: for sizes, labels or features that do not fit.
     """
     n = len(y_noisy)
-    if rounds < 1:
-        raise LabError(f"{rounds} rounds", "at least 1")
+    _check_range("rounds", rounds, 1, 10_000)
+    _check_range("sample", sample, 3, 10**9)
+    _check_range("seed", seed, 0, 2**32 - 1)
+    _check_range("steps", steps, 1, _MOST_STEPS)
     draws, start = (
         np.random.Generator(np.random.PCG64(seed_stream(seed, "hoc", name)))
         for name in ("rounds", "prior")
@@ -93,6 +96,11 @@ def estimate(
     observed = consensus(features, y_noisy, n_classes, parts, progress=progress)
     prior_logits = 1 / n_classes + 0.1 * start.random(n_classes)
     return solve(observed, prior_logits, steps=steps, lr=lr, returns=returns, progress=progress)
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise LabError(f"{name} = {quoted(value)}", f"{low} to {high}", f"--{name} {low}")
 
 
 def modelled(transition: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,9 +148,10 @@ def solve(
         LabError: for less than one step, or an unknown `returns`.
     """
     if returns not in ("best", "last"):
-        raise LabError(f"returns = {returns}", *suggest(returns, ("best", "last")))
-    if steps < 1:
-        raise LabError(f"{steps} steps", "at least 1")
+        raise LabError(
+            f"returns = {quoted(returns)}", *suggest(returns, ("best", "last"), "leave it out")
+        )
+    _check_range("steps", steps, 1, _MOST_STEPS)
     n_classes = len(observed.one)
     objective = _Objective(observed)
     logits = [

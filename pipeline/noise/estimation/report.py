@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.data.dataset import load_dataset
 from pipeline.data.matrix import read_matrix
-from pipeline.errors import LabError
+from pipeline.errors import LabError, quoted
 from pipeline.noise.arrays import Floats
 from pipeline.noise.card_text import matrix_lines
 from pipeline.noise.estimation.hoc import Estimate
@@ -104,7 +104,8 @@ def features_of(labels: LabelTable, file: Path | None) -> Floats:
 
     Args:
         labels: the table.
-        file: .npy, float [N, D], a row per training image of the data set; None for raw pixels.
+        file: .npy, .npz or .pt, float [N, D], a row per training image of the data set; None for
+            raw pixels.
 
     Returns:
         Floating [n, D], a row per label of the table.
@@ -116,10 +117,11 @@ def features_of(labels: LabelTable, file: Path | None) -> Floats:
     if file is None:
         pixels = dataset.train_images[labels.index]
         return pixels.reshape(len(pixels), -1).astype(np.float32)
-    rows = read_matrix(str(file.resolve()), "features [N, D]")
+    rows = read_matrix(str(file.expanduser().resolve()), "features [N, D]")
     if len(rows) != dataset.card.n_train:
         raise LabError(
-            f"{file} has {len(rows)} rows",
-            f"{dataset.card.n_train}, one per training image of {labels.card.dataset!r}",
+            f"{quoted(str(file))} has {len(rows)} rows",
+            f"{dataset.card.n_train}, one per training image of {quoted(labels.card.dataset)}",
+            "compute the features on all training images",
         )
     return np.asarray(rows[labels.index])

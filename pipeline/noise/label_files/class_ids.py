@@ -73,9 +73,9 @@ def _of_text(
 ) -> Labels:
     """Read as names or as numbers, whichever more of the cells are (names, where all are both)."""
     names = {name: i for i, name in enumerate(class_names)}
-    if len({_loose(name) for name in class_names}) == len(class_names):
-        names |= {_loose(name): i for i, name in enumerate(class_names)}
-    ids = [names.get(cell, names.get(_loose(cell))) for cell in cells]
+    if len({loose_name(name) for name in class_names}) == len(class_names):
+        names |= {loose_name(name): i for i, name in enumerate(class_names)}
+    ids = [names.get(cell, names.get(loose_name(cell))) for cell in cells]
     numbers = [_whole(cell) for cell in cells]
     chosen = ids if ids.count(None) <= numbers.count(None) else numbers
     if None in chosen:
@@ -92,7 +92,7 @@ def _whole(cell: str) -> int | None:
     return int(number) if abs(number) < 2**53 and number == int(number) else None
 
 
-def _loose(name: str) -> str:
+def loose_name(name: str) -> str:
     """A name without case, and with blanks for underscores and hyphens."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 

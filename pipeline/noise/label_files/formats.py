@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from pipeline.errors import LabError, quoted
-from pipeline.noise.label_files.quiet import quiet_stderr
 from pipeline.noise.label_files.structured import columns_of_json
 from pipeline.noise.label_files.table import FileTable
 from pipeline.noise.label_files.text import columns_of_text
@@ -21,7 +19,6 @@ from pipeline.noise.label_files.text import columns_of_text
 _MOST_BYTES = 2**30
 """Of a file, and of what it unpacks to: 64 million labels of eight bytes and an index."""
 _MOST_VALUES = 2**27
-_SIMPLE = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null)
 
 
 def read_table(path: Path, class_names: tuple[str, ...] = ()) -> FileTable:
@@ -41,12 +38,12 @@ def read_table(path: Path, class_names: tuple[str, ...] = ()) -> FileTable:
     """
     _check_file(path)
     try:
-        table = _READERS[path.suffix.lower()](path, class_names)
-    except (
-        # RecursionError: nested too deep. The others: a damaged file, in the words of its library.
-        *(ValueError, EOFError, OSError, KeyError, RecursionError, MemoryError, zipfile.BadZipFile),
-        *(pl.exceptions.PolarsError, pl.exceptions.PanicException, NotImplementedError),
-    ) as error:
+        # What a library warns of is either read rightly or refused in one line.
+        with warnings.catch_warnings(action="ignore"):
+            table = _READERS[path.suffix.lower()](path, class_names)
+    except LabError:
+        raise
+    except Exception as error:  # each library has damage of its own to stumble over
         raise LabError(
             f"{path.name} cannot be read ({_first_line(error)})",
             f"an intact {path.suffix} file of labels",
@@ -107,7 +104,8 @@ def _array(source: Path | io.BytesIO, name: str) -> Any:
             return np.load(source, mmap_mode="r", allow_pickle=False)
         return np.load(source, allow_pickle=False)
     except ValueError as error:
-        if "bject" not in str(error):
+        objects = any(words in str(error) for words in ("Object arrays", "Python objects"))
+        if not objects and not _is_pickle(source):
             raise
         raise LabError(
             f"{name} holds pickled Python objects, which could run code",
@@ -119,6 +117,13 @@ def _array(source: Path | io.BytesIO, name: str) -> Any:
         ) from error
 
 
+def _is_pickle(source: Path | io.BytesIO) -> bool:
+    """Whether a file is a bare pickle; NumPy takes whatever is no array for one."""
+    with source.open("rb") if isinstance(source, Path) else source as file:
+        file.seek(0)
+        return file.read(1) == b"\x80"
+
+
 def _read_text(path: Path, class_names: tuple[str, ...]) -> FileTable:
     return columns_of_text(path, class_names)
 
@@ -128,31 +133,34 @@ def _read_json(path: Path, _names: tuple[str, ...]) -> FileTable:
 
 
 def _read_parquet(path: Path, _names: tuple[str, ...]) -> FileTable:
-    with quiet_stderr():
-        schema = pl.read_parquet_schema(path)
-        wanted = [
-            name for name, kind in schema.items() if kind.is_numeric() or isinstance(kind, _SIMPLE)
-        ]
-        n_rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+    # Files of others are read by pyarrow: on some damage Polars ends the whole program.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as opened, pq.ParquetFile(opened) as file:
+        kinds = [field for field in file.schema_arrow if not pa.types.is_nested(field.type)]
+        wanted = [field.name for field in kinds if not pa.types.is_binary(field.type)]
+        n_rows = file.metadata.num_rows
         if n_rows * max(len(wanted), 1) > _MOST_VALUES:
             raise LabError(
                 f"{path.name} holds {n_rows} rows of {len(wanted)} columns",
                 f"at most {_MOST_VALUES} values",
                 "keep the labels and their index alone",
             )
-        frame = pl.read_parquet(path, glob=False, columns=wanted) if wanted else pl.DataFrame()
-    columns = {column.name: _values(column) for column in frame}
-    return FileTable(path.name, columns)
+        columns = file.read(columns=wanted)
+    found = {name: _values(columns.column(name)) for name in wanted}
+    return FileTable(path.name, found)
 
 
-def _values(column: pl.Series) -> npt.NDArray[Any]:
-    if column.dtype.is_integer() and not column.null_count():
-        return column.to_numpy()
-    if column.dtype == pl.Boolean and not column.null_count():
-        return column.to_numpy()
-    if column.dtype.is_float():
-        return column.to_numpy()
-    return np.array(column.cast(pl.String).fill_null("").to_list(), dtype=object)
+def _values(column: Any) -> npt.NDArray[Any]:
+    """A column of pyarrow: numbers and truth values as they are, others and gaps as text."""
+    import pyarrow as pa
+
+    plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    if not column.null_count and any(is_kind(column.type) for is_kind in plain):
+        return np.asarray(column.to_numpy())
+    texts = ["" if value is None else str(value) for value in column.to_pylist()]
+    return np.array(texts, dtype=object)
 
 
 def _read_pt(path: Path, _names: tuple[str, ...]) -> FileTable:
@@ -170,12 +178,7 @@ def _read_pt(path: Path, _names: tuple[str, ...]) -> FileTable:
         for code in ("int64", "int32", "int16", "uint8", "int8", "bool", "float64", "float32")
     ]
     try:
-        with (
-            warnings.catch_warnings(),
-            torch.serialization.safe_globals([*rebuild, np.ndarray, np.dtype, *kinds]),
-        ):
-            # torch warns about unusual pickles before it refuses them; the refusal says it all.
-            warnings.simplefilter("ignore")
+        with torch.serialization.safe_globals([*rebuild, np.ndarray, np.dtype, *kinds]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise LabError(
@@ -183,8 +186,6 @@ def _read_pt(path: Path, _names: tuple[str, ...]) -> FileTable:
             "a dictionary of plain arrays or tensors; nothing in a pickle is run",
             "convert it to .npy where you trust it",
         ) from error
-    except Exception as error:  # whatever a damaged pickle makes torch's reader stumble over
-        raise ValueError(_first_line(error)) from error
     members = content if isinstance(content, dict) else {path.stem: content}
     return FileTable(path.name, _vectors({str(name): value for name, value in members.items()}))
 

@@ -18,7 +18,7 @@ _PATH = {
     "img", "img_path", "image_name", "name", "key", "id", "image_id", "sample_id",
 }  # fmt: skip
 _HELD_OUT = {"is_valid", "is_val", "is_validation", "is_test"}
-_SPLIT = {"split", "subset", "partition", "fold"}
+_SPLIT = {"split", "subset", "partition"}
 _TRAIN = {"train", "training", "tr"}
 _HELD_OUT_FOLDERS = {"val", "valid", "validation", "test"}
 _YES, _NO = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
@@ -85,7 +85,7 @@ def _role(name: str, values: npt.NDArray[Any]) -> str | None:
     plain = name.strip().lower()
     if plain in _HELD_OUT:
         return "held_out"
-    if plain in _SPLIT and values.dtype == object:
+    if plain in _SPLIT and any(str(value).lower() in _TRAIN for value in values):
         return "split"
     if plain in _INDEX and whole_or_none(values) is not None:
         return "index"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import LabError, quoted
+from pipeline.noise.label_files.class_ids import loose_name
 from pipeline.noise.label_files.table import FileTable
 
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
@@ -89,7 +90,7 @@ def _is_header(row: Row, class_names: tuple[str, ...]) -> bool:
         return True  # as pandas writes the name of its index
     return not any(
         is_number(cell)
-        or cell in class_names
+        or loose_name(cell) in map(loose_name, class_names)
         or looks_like_image(cell)
         or cell.lower() in ("true", "false", "na", "nan", "")
         for cell in row

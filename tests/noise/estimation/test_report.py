@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data import dataset as data
 from pipeline.errors import LabError
 from pipeline.files import labels_folder
 from pipeline.noise import __main__ as program
 from pipeline.noise.estimation.anchor import anchor_transition
+from pipeline.noise.generate import make
 from pipeline.noise.label_table import open_table, save_table
-from pipeline.noise.make import make
 from pipeline.noise.noise_spec import parse
-from tests.support.noise_cases import small_dataset
+from tests.support.noise_cases import lay_out, small_dataset
 from tests.support.rrr_cases import tensor
 
 
@@ -42,7 +41,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a data set, and a table of it with clean labels and one without."""
     monkeypatch.setenv("LNL_ROOT", str(tmp_path))
     known, given = small_dataset(n=1000), small_dataset(n=1000, given=True, name="given")
-    monkeypatch.setattr(data, "load", {"small": known, "given": given}.__getitem__)
+    lay_out(known)
+    lay_out(given)
     spec = parse({"kind": "symmetric", "rate": 0.3}, "sym30")
     save_table(make(known, "sym30", spec), labels_folder("small", "sym30"))
     save_table(

@@ -1,5 +1,6 @@
 """Verifying a folder of published files, and making them anew, on stand-ins."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,14 @@ def test_verify_compares_with_registry_and_manifest(
     header = "file,noise_type,nominal_rate,realised_rate\n"
     manifest = tmp_path / "manifest.csv"
     manifest.write_text(f"{header}unknown.npy,symmetric,0.2,{rate:.6f}\n")
-    assert {f.verdict for f in verify.verify(tmp_path)} == {"ok"}
+    found = {f.subject: f for f in verify.verify(tmp_path)}
+    assert {name: f.verdict for name, f in found.items()} == {
+        "clean.npy": "ok",
+        "known.npy": "ok",
+        # Nothing speaks against it, but nobody published it.
+        "unknown.npy": "unknown",
+    }
+    assert "not among the published" in found["unknown.npy"].text
     manifest.write_text(f"{header}unknown.npy,symmetric,0.2,{rate + 0.001:.6f}\n")
     content = content_of(arrays["known"])
     wrong = published.PUBLISHED[content]._replace(n_flips=7, convention="pair")
@@ -138,6 +146,45 @@ def test_verify_compares_with_registry_and_manifest(
     assert "the manifest says realised_rate" in found["unknown.npy"].text
     assert "7 flips are known" in found["known.npy"].text
     assert "it should show as pair" in found["known.npy"].text
+
+
+def test_verify_never_contradicts_the_sha256_of_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clean files, label files and files of unknown content alike."""
+    _published_folder(tmp_path, monkeypatch)
+    names = ("clean", "known", "unknown")
+    sums = {n: hashlib.sha256((tmp_path / f"{n}.npy").read_bytes()).hexdigest() for n in names}
+
+    def verdicts() -> dict[str, str]:
+        return {f.subject: f.verdict for f in verify.verify(tmp_path)}
+
+    def write(sums: dict[str, str]) -> None:
+        rows = "".join(f"{name}.npy,{value}\n" for name, value in sums.items())
+        (tmp_path / "manifest.csv").write_text(f"file,sha256\n{rows}")
+
+    write(sums)
+    assert verdicts() == {"clean.npy": "ok", "known.npy": "ok", "unknown.npy": "unknown"}
+    write(dict.fromkeys(names, "0" * 64))
+    assert set(verdicts().values()) == {"differs"}
+    # One label of a published file changed: another content, and another file.
+    write(sums)
+    labels = np.load(tmp_path / "known.npy")
+    labels[17] = (labels[17] + 1) % 10
+    np.save(tmp_path / "known.npy", labels)
+    assert verdicts()["known.npy"] == "differs"
+    (tmp_path / "manifest.csv").unlink()
+    assert verdicts()["known.npy"] == "unknown"
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00"])
+def test_a_manifest_that_is_none_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    _published_folder(tmp_path, monkeypatch)
+    (tmp_path / "manifest.csv").write_bytes(content)
+    with pytest.raises(LabError, match="manifest.csv' cannot be read"):
+        verify.verify(tmp_path)
 
 
 def test_verify_needs_files_and_clean_labels(tmp_path: Path, monkeypatch: Any) -> None:
