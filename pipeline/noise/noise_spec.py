@@ -23,9 +23,16 @@ def _no_truth_value(value: object) -> object:
     return value
 
 
+def _from_json(value: object) -> object:
+    """A class id; the keys of a map are text in JSON, so on a card."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 8:
+        return int(value)
+    return _no_truth_value(value)
+
+
 Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_no_truth_value)]
 Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_truth_value)]
-ClassId = Annotated[int, Field(ge=0, lt=10**6), BeforeValidator(_no_truth_value)]
+ClassId = Annotated[int, Field(ge=0, lt=10**6), BeforeValidator(_from_json)]
 Word = Annotated[str, Field(min_length=1, max_length=4096)]
 Stream = Literal["pcg64", "legacy"]
 """pcg64: NumPy's current generator, vectorised. legacy: the stream of the published files."""
