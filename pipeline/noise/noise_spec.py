@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
@@ -32,6 +32,13 @@ def _from_json(value: object) -> object:
 
 Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_no_truth_value)]
 Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_truth_value)]
+
+
+def _are_class_ids(pairs: Mapping[object, object]) -> bool:
+    both = (*map(_from_json, pairs), *map(_from_json, pairs.values()))
+    return all(isinstance(c, int) and 0 <= c < 10**6 for c in both)
+
+
 ClassId = Annotated[int, Field(ge=0, lt=10**6), BeforeValidator(_from_json)]
 Word = Annotated[str, Field(min_length=1, max_length=4096)]
 Stream = Literal["pcg64", "legacy"]
@@ -95,6 +102,14 @@ class Asymmetric(_Drawn):
     kind: Literal["asymmetric"] = "asymmetric"
     map: MapName | Annotated[dict[ClassId, ClassId], Field(max_length=10_000)]
     """A named map or your own {clean class: noisy class}."""
+
+    @field_validator("map", mode="before")
+    @classmethod
+    def _name_or_pairs(cls, value: object) -> object:
+        names = get_args(MapName)
+        if value not in names and not (isinstance(value, dict) and _are_class_ids(value)):
+            raise ValueError(f"neither one of {', '.join(names)} nor class ids such as {{3: 5}}")
+        return value
 
 
 class Matrix(_Spec):
