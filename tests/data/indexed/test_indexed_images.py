@@ -18,10 +18,11 @@ from pipeline.data.images.image_files import resize_copies
 from pipeline.data.images.transforms import TRANSFORMS, Resize
 from pipeline.errors import LabError
 from pipeline.files import data_folder
-from pipeline.noise.label_table import load_table
-from pipeline.runs.inputs.shelf import make_labels
+from pipeline.runs.inputs.shelf import Shelf
+from pipeline.runs.settings.specs import noise_spec
 from tests.support.large_data_files import POOL, write_clothing, write_list, write_webvision
 
+CLOTHING = {"kind": "clothing1m", "root": "source", "complete": False}
 MINI = {"kind": "webvision", "n_classes": 50}
 
 
@@ -34,8 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepared(**settings: Any) -> Dataset:
-    spec = {"kind": "clothing1m", "root": "source", "complete": False, **settings}
-    prepare_dataset("large", DataSpec.model_validate(spec))
+    prepare_dataset("large", DataSpec.model_validate({**CLOTHING, **settings}))
     return load_dataset("large", verify=True)
 
 
@@ -183,8 +183,8 @@ def test_a_changed_table_is_noticed(root: Path) -> None:
 def test_labels_as_given_become_a_table(root: Path) -> None:
     write_clothing(root)
     dataset = prepared()
-    make_labels("large", "clean", Params())
-    table = load_table("large", "clean")
+    params = Params(datasets={"large": CLOTHING})
+    table = Shelf(params).table("large", "clean", noise_spec("large", "clean", params))
     np.testing.assert_array_equal(table.y_noisy, dataset.train_labels)
     assert table.y_clean is None
     assert table.card.realised_rate is None
