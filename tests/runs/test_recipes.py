@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.runs.recipes import choose, recipes_of
+from pipeline.runs.settings.recipes import choose, recipes_of
 
 
 def test_a_method_without_recipes_runs_with_its_defaults_which_no_source_backs():
