@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tyro.extras import SubcommandApp
-
+from pipeline.command_line import run_subcommand
 from pipeline.errors import program
 from pipeline.results.columns import columns_table
 from pipeline.results.compaction import compact
 from pipeline.results.schema import TABLES
 from pipeline.results.store import Store
 
-app = SubcommandApp()
 
-
-@app.command(name="compact")
 def compact_store(store: Path | None = None) -> None:
     """Merge the files of finished runs, so that tables over thousands of runs come at once.
 
@@ -31,7 +27,6 @@ def compact_store(store: Path | None = None) -> None:
     print(f"{compact(chosen)} runs merged into {chosen.folder / 'compacted'}")
 
 
-@app.command
 def check(store: Path | None = None) -> None:
     """Verify every file of the store against its checksum and name the first that is damaged.
 
@@ -43,7 +38,6 @@ def check(store: Path | None = None) -> None:
     print(f"{chosen.check_files()} files of {chosen.folder}: all sound")
 
 
-@app.command
 def columns() -> None:
     """Print every column of the three tables with its type and meaning, in Markdown."""
     print("\n\n".join(columns_table(table) for table in TABLES))
@@ -52,7 +46,8 @@ def columns() -> None:
 @program
 def main() -> None:
     """Run the subcommand of the command line."""
-    app.cli(prog="python -m pipeline.results", description=__doc__)
+    commands = {"compact": compact_store, "check": check, "columns": columns}
+    run_subcommand(commands, __doc__)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
-import tyro
 
+from pipeline.command_line import run_subcommand
 from pipeline.errors import program
 from pipeline.results.store import Store
 from pipeline.results.tracking import shown
@@ -221,7 +221,7 @@ def _show(
 @program
 def main() -> None:
     """Command line of the tracker."""
-    tyro.extras.subcommand_cli_from_dict({"rebuild": rebuild}, description=__doc__)
+    run_subcommand({"rebuild": rebuild}, __doc__)
 
 
 if __name__ == "__main__":
