@@ -83,7 +83,7 @@ def test_files_that_are_gone_leave_what_was_imported_and_a_part_of_them_does_not
         (lab / path).rename(lab / f"{path}.away")
     assert Planner(read_params()).encoder("given", settings).identity == found
     (lab / "test.npy.away").rename(lab / "test.npy")
-    with pytest.raises(LabError, match=r"train\.npy is missing"):
+    with pytest.raises(LabError, match=r"train\.npy'? is missing"):
         Planner(read_params()).encoder("given", settings)
 
 
@@ -162,12 +162,12 @@ def test_files_of_numpy_and_torch_give_the_same_rows(lab, form, ending):
 def test_files_of_several_arrays_and_of_code_are_refused(lab):
     entry = {"kind": "embeddings", "files": {"train": "train.npz"}}
     np.savez(lab / "train.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
-    with pytest.raises(LabError, match=r"2 arrays instead of one: a, b.*; try: "):
+    with pytest.raises(LabError, match=r"2 tables \(a, b\); expected: .*; try: "):
         import_encoder("given", parse_encoder(entry, "test"))
     entry = {"kind": "embeddings", "files": {"train": "train.pt"}}
     for content in (open, [torch.zeros(2, 2)], {"a": 3}):
         torch.save(content, lab / "train.pt")
-        with pytest.raises(LabError, match=r"cannot be read.*; try: "):
+        with pytest.raises(LabError, match=r"(cannot be read|holds a|holds 0 tables).*; try: "):
             import_encoder("given", parse_encoder(entry, "test"))
 
 

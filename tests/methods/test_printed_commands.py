@@ -6,7 +6,7 @@ import shlex
 import pytest
 import yaml
 
-from pipeline.config import Execution, Params
+from pipeline.config import Execution, read_params
 from pipeline.files import methods_folder
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.methods import load_method
@@ -39,11 +39,12 @@ COMMANDS = [
 
 def params_of(path):
     """params.yaml with the entries that a page shows."""
-    blocks = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = read_params(ROOT / "params.yaml")
+    named = {"noise": dict(params.noise), "encoders": dict(params.encoders)}
     for shown in map(yaml.safe_load, BLOCK.findall(text_of(path))):
-        for name in ("noise", "encoders"):
-            blocks[name] |= shown.get(name, {})
-    return Params(**blocks)
+        for name, entries in named.items():
+            entries.update(shown.get(name, {}))
+    return params.model_copy(update=named)
 
 
 @pytest.mark.parametrize(("path", "line", "method"), COMMANDS)

@@ -94,7 +94,7 @@ def test_a_step_is_the_loss_of_both_views_each_by_itself():
 
 
 def test_averaged_weights_are_refused():
-    with pytest.raises(ValueError, match="plain weights"):
+    with pytest.raises(LabError, match=r"averaging 0\.99.*plain weights.*; try: averaging: null"):
         SimclrSettings(averaging=0.99)
 
 
