@@ -150,14 +150,15 @@ def _train(
     resumed = resume(session, key)
     record.open(splits.counts, session.progress.records if resumed else None)
     ending, detail = _run_loop(session, key, execution.checkpoint_seconds, record)
-    if processes.is_main and ending == "done":
-        if keeps_weights:
-            external = "extra_features" in planned.row["knows"]
-            keep_weights(session, key, problem, inputs.dataset.card, external)
-        if session.posterior is not None:
-            session.posterior.save(key)
-    record.close(session, ending, detail)
-    processes.wait()
+    # Only the main process writes; the others learn of its failure.
+    with processes.together():
+        if processes.is_main and ending == "done":
+            if keeps_weights:
+                external = "extra_features" in planned.row["knows"]
+                keep_weights(session, key, problem, inputs.dataset.card, external)
+            if session.posterior is not None:
+                session.posterior.save(key)
+        record.close(session, ending, detail)
     if processes.is_main:
         discard(key)
     processes.release()

@@ -135,7 +135,8 @@ def test_every_loss_of_the_robust_method_has_a_fingerprint():
 
 def test_there_is_one_epoch_loop():
     found = subprocess.run(
-        ["grep", "-rnE", r"^\s*for epoch in range", "--include=*.py", "pipeline", "methods", "analysis"],
+        ["grep", "-rnE", r"^\s*for epoch in range", "--include=*.py",
+         "pipeline", "methods", "analysis"],
         cwd=project_root(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = found.stdout.splitlines()

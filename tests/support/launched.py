@@ -41,6 +41,7 @@ def in_its_middle(
     before = checkpoints(lab)
     words = launch(n_processes, *flags, "--checkpoint-seconds", "0")
     program = start(*words, lab=lab, own_group=True)
+    ranks: list[psutil.Process] = []
     try:
         until(lambda: checkpoints(lab) != before or program.poll() is not None, "a checkpoint")
         assert program.poll() is None, program.communicate()
