@@ -19,7 +19,7 @@ import polars as pl
 from analysis.comparison import Comparison, Models, compare
 from analysis.layout import lay_out
 from analysis.rendering import latex, markdown, show
-from analysis.selection import parsed, view_of
+from analysis.selection import parsed, usual_grids, views_of
 from pipeline.command_line import read_flags
 from pipeline.errors import program
 from pipeline.results.protocols import Name
@@ -36,7 +36,8 @@ class Flags:
     noise: tuple[str, ...] = ()
     """Label tables; all of them unless given."""
     grid: tuple[str, ...] = ()
-    """Runs of these grids only, by their views in results/views."""
+    """Runs of these grids only, by their views in results/views; `all` for every stored run.
+    Without any filter: the grid of params.yaml."""
     method: tuple[str, ...] = ()
     """Methods; all of them unless given."""
     recipe: tuple[str, ...] = ()
@@ -84,8 +85,12 @@ def main() -> None:
         "recipe": flags.recipe,
         "epochs": flags.epochs,
     }
+    asked = any((*filters.values(), flags.grid, flags.where, flags.view, flags.store))
+    grids = flags.grid if asked else usual_grids()
+    if not asked and grids:
+        print(f"grid {grids[0]}; every stored run: --grid all", file=sys.stderr)
     comparison = compare(
-        results((*flags.view, *map(view_of, flags.grid)), Store(flags.store)),
+        results((*flags.view, *views_of(grids)), Store(flags.store)),
         flags.protocol,
         flags.metric,
         where=filters | parsed(flags.where),

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from analysis.conditions import condition
+from pipeline.config import read_params
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.files import results_folder
 
@@ -84,6 +85,22 @@ def view_of(grid: str) -> Path:
             *suggest(grid, known, "uv run python -m pipeline.stages.runs, which computes a grid"),
         )
     return folder / f"{grid}.parquet"
+
+
+def views_of(grids: Sequence[str]) -> list[Path]:
+    """The views that a table reads; none for the whole store.
+
+    Args:
+        grids: names; `all` for the whole store.
+    """
+    return [] if "all" in grids else [view_of(grid) for grid in grids]
+
+
+def usual_grids() -> list[str]:
+    """The grid of params.yaml, once it has a view: what a table compares unless told otherwise."""
+    grid = read_params().grid
+    known = grid is not None and (results_folder() / "views" / f"{grid.name}.parquet").exists()
+    return [grid.name] if grid is not None and known else []
 
 
 def _settings(runs: pl.DataFrame) -> set[str]:

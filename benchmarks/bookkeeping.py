@@ -20,9 +20,9 @@ from pathlib import Path
 import polars as pl
 import tyro
 import yaml
-from pipeline.grids.grid import cells, prepare_grid
 
 from pipeline.config import read_params
+from pipeline.grids.cells import cells
 from pipeline.results.schema import SAMPLES
 from pipeline.results.store import Store
 
@@ -72,10 +72,8 @@ def _write_finished_grid(folder: Path, n: int) -> None:
     }
     noise = {"symmetric-40": {"kind": "symmetric", "rate": 0.4}}
     (folder / "params.yaml").write_text(yaml.safe_dump({"noise": noise, "grid": grid}))
-    params = read_params()
-    prepare_grid(params)
     store = Store()
-    for cell in cells(params):
+    for cell in cells(read_params()):
         ending = {"status": "done", "n_train": 1, "n_val": 0, "n_test": 1,
                   "finished_at": datetime.now(UTC)}  # fmt: skip
         epochs = [{"key": cell.key, "epoch": e, "test_accuracy": 0.5} for e in range(20)]

@@ -8,6 +8,9 @@ from typing import NamedTuple
 from pipeline.config import RunSettings, key_facts
 from pipeline.identity import digest, run_key
 
+_ARITHMETIC = {precision: {"evaluation": precision} for precision in ("bf16", "fp16")}
+"""Runs in reduced precision are evaluated in it, too. The first ones were not: they keep their key."""
+
 
 class EncoderIdentity(NamedTuple):
     """What stands for an encoder in the identity of a run that names it."""
@@ -54,6 +57,7 @@ def identify(
         "version": version,
         "data": data_digest,
         "labels": labels_digest,
+        **_ARITHMETIC.get(settings.precision, {}),
     }
     without_seed = {name: value for name, value in hashed.items() if name != "seed"}
     keys = {role: one.key for role, one in encoders.items()}

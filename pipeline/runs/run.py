@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from filelock import FileLock
 
 from pipeline.config import Execution
-from pipeline.errors import Interrupted
+from pipeline.errors import Interrupted, LabError
 from pipeline.results.claims import claim
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
@@ -128,9 +128,18 @@ def _stored(
             changes["code_digest"] = planned.row["code_digest"]
         else:
             note_other_code(planned.row, row)
-        if any(row.get(name) != value for name, value in changes.items()):
-            store.write_run(row | changes)
+        _note_changes(store, row, changes)
     return Outcome(planned.key, "stored", detail, row.get("status"))
+
+
+def _note_changes(store: Store, row: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Write what is new about a stored run; who may only read the store leaves it."""
+    if any(row.get(name) != value for name, value in changes.items()):
+        try:
+            store.write_run(row | changes)
+        except LabError:
+            if "code_digest" in changes:  # asked for, so not to be passed over
+                raise
 
 
 def _train(

@@ -10,12 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.command_line import read_flags
-from pipeline.config import Execution, Grid, Params, grid_of, params_path, read_params
+from pipeline.config import (
+    Execution,
+    Grid,
+    Params,
+    grid_of,
+    params_path,
+    read_params,
+    validated,
+)
 from pipeline.errors import LabError, program
 from pipeline.files import results_folder
+from pipeline.identity import digest
 from pipeline.results.finished import finished_cells, note_finished
 from pipeline.results.store import Store
 from pipeline.results.view import write_view
+from pipeline.stages.sources import sources
 
 
 @dataclass(frozen=True)
@@ -38,14 +48,17 @@ def main() -> None:
     flags = read_flags(Flags, __doc__)
     params = read_params(flags.params)
     grid = grid_of(params)
+    if flags.workers is not None:
+        grid = validated(Grid, grid.model_dump() | {"workers": flags.workers}, "flags")
     view = results_folder() / "views" / f"{grid.name}.parquet"
-    known = finished_cells(view, params_path(flags.params), Store())
+    made_from = digest(sources(params))
+    known = finished_cells(view, params_path(flags.params), Store(), made_from)
     if known:
         print(f"grid {grid.name}: {known} cells; nothing to run; view {view}")
     elif flags.plan:
         _print_plan(params)
     else:
-        _compute(flags, params, grid, view)
+        _compute(flags, params, grid, view, made_from)
 
 
 def _print_plan(params: Params) -> None:
@@ -67,16 +80,16 @@ def _print_plan(params: Params) -> None:
     print(f"{len(planned)} of {len(all_cells)} cells would run; {cost}")
 
 
-def _compute(flags: Flags, params: Params, grid: Grid, view: Path) -> None:
+def _compute(flags: Flags, params: Params, grid: Grid, view: Path, made_from: str) -> None:
     from pipeline.grids.cells import cells
     from pipeline.grids.run import run_grid
 
     execution = Execution(tracking=flags.tracking, group=grid.name)
     all_cells = cells(params)
-    endings = run_grid(all_cells, params, execution, flags.workers or grid.workers)
+    endings = run_grid(all_cells, params, execution, grid.workers)
     keys = [cell.key for cell in all_cells]
     write_view(keys, view)
-    note_finished(view, params_path(flags.params), keys)
+    note_finished(view, params_path(flags.params), keys, made_from)
     ended = ", ".join(f"{n} {ending}" for ending, n in sorted(endings.items())) or "nothing to run"
     print(f"grid {grid.name}: {len(all_cells)} cells; {ended}; view {view}")
     if endings["failed"]:

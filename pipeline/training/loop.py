@@ -24,7 +24,12 @@ from pipeline.training.context import Context
 from pipeline.training.evaluation import Evaluation, evaluate
 from pipeline.training.method import Batch, Method, StepOutput
 from pipeline.training.observers import Dynamics, Posterior
-from pipeline.training.optimisation import WeightAverage, learning_rate, set_learning_rate
+from pipeline.training.optimisation import (
+    WeightAverage,
+    clipped_groups,
+    learning_rate,
+    set_learning_rate,
+)
 from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
 
@@ -170,7 +175,7 @@ def _step(session: Session, step: Step, batch: Batch) -> StepOutput:
         loss = loss + output.coupled
     processes.backward(loss, session.method.idle_parameters())
     if settings.clip_norm is not None:
-        processes.clip_gradients(_clipped_groups(session), settings.clip_norm)
+        processes.clip_gradients(clipped_groups(session.optimizer, settings), settings.clip_norm)
     session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
     if step.weight and output.logits is not None:
@@ -178,12 +183,6 @@ def _step(session: Session, step: Step, batch: Batch) -> StepOutput:
         if session.posterior is not None:
             session.posterior.record(step.samples, output.logits)
     return output
-
-
-def _clipped_groups(session: Session) -> list[list[nn.Parameter]]:
-    """Parameters whose gradient norms are limited: all together, or each group by itself."""
-    groups = [group["params"] for group in session.optimizer.param_groups]
-    return groups if session.settings.clip_separately else [[p for group in groups for p in group]]
 
 
 def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict[str, Any]:

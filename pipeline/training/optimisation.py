@@ -66,6 +66,14 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
     )
 
 
+def clipped_groups(
+    optimizer: torch.optim.Optimizer, settings: RunSettings
+) -> list[list[nn.Parameter]]:
+    """Parameters whose gradient norms are limited: all together, or each group by itself."""
+    groups = [group["params"] for group in optimizer.param_groups]
+    return groups if settings.clip_separately else [[p for group in groups for p in group]]
+
+
 def set_learning_rate(
     optimizer: torch.optim.Optimizer, settings: RunSettings, progress: float
 ) -> float:

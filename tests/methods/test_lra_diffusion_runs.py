@@ -15,8 +15,7 @@ from pipeline.errors import Interrupted
 from pipeline.files import encoders_folder, methods_folder
 from pipeline.noise.label_table import load_table
 from pipeline.training.gather import Gather
-from pipeline.training.loop import _clipped_groups
-from pipeline.training.optimisation import make_optimizer
+from pipeline.training.optimisation import clipped_groups, make_optimizer
 from pipeline.training.processes import Processes
 from tests.support.lab import PARAMS, write_params
 from tests.support.lra_cases import INDEX, make_batch, make_method
@@ -155,8 +154,7 @@ def test_gradients_are_clipped_together_or_in_their_groups(separately):
     optimizer = make_optimizer(method, method.settings)
     for p in method.parameters():
         p.grad = torch.ones_like(p)
-    session = type("Session", (), {"optimizer": optimizer, "settings": method.settings})
-    Processes().clip_gradients(_clipped_groups(session), 0.5)
+    Processes().clip_gradients(clipped_groups(optimizer, method.settings), 0.5)
     norms = [
         torch.cat([p.grad.flatten() for p in module.parameters()]).norm()
         for module in (method.head, method.image_encoder)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.dataset import Dataset
-from pipeline.data.listed import IndexedImages
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.noise.arrays import Labels
 from pipeline.noise.label_files import class_ids
@@ -39,10 +38,7 @@ class Target:
     @classmethod
     def of(cls, dataset: Dataset) -> Target:
         """The training images of a data set."""
-        files: tuple[str, ...] | None = getattr(dataset, "train_files", None)
-        if files is None and isinstance(dataset.train, IndexedImages):
-            files = tuple(map(str, dataset.train.paths))
-        return cls(dataset.card.n_train, dataset.card.class_names, files)
+        return cls(dataset.card.n_train, dataset.card.class_names, dataset.train_files)
 
 
 @dataclass(frozen=True, eq=False)
