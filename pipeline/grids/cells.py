@@ -35,8 +35,16 @@ def cells(params: Params) -> list[PlannedRun]:
             place = {"dataset": dataset, "noise": noise, "seed": seed}
             resolved = resolve(method, pinned(method, params) | explicit | place, params)
             cell = planner.run(method, resolved)
-            found.setdefault(cell.key, cell)
+            first = found.setdefault(cell.key, cell)
+            if (name := f"{dataset}/{noise}") != place_name(first):
+                # Another name of the same labels: one run, which tables show under both.
+                first.row["also_named"] = sorted({*first.row.get("also_named", ()), name})
     return list(found.values())
+
+
+def place_name(cell: PlannedRun) -> str:
+    """Data set and label table of a cell, as DATASET/NOISE."""
+    return f"{cell.settings.dataset}/{cell.settings.noise}"
 
 
 def cell_text(cell: PlannedRun) -> str:

@@ -42,4 +42,15 @@ def run_grid(
             ended = f"{outcome.key} {outcome.ending:8} {cell_text(cell)} {outcome.detail}"
             tqdm.write(ended.rstrip())
             bar.update()
+    _note_names(all_cells, Store())
     return endings
+
+
+def _note_names(all_cells: list[PlannedRun], store: Store) -> None:
+    """Note with stored runs the further names of their label tables that the grid has."""
+    for cell in all_cells:
+        asked = cell.row.get("also_named", ())
+        row = store.run(cell.key) if asked else None
+        known = (row or {}).get("also_named") or ()
+        if row is not None and not set(asked) <= set(known):
+            store.write_run(row | {"also_named": sorted({*asked, *known})})

@@ -94,7 +94,6 @@ RUN_COLUMNS: dict[str, Column] = {
         "data set and label table, as DATASET/NOISE, by which the run was asked for as well: their "
         "content is the same",
         True,
-        cost=True,
     ),
     "grid": Column(_TEXT, "name of the grid it was first computed for", True, cost=True, tag=True),
     "seconds": Column(_REAL, "wall time of the run, all sittings together", True, cost=True),

@@ -105,7 +105,7 @@ def read_views(paths: Sequence[Path]) -> Results:
         .filter(pl.col("curve").is_not_null())
         .unnest("curve")
     )
-    return Results(rows.drop("curve"), epochs)
+    return Results(_under_every_name(rows.drop("curve")), epochs)
 
 
 def results(views: Sequence[Path] = (), store: Store | None = None) -> Results:
@@ -117,7 +117,21 @@ def results(views: Sequence[Path] = (), store: Store | None = None) -> Results:
     if views:
         return read_views(views)
     chosen = store or Store()
-    return Results(chosen.runs(), chosen.epochs())
+    return Results(_under_every_name(chosen.runs()), chosen.epochs())
+
+
+def _under_every_name(runs: pl.LazyFrame) -> pl.LazyFrame:
+    """The runs, and again those that were asked for by another name of their label table."""
+    named = pl.col("also_named")
+    again = (
+        runs.filter(named.is_not_null())
+        .explode("also_named")
+        .with_columns(
+            dataset=named.str.split("/").list.first(), noise=named.str.split("/").list.last()
+        )
+        .with_columns(also_named=pl.lit(None, dtype=pl.List(pl.String)))
+    )
+    return pl.concat([runs, again.select(runs.collect_schema().names())])
 
 
 def _is_view(path: Path) -> bool:

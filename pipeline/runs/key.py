@@ -9,7 +9,7 @@ from pipeline.config import RunSettings, key_facts
 from pipeline.identity import digest, run_key
 
 _ARITHMETIC = {precision: {"evaluation": precision} for precision in ("bf16", "fp16")}
-"""Runs in reduced precision are evaluated in it, too. The first ones were not: they keep their key."""
+"""Runs in reduced precision are evaluated in it. The first ones were not, and keep their key."""
 
 
 class EncoderIdentity(NamedTuple):

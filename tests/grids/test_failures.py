@@ -72,3 +72,19 @@ def test_a_cell_that_another_program_computes_is_waited_for(lab):
     lock.acquire()
     threading.Timer(1.5, lock.release).start()
     assert run_grid(all_cells, read_params(), QUIET, workers=1) == Counter(done=1)
+
+
+def test_two_names_of_one_label_table_are_one_run_and_two_rows(lab):
+    from pipeline.results.view import read_views, write_view
+
+    noise = PARAMS["noise"] | {"alias": PARAMS["noise"]["symmetric-40"]}
+    grid = PARAMS["grid"] | {"runs": [GOOD], "noises": ["symmetric-40", "alias"]}
+    write_params(lab, PARAMS | {"noise": noise, "grid": PARAMS["grid"] | {"runs": [GOOD]}})
+    run_grid(cells(read_params()), read_params(), QUIET, workers=1)
+    write_params(lab, PARAMS | {"noise": noise, "grid": grid})
+    both = cells(read_params())
+    assert run_grid(both, read_params(), QUIET, workers=1) == Counter()
+    write_view([cell.key for cell in both], lab / "view.parquet")
+    assert sorted(read_views([lab / "view.parquet"]).runs.collect()["noise"]) == [
+        "alias", "symmetric-40",
+    ]  # fmt: skip

@@ -94,3 +94,11 @@ def test_views_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_without_views_the_store_is_read(store: Store) -> None:
     key = add_run(store)
     assert results(store=store).runs.collect()["key"].to_list() == [key]
+
+
+def test_a_run_under_two_names_of_its_labels_has_a_row_for_each(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    add_run(store, noise="symmetric-40", also_named=["digits/alias"])
+    found = results(store=store).runs.collect()
+    assert sorted(found["noise"]) == ["alias", "symmetric-40"]
+    assert found["key"].n_unique() == 1
