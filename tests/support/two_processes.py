@@ -13,10 +13,15 @@ from torch import multiprocessing
 
 
 def on_processes(n: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Call `function(rank, *arguments)` on n forked processes; returns what each returned."""
+    """Call `function(rank, *arguments)` on n processes; returns what each returned.
+
+    They come from a server that has loaded torch and no more: a fork of this program itself could
+    inherit a lock that one of its threads holds.
+    """
+    multiprocessing.set_forkserver_preload(["torch", "tests.support.two_processes"])
     with tempfile.TemporaryDirectory() as folder:
         multiprocessing.start_processes(
-            _work, (n, folder, function, arguments), nprocs=n, start_method="fork"
+            _work, (n, folder, function, arguments), nprocs=n, start_method="forkserver"
         )
         return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(n)]
 
