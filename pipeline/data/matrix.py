@@ -16,6 +16,7 @@ _Floats = npt.NDArray[np.floating[Any]]
 
 _MOST_BYTES = 2**36
 """Of what an archive unpacks to: 64 GiB."""
+_ONE_TABLE = "save the one table that is meant, with numpy.save"
 
 
 def read_matrix(path: str, what: str, n_columns: int | None = None) -> _Floats:
@@ -65,14 +66,14 @@ def _read_npy(file: Path) -> npt.NDArray[Any]:
 
 
 def _read_npz(file: Path) -> npt.NDArray[Any]:
-    _check_unpacked(file)
+    check_unpacked(file, _MOST_BYTES, _ONE_TABLE)
     with np.load(file, allow_pickle=False) as archive:
         return np.asarray(archive[_only(list(archive.files), file)])
 
 
 def _read_pt(file: Path) -> npt.NDArray[Any]:
     if zipfile.is_zipfile(file):
-        _check_unpacked(file)
+        check_unpacked(file, _MOST_BYTES, _ONE_TABLE)
     # torch is slow to import and only this format needs it.
     import torch
 
@@ -101,15 +102,21 @@ def _only(names: list[Any], file: Path) -> Any:
     return names[0]
 
 
-def _check_unpacked(file: Path) -> None:
+def check_unpacked(file: Path, most_bytes: int, remedy: str) -> None:
+    """Refuse an archive that unpacks to more than it may.
+
+    Args:
+        file: a zip archive, as .npz and .pt files are.
+        most_bytes: of all its members together.
+        remedy: what to do, for the error.
+
+    Raises:
+        LabError: for an archive that is larger.
+    """
     with zipfile.ZipFile(file) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > _MOST_BYTES:
-        raise LabError(
-            f"{file.name} unpacks to {unpacked} bytes",
-            f"at most {_MOST_BYTES}",
-            "save the one table that is meant, with numpy.save",
-        )
+    if unpacked > most_bytes:
+        raise LabError(f"{file.name} unpacks to {unpacked} bytes", f"at most {most_bytes}", remedy)
 
 
 _READERS: dict[str, Callable[[Path], npt.NDArray[Any]]] = {

@@ -181,8 +181,8 @@ def _run_loop(
     stop = StopRequest(session.processes, checkpoint_seconds, lambda: save_checkpoint(session, key))
     try:
         with stop:
-            for epoch in run_epochs(session, stop):
-                record.epoch(epoch)
+            for finished in run_epochs(session, stop):
+                record.epoch(finished)
     except Diverged as divergence:
         return "diverged", str(divergence)
     return "done", None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.matrix import check_unpacked
 from pipeline.errors import LabError, quoted
 from pipeline.noise.label_files.structured import columns_of_json
 from pipeline.noise.label_files.table import FileTable
@@ -87,7 +88,7 @@ def _read_npy(path: Path, _names: tuple[str, ...]) -> FileTable:
 
 
 def _read_npz(path: Path, _names: tuple[str, ...]) -> FileTable:
-    _check_unpacked(path)
+    check_unpacked(path, _MOST_BYTES, _LABELS_ALONE)
     with zipfile.ZipFile(path) as archive:
         members = {
             Path(name).stem: _array(io.BytesIO(archive.read(name)), path.name)
@@ -165,7 +166,7 @@ def _values(column: Any) -> npt.NDArray[Any]:
 
 def _read_pt(path: Path, _names: tuple[str, ...]) -> FileTable:
     if zipfile.is_zipfile(path):
-        _check_unpacked(path)
+        check_unpacked(path, _MOST_BYTES, _LABELS_ALONE)
     # torch is slow to import and only this format needs it.
     import torch
     from numpy._core import multiarray
@@ -205,17 +206,6 @@ def _vectors(members: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
     return found
 
 
-def _check_unpacked(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > _MOST_BYTES:
-        raise LabError(
-            f"{path.name} unpacks to {unpacked} bytes",
-            f"at most {_MOST_BYTES}",
-            "keep the labels alone, as a .npy vector",
-        )
-
-
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -232,3 +222,4 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...]], FileTable]] = {
 }
 ENDINGS = tuple(_READERS)
 """Formats of label files."""
+_LABELS_ALONE = "keep the labels alone, as a .npy vector"
