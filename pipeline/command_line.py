@@ -19,6 +19,7 @@ Flags = TypeVar("Flags")
 
 _FRAME = "│╭╮╰╯ "
 _RULE = re.compile("[─-]{5,}")
+_FLAG = re.compile(r"--[a-z][a-z0-9-]+")
 _LONGEST = 4096
 """Longest word of a command line, in characters: that of a path."""
 
@@ -121,8 +122,9 @@ def _brief_complaints() -> Iterator[None]:
     except SystemExit as ending:
         if ending.code in {0, None}:
             raise
-        given = _text_of_page(printed.getvalue())
-        raise LabError(given, "flags and values that --help lists", _help()) from None
+        page = printed.getvalue()
+        remedy = " or ".join([*_nearest(page), _help()])
+        raise LabError(_text_of_page(page), "flags and values that --help lists", remedy) from None
     sys.stderr.write(printed.getvalue())
 
 
@@ -131,6 +133,11 @@ def _text_of_page(page: str) -> str:
     lines = [line.strip(_FRAME) for line in page.splitlines() if line.strip()][1:]
     below_title = dropwhile(_RULE.fullmatch, lines)
     return " ".join(takewhile(lambda line: not _RULE.fullmatch(line), below_title))
+
+
+def _nearest(page: str) -> list[str]:
+    """The flag that a page of tyro holds for the one that was meant, if it names one."""
+    return _FLAG.findall(page.partition("Perhaps you meant")[2])[:1]
 
 
 def _program() -> str:

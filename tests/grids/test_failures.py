@@ -44,6 +44,7 @@ def test_a_failed_encoder_is_said_in_the_rows_of_its_cells(lab):
     assert "encoder bad" in row(all_cells[0].key)["status_detail"]
 
 
+@pytest.mark.slow
 def test_a_grid_runs_as_it_was_planned_whatever_becomes_of_params(lab):
     write_grid(lab, GOOD | {"loss": ["ce", "dal"]})
     params = read_params()

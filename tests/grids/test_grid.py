@@ -65,6 +65,7 @@ def test_the_plan_names_what_changed(lab):
     assert planned()[0].why.startswith("changed: labels_digest")
 
 
+@pytest.mark.slow
 def test_two_workers_compute_what_one_computes(lab, monkeypatch):
     planned()
     assert run_grid(cells(read_params()), read_params(), QUIET, workers=2) == Counter(done=2)

@@ -58,6 +58,7 @@ def test_two_processes_make_the_step_of_one(n_rows, settings):
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_program_on_one_and_on_two_processes(lab, monkeypatch):
     flags = ["--no-tracking", "--epochs", "2", "--n-steps", "100", "--batch-size", "128"]
     key, one = launched(1, flags, lab)

@@ -270,7 +270,7 @@ def test_a_start_hands_over_encoder_and_the_heads_it_has():
         ({"regulariser": "none", "warmup_reg": 3}, "without pair terms takes no warmup_reg"),
         ({"extra_views_in_baseline": True}, "with pair terms takes no extra_views_in_baseline"),
         ({"info_nce_weight": 0.0, "temperature": 1.0}, "takes no temperature"),
-        ({"tune": "fc", "info_nce_weight": 1.0}, "trains the classifier alone"),
+        ({"tune": "fc", "info_nce_weight": 1.0}, "tune fc, which trains the classifier"),
         ({"loss": "dal", "q_start": 1.2}, "q_start < 1 < q_end"),
     ],
 )

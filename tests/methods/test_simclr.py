@@ -190,6 +190,7 @@ def test_a_head_without_batch_norm_is_one_for_each_sample():
     assert any(isinstance(layer, nn.BatchNorm1d) for layer in projection_head(8))
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_encoder_of_one(lab, monkeypatch):
     settings = {"noise": "clean", "epochs": 2, "head_norm": "layer"}
     key = run("simclr", **settings).key

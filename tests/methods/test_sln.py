@@ -197,6 +197,7 @@ def test_a_stop_inside_a_corrected_epoch_leaves_no_trace(lab, monkeypatch, stop_
         assert_frame_equal(uninterrupted, resumed, check_exact=True)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_rows_of_one(lab, monkeypatch):
     """Noise, averages and corrected targets do not depend on who computes them."""
     write_params(lab, PARAMS | {"methods": {"sln": CORRECTED | {"epochs": 2}}})
@@ -228,7 +229,7 @@ def settings_of(**values):
     [
         ({"pseudo_labels": "soft"}, "pseudo_labels means nothing without correction"),
         ({"correct_from": 3}, "correct_from means nothing without correction"),
-        ({"correction": True, "correct_from": 20}, "allowed: 1 to 19"),
+        ({"correction": True, "correct_from": 20}, "expected: 1 to 19"),
         ({"correction": True, "epochs": 1}, "beyond the last of 1 epochs"),
         ({"sigma": -0.1}, "sigma = -0.1"),
     ],
@@ -284,7 +285,7 @@ PUBLISHED = {
 def test_the_paper_recipe_per_data_set_and_noise(lab, dataset, noise, sigma, status):
     write_params(lab, PARAMS | {"noise": PUBLISHED})
     for correction in (False, True):
-        found, said = settings_of(
+        found, said, _ = settings_of(
             dataset=dataset, noise=noise, recipe="paper", correction=correction
         )
         assert (found.sigma, said) == (sigma, status)

@@ -104,7 +104,8 @@ def test_the_commands_on_a_sound_store_and_on_none(store: Store, tmp_path: Path)
         assert sorted(tmp_path.rglob("*")) == before
     code, out, err = command("check", "--store", str(tmp_path / "nowhere"))
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(f"error: no results store at {tmp_path / 'nowhere'}; expected: ")
+    assert err.startswith("error: no results store at /")
+    assert "nowhere; expected: " in err
 
 
 def test_compaction_removes_what_killed_programs_left(store: Store) -> None:

@@ -60,6 +60,7 @@ def checkout(lab, tmp_path_factory):
     return folder / "methods" / "mine.py", start
 
 
+@pytest.mark.slow
 def test_one_file_is_a_method_and_edits_of_it_are_noticed(checkout):
     file, start = checkout
     first = start()
@@ -85,6 +86,7 @@ def test_one_file_is_a_method_and_edits_of_it_are_noticed(checkout):
     assert "note:" not in start().stderr
 
 
+@pytest.mark.slow
 def test_a_recipe_that_a_method_does_not_have_is_named(checkout):
     _, start = checkout
     ended = start("--recipe", "paper")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from methods.robust_loss import RobustLoss
 from pipeline.results.store import Store
+from pipeline.runs.script import run_script
 from tests.support.lab import PARAMS, write_params
 from tests.support.paths import PROJECT
 from tests.support.programs import PYTHON, SCRIPT, finish, launch, start
@@ -25,9 +27,11 @@ FLAGS = ("--no-tracking", "--determinism", "error")
         (["--dataset", "cifar10", "--root", "/nowhere"], "/nowhere"),
     ],
 )
-def test_a_faulty_flag_gives_one_line_and_no_traceback(lab, flags, words):
-    code, out, err = finish(PYTHON, SCRIPT, *flags, lab=lab)
-    assert code == 2
+def test_a_faulty_flag_gives_one_line_and_no_traceback(lab, capsys, flags, words):
+    with pytest.raises(SystemExit) as ending:
+        run_script(RobustLoss, flags)
+    out, err = capsys.readouterr()
+    assert ending.value.code == 2
     assert out == ""
     assert err.startswith("error: ")
     assert words in err
@@ -37,8 +41,8 @@ def test_a_faulty_flag_gives_one_line_and_no_traceback(lab, flags, words):
 def test_an_unknown_flag_names_the_nearest(lab):
     code, _, err = finish(PYTHON, SCRIPT, "--epocs", "3", lab=lab)
     assert code == 2
-    assert "--epochs" in err
-    assert "Traceback" not in err
+    assert "try: --epochs" in err
+    assert len(err.splitlines()) == 1
 
 
 def test_help_describes_every_flag(lab):
@@ -112,6 +116,7 @@ def test_a_stop_signal_saves_the_run_for_the_next_start(lab, number, code):
     assert [path.stem for path in checkpoints] == stored["key"].to_list()
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_half_row_and_runs_to_its_end_later(lab):
     flags = (*FLAGS, "--epochs", "30", "--checkpoint-seconds", "0")
     checkpoints = lab / "results" / "store" / "checkpoints"
@@ -139,6 +144,7 @@ def test_a_results_folder_that_cannot_be_written_is_one_line(lab):
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing_stored(lab):
     code, out, _ = finish(PYTHON, SCRIPT, *FLAGS, lab=lab)
     assert code == 0
@@ -151,6 +157,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing_stored(lab):
     assert Store().statuses([out.split()[1]]) == {out.split()[1]: "done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_grid_leaves_no_worker_behind_and_continues(lab, number):
     blocks = [{"method": "robust_loss", "loss": loss, "epochs": 400} for loss in ("ce", "dal")]

@@ -21,13 +21,24 @@ def on_processes(n: int, function: Callable[..., Any], *arguments: Any) -> list[
     multiprocessing.set_forkserver_preload(["torch", "tests.support.two_processes"])
     with tempfile.TemporaryDirectory() as folder:
         multiprocessing.start_processes(
-            _work, (n, folder, function, arguments), nprocs=n, start_method="forkserver"
+            _work,
+            (n, folder, dict(os.environ), function, arguments),
+            nprocs=n,
+            start_method="forkserver",
         )
         return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(n)]
 
 
-def _work(rank: int, n: int, folder: str, function: Callable[..., Any], arguments: Any) -> None:
+def _work(
+    rank: int,
+    n: int,
+    folder: str,
+    environment: dict[str, str],
+    function: Callable[..., Any],
+    arguments: Any,
+) -> None:
     torch.set_num_threads(1)
+    os.environ |= environment  # that of the test, which the server does not know
     # As a launcher would set them; what this process knew of Accelerate was its parent's.
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
     os.environ |= {name: str(value) for name, value in ranks.items()}

@@ -25,6 +25,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.slow
 def test_the_environment_of_other_programs_changes_no_number(lab, monkeypatch):
     expected = numbers(run().key)
     monkeypatch.setenv("LNL_STORE", str(lab / "second"))

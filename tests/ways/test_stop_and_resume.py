@@ -43,6 +43,7 @@ def stop(lab, n_processes, flags, how):
     return key
 
 
+@pytest.mark.slow
 def test_two_processes_with_short_epochs_stop_and_go_on(lab):
     flags = flags_of(6, "batch norm")
     key = stop(lab, 2, flags, stop_group)

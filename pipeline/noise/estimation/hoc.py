@@ -84,7 +84,7 @@ def estimate(
     n = len(y_noisy)
     _check_range("rounds", rounds, 1, 10_000)
     _check_range("sample", sample, 3, 10**9)
-    _check_range("seed", seed, 0, 2**32 - 1)
+    _check_range("seed", seed, 0, 2**63 - 1)
     _check_range("steps", steps, 1, _MOST_STEPS)
     draws, start = (
         np.random.Generator(np.random.PCG64(seed_stream(seed, "hoc", name)))
