@@ -96,6 +96,10 @@ class Problem(NamedTuple):
 class Method(nn.Module):
     """A way of training under noisy labels.
 
+    To add one, write `methods/NAME.py` with one subclass and `run_script(Subclass)` under
+    `if __name__ == "__main__"`. Nothing else is needed: without a file of recipes it runs on the
+    defaults of its settings, and the contract tests find it by themselves.
+
     A subclass in `methods/NAME.py` declares its settings and version, builds its networks in
     `__init__(settings, problem)` and implements `forward` and `predict`. State per training sample
     is registered as buffers `[n_train, ...]`, so that checkpoints hold it.

@@ -163,7 +163,11 @@ class Processes:
             except BaseException as raised:
                 failure = raised
         if self.largest(int(failure is not None)):
-            raise failure or LabError("the main process failed", "see its message")
+            raise failure or LabError(
+                "the main process failed",
+                "a main process that goes on",
+                "what its own message says",
+            )
         return result if result is not None else work()
 
     def of_all(self, value: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from analysis.leaderboard import main
 from analysis.rendering import latex, markdown
 from pipeline.errors import LabError
 from pipeline.results.store import Store
-from pipeline.results.view import Results
+from pipeline.results.view import Results, write_view
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run, run_row
 
@@ -259,3 +259,21 @@ def test_a_scalar_stored_by_name_is_a_metric_too(store: Store) -> None:
     assert "50.0" in table
     with pytest.raises(LabError, match="try: ilsvrc_accuracy"):
         compare(read(store), metric="ilsvrc_acuracy")
+
+
+def test_the_grid_of_params_is_compared_unless_something_else_is_asked_for(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store()
+    inside = add_run(store, variant="ce", group="a")
+    add_run(store, variant="trial", group="b")
+    write_view([inside], lab / "results" / "views" / "tiny.parquet")
+
+    def printed(*flags: str) -> str:
+        monkeypatch.setattr("sys.argv", ["leaderboard.py", "--format", "csv", *flags])
+        main()
+        return capsys.readouterr().out
+
+    assert "trial" not in printed()
+    assert "trial" in printed("--grid", "all")
+    assert "trial" in printed("--dataset", "digits")

@@ -37,6 +37,8 @@ def load_method(name: str) -> type[Method]:
     ]
     if len(found) != 1:
         raise LabError(
-            f"methods/{name}.py defines {len(found)} methods", "exactly one subclass of Method"
+            f"methods/{name}.py defines {len(found)} methods",
+            "exactly one subclass of Method",
+            "move the others into files of their own",
         )
     return found[0]
