@@ -126,7 +126,8 @@ class RunSettings(BaseModel):
     def without_effect(self) -> set[str]:
         """Settings that change no number beside the others; the key has them at their defaults.
 
-        A method's settings add what the method never looks at.
+        A method's settings add what the method never looks at. `average_buffers` is not among them:
+        keys of stored runs without averaged weights hold it.
         """
         used_if = {
             "momentum": self.optimizer == "sgd",
@@ -137,7 +138,6 @@ class RunSettings(BaseModel):
             "lr_horizon": self.schedule == "warmup-cosine",
             "clip_separately": self.clip_norm is not None,
             "per_class": self.sampling == "balanced",
-            "average_buffers": self.averaging is not None,
             "val_rate": self.validation == "held-out",
         }
         return {name for name, is_used in used_if.items() if not is_used}
