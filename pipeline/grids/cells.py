@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,10 @@ from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
 from pipeline.runs.settings.methods import load_method
 from pipeline.runs.settings.resolve import pinned, resolve
+from pipeline.runs.settings.specs import noise_spec
+
+_NEEDS_NO_TRUTH = ("clean", "file")
+"""Kinds of label tables that data without clean labels can have."""
 
 
 def cells(params: Params) -> list[PlannedRun]:
@@ -28,7 +33,7 @@ def cells(params: Params) -> list[PlannedRun]:
     """
     grid, planner = grid_of(params), Planner(params)
     found: dict[str, PlannedRun] = {}
-    for dataset, noise in itertools.product(grid.datasets, grid.noises):
+    for dataset, noise in _places(grid, params, planner):
         for block, seed in itertools.product(_blocks(grid), grid.seeds):
             method = load_method(block["method"])
             explicit = {name: value for name, value in block.items() if name != "method"}
@@ -40,6 +45,32 @@ def cells(params: Params) -> list[PlannedRun]:
                 # Another name of the same labels: one run, which tables show under both.
                 first.row["also_named"] = sorted({*first.row.get("also_named", ()), name})
     return list(found.values())
+
+
+def _places(grid: Grid, params: Params, planner: Planner) -> list[tuple[str, str]]:
+    """Data sets crossed with label tables; noise is not drawn over labels that may be wrong."""
+    unknown = {
+        name for name in grid.datasets if planner.shelf.dataset(name).train_clean_labels is None
+    }
+    fitting, left_out = [], []
+    for dataset, noise in itertools.product(grid.datasets, grid.noises):
+        kind = noise_spec(dataset, noise, params).kind
+        if dataset not in unknown or kind in _NEEDS_NO_TRUTH:
+            fitting.append((dataset, noise))
+        else:
+            left_out.append(f"{dataset}/{noise}")
+    if not fitting:
+        raise LabError(
+            f"nothing left of grid {grid.name}: no clean labels are known of {', '.join(unknown)}",
+            f"labels of kind {' or '.join(_NEEDS_NO_TRUTH)} for such data",
+            "noises: [clean]",
+        )
+    if left_out:
+        print(
+            f"note: left out, since noise is drawn over clean labels only: {', '.join(left_out)}",
+            file=sys.stderr,
+        )
+    return fitting
 
 
 def place_name(cell: PlannedRun) -> str:

@@ -3,14 +3,17 @@
 import threading
 from collections import Counter
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
 from pipeline.config import Execution, read_params
+from pipeline.errors import LabError
 from pipeline.files import store_folder
-from pipeline.grids.cells import cells
+from pipeline.grids.cells import cells, place_name
 from pipeline.grids.run import run_grid
 from pipeline.results.store import Store
+from tests.support.data_files import write_class_folders
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import row
 
@@ -89,3 +92,29 @@ def test_two_names_of_one_label_table_are_one_run_and_two_rows(lab):
     assert sorted(read_views([lab / "view.parquet"]).runs.collect()["noise"]) == [
         "alias", "symmetric-40",
     ]  # fmt: skip
+
+
+def test_noise_is_not_drawn_over_labels_that_may_be_wrong_and_the_rest_of_the_grid_runs(
+    lab, capsys
+):
+    stream = np.random.default_rng(0)
+    for split, n in (("train", 12), ("test", 4)):
+        images = stream.integers(0, 256, (2 * n, 8, 8, 3), dtype=np.uint8)
+        write_class_folders(lab / "mine" / split, images, ["cat", "dog"] * n)
+    mine = {"kind": "imagefolder", "root": "mine", "image_size": 8}
+    grid = PARAMS["grid"] | {"runs": [GOOD | {"batch_size": 8}], "datasets": ["digits", "mine"],
+                             "noises": ["clean", "symmetric-40"]}  # fmt: skip
+    datasets = PARAMS["datasets"] | {"mine": mine}
+    write_params(lab, PARAMS | {"datasets": datasets, "grid": grid})
+    found = cells(read_params())
+    assert [place_name(cell) for cell in found] == [
+        "digits/clean", "digits/symmetric-40", "mine/clean",
+    ]  # fmt: skip
+    assert "mine/symmetric-40" in capsys.readouterr().err
+    write_params(
+        lab,
+        PARAMS
+        | {"datasets": datasets, "grid": grid | {"datasets": ["mine"], "noises": ["symmetric-40"]}},
+    )
+    with pytest.raises(LabError, match="nothing left of grid tiny.*noises: \\[clean\\]"):
+        cells(read_params())
