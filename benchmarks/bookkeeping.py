@@ -4,9 +4,9 @@
     uv run python benchmarks/bookkeeping.py skip --cells 1000
 
 `share` divides the time that runs spent in store and tracker by their wall time, per data set.
-`skip` makes a grid of finished runs in a temporary folder and times the whole command
-`python -m pipeline.stages.runs` on it, from the start of Python to the written view; the first call
-writes the view, the second one is reported.
+`skip` makes a grid of finished runs in a temporary folder and times the whole stage `runs` on it,
+from the start of Python to the written view; the first call writes the view, the second one is
+reported.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Care of prepared data sets: `python -m pipeline.data check`."""
+"""Care of prepared data sets: `uv run python -m pipeline.data check`."""
 
 from typing import Annotated
 

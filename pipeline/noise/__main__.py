@@ -1,4 +1,4 @@
-"""Label tables: python -m pipeline.noise list | show | import | verify | estimate."""
+"""Label tables: `uv run python -m pipeline.noise list`, or show, import, verify, estimate."""
 
 import sys
 from pathlib import Path

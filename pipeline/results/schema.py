@@ -73,7 +73,7 @@ RUN_COLUMNS: dict[str, Column] = {
     "data_digest": Column(_TEXT, "digest of the images and their order"),
     "labels_digest": Column(_TEXT, "digest of the label table"),
     "encoder_digest": Column(
-        _TEXT, "what identifies the weights it starts from or the encoder it asks", True
+        _TEXT, "what identifies the weights it starts from or the encoder it queries", True
     ),
     "encoders": Column(_TEXTS, "names of the encoders the run starts from or queries", True),
     "noise_card": Column(_TEXT, "how the label table was made, as JSON", True),

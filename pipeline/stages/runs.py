@@ -1,7 +1,7 @@
 """DVC stage `runs`: compute the missing runs of the grid and write its view.
 
-    python -m pipeline.stages.runs --plan      # what would run, and why; starts nothing
-    python -m pipeline.stages.runs             # run it; stop and continue at any point
+    uv run python -m pipeline.stages.runs --plan      # what would run, and why; starts nothing
+    uv run python -m pipeline.stages.runs             # run it; stop and continue at any point
 
 What is needed only to compute is imported late: a finished grid is found so without torch.
 """

@@ -1,6 +1,6 @@
 """DVC stage `sources`: note what the inputs of the grid are made from.
 
-    python -m pipeline.stages.sources
+    uv run python -m pipeline.stages.sources
 
 DVC starts it every time. It writes one small file per input under cache/sources, on which the
 other stages depend: they run again when an entry of params.yaml, or a file that it names, has

@@ -329,17 +329,6 @@ def test_report_refuses_a_damaged_table_in_one_line() -> None:
         noise_report.read_labels("small", "sym40")
 
 
-def test_the_snippet_of_the_docs_works(capsys: pytest.CaptureFixture[str]) -> None:
-    text = (Path(noise_report.__file__).parents[1] / "docs" / "noise.md").read_text()
-    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    digits = lay_out(small_dataset(name="digits"))
-    spec = parse({"kind": "symmetric", "rate": 0.4}, "symmetric-40")
-    save_table(make(digits, "symmetric-40", spec), labels_folder("digits", "symmetric-40"))
-    names: dict[str, Any] = {}
-    exec(snippet, names)
-    assert names["found"].T.shape == (10, 10)
-
-
 def test_report_compares_pairs() -> None:
     clean, symmetric, dependent = (
         noise_report.read_labels("small", n) for n in ("clean", "sym40", "dep40")

@@ -1,0 +1,89 @@
+"""What the pages, docstrings and YAML files of the project print: commands, snippets, names."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from pipeline.config import Params, read_params
+from tests.support.paths import PROJECT
+
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+_PROGRAMS = [
+    path
+    for folder in ("pipeline", "analysis", "benchmarks", "methods", "docker")
+    for path in sorted((PROJECT / folder).rglob("*.py"))
+]
+_YAML = [PROJECT / "params.yaml", PROJECT / "dvc.yaml"]
+_YAML += sorted((PROJECT / "experiments").glob("*.yaml"))
+PRINTING = [*PAGES, *_PROGRAMS, *_YAML]
+"""Files that print commands."""
+
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+_COMMAND = re.compile(
+    r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S*) )*"
+    r"(?:uv|python|accelerate|pytest|dvc|mlflow|apptainer|docker|docker/(?:run|build))(?: |$)"
+)
+_IMPORTED = re.compile(r"pipeline\.noise import \S+ (\w\S*) (\w\S*)")
+
+
+def text_of(path: Path) -> str:
+    """A page, the docstring of a module, or the comments of a YAML file; broken lines joined."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        text = ast.get_docstring(ast.parse(text), clean=False) or ""
+    elif path.suffix == ".yaml":
+        text = "\n".join(line[1:] for line in text.splitlines() if line.startswith("#"))
+    return re.sub(r" *\\\n *", " ", text)
+
+
+def commands_of(path: Path) -> list[list[str]]:
+    """The words of every command that a file prints, in its order; comments are left out."""
+    text = text_of(path)
+    lines = [line.strip() for line in _FENCED.sub("", text).splitlines() if _is_block(path, line)]
+    for language, block in _FENCED.findall(text):
+        lines += block.splitlines() if language in {"", "sh", "bash"} else []
+    inline = [" ".join(span.split()) for span in _INLINE.findall(_FENCED.sub("", text))]
+    if path.suffix != ".md":  # there `dvc repro` is the name of a program
+        inline = [span for span in inline if span.startswith(("uv ", "python "))]
+    found = [line for line in (*lines, *inline) if _COMMAND.match(line)]
+    return [words for line in found for words in _parts(shlex.split(line, comments=True))]
+
+
+def _is_block(path: Path, line: str) -> bool:
+    """Whether a line stands in a block of code; in docstrings it may begin at the margin."""
+    return line.startswith("    " if path.suffix == ".md" else ("    ", "  ", "uv run "))
+
+
+def _parts(words: list[str]) -> Iterator[list[str]]:
+    """The commands that one line joins by && or a pipe, without what the shell redirects."""
+    part: list[str] = []
+    for word in [*words, "&&"]:
+        if word in {"&&", "|", ";"}:
+            yield part[: part.index(">")] if ">" in part else part
+            part = []
+        else:
+            part.append(word)
+
+
+def snippets_of(path: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return [block for name, block in _FENCED.findall(path.read_text()) if name == language]
+
+
+def params_of(path: Path) -> Params:
+    """params.yaml with the entries that a page shows, and with the labels that it imports."""
+    params = read_params(PROJECT / "params.yaml")
+    named = {"noise": dict(params.noise), "encoders": dict(params.encoders)}
+    for shown in map(yaml.safe_load, snippets_of(path, "yaml")):
+        for block, entries in named.items():
+            entries.update(shown.get(block, {}))
+    for _, name in _IMPORTED.findall(text_of(path)):
+        named["noise"][name] = {"kind": "file", "path": "labels.npy"}
+    return params.model_copy(update=named)

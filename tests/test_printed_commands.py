@@ -1,0 +1,160 @@
+"""Every command that the project prints is one that its program takes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import tyro
+import yaml
+from accelerate.commands.launch import launch_command_parser
+from dvc.cli import parse_args as parse_dvc
+
+from pipeline.files import methods_folder
+from pipeline.runs.settings.flags import parse_flags
+from pipeline.runs.settings.methods import load_method
+from tests.support.paths import PROJECT
+from tests.support.printed import PAGES, PRINTING, commands_of, params_of
+
+METHODS = sorted(methods_folder().glob("[!_]*.py"))
+COMMANDS = [
+    pytest.param(path, words, id=f"{path.relative_to(PROJECT)}-{number}")
+    for path in PRINTING
+    for number, words in enumerate(commands_of(path))
+]
+_UV_OPTIONS = {"--env-file", "--extra", "--group"}
+_FOLDERS = ("analysis/", "benchmarks/", "docs/", "experiments/", "methods/", "pipeline/", "tests/")
+
+
+class Read(BaseException):
+    """A program has read its command line, and is to do no more."""
+
+
+@pytest.mark.parametrize(("path", "words"), COMMANDS)
+def test_a_printed_command_is_taken(
+    path: Path, words: list[str], lab: Path, monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+) -> None:  # fmt: skip
+    for word in words:
+        if word.startswith(_FOLDERS) and Path(word).stem != "NAME":
+            assert (PROJECT / word).exists(), word
+    program, *rest = _in_its_environment(words)
+    match program:
+        case "python" if rest:
+            _read_by_program(rest, monkeypatch)
+        case "accelerate":
+            assert rest[:1] == ["launch"]
+            if len(rest) > 1:
+                _read_by_method(path, rest[1:])
+        case "dvc" if rest:
+            parse_dvc(rest)
+        case "mlflow":
+            _read_by_mlflow(rest)
+        case "pytest":
+            marked = {line.partition(":")[0] for line in pytestconfig.getini("markers")}
+            assert "-m" not in rest or rest[rest.index("-m") + 1] in marked
+        case _:
+            assert (program, rest) in [("", []), ("python", [])], words
+
+
+def test_pages_and_programs_print_commands() -> None:
+    printing = {param.values[0] for param in COMMANDS}
+    assert {page for page in PAGES if page.stem != "architecture"} <= printing
+    assert len(COMMANDS) > 100
+
+
+def test_every_method_prints_a_command_of_its_own() -> None:
+    for path in METHODS:
+        printed = [word for words in commands_of(path) for word in words]
+        assert f"methods/{path.name}" in printed
+
+
+def _in_its_environment(words: list[str]) -> list[str]:
+    """A command without what starts it in a clone or in the image; [""] if nothing is left."""
+    while "=" in words[0]:
+        words = words[1:]
+    if words[0] == "uv":
+        assert words[1:2] in ([], ["run"]), words
+        words = words[2:]
+        while words and words[0] in _UV_OPTIONS:
+            words = words[2:]
+        return words or [""]
+    assert words[0].startswith(("docker", "apptainer")), f"start it by uv run: {words}"
+    return _in_image(words) or [""]
+
+
+def _in_image(words: list[str]) -> list[str]:
+    """What a command of Docker or Apptainer starts in the image."""
+    if words[0].startswith("docker/"):
+        assert (PROJECT / words[0]).stat().st_mode & 0o100, words[0]
+        return words[1:] if words[0] == "docker/run" else []
+    if words[:2] == ["docker", "compose"] and len(words) > 2:
+        assert words[2:4] == ["-f", "docker/compose.yaml"]
+        services = yaml.safe_load((PROJECT / words[3]).read_text())["services"]
+        named = [number for number, word in enumerate(words) if word in services]
+        assert named, words
+        started = words[named[0] + 1 :]
+        return started if words[named[0]].startswith("trainer") else []
+    if "run" in words[:2]:
+        images = [n for n, word in enumerate(words) if word.startswith(("lnl-lab:", "IMAGE"))]
+        return words[images[-1] + 1 :] if images else []
+    return []
+
+
+def _read_by_program(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a program read its command line, and stop it there."""
+    _stop_after_reading(monkeypatch)
+    is_module = words[0] == "-m"
+    name, *arguments = words[1:] if is_module else words
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    run = functools.partial(runpy.run_module, alter_sys=True) if is_module else runpy.run_path
+    with pytest.raises(Read):
+        run(name if is_module else str(PROJECT / name), run_name="__main__")
+
+
+def _stop_after_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    cli, subcommands = tyro.cli, tyro.extras.subcommand_cli_from_dict
+
+    def idle(function: Any) -> Any:
+        """The same flags, but nothing is done."""
+        if not inspect.isfunction(function):
+            return function
+        return functools.wraps(function)(lambda *args, **kwargs: None)
+
+    def read(kind: Any, **options: Any) -> None:
+        cli(idle(kind), **options)
+        raise Read
+
+    def read_subcommand(functions: Any, **options: Any) -> None:
+        with monkeypatch.context() as inner:
+            inner.setattr(tyro, "cli", cli)
+            subcommands({name: idle(one) for name, one in functions.items()}, **options)
+        raise Read
+
+    monkeypatch.setattr(tyro, "cli", read)
+    monkeypatch.setattr(tyro.extras, "subcommand_cli_from_dict", read_subcommand)
+
+
+def _read_by_method(path: Path, words: list[str]) -> None:
+    """Read the flags of a method script, with the entries that its page shows."""
+    launched = launch_command_parser().parse_args(words)
+    script = Path(launched.training_script)
+    if script.stem == "NAME":
+        return
+    params = params_of(path)
+    flags = launched.training_script_args
+    settings = parse_flags(load_method(script.stem), flags, params)[0].settings
+    named = {getattr(settings, role, None) for role in ("start_from", "encoder")} - {None}
+    assert named <= set(params.encoders)
+
+
+def _read_by_mlflow(words: list[str]) -> None:
+    from mlflow.cli import cli  # takes seconds
+
+    assert cli.get_command(click.Context(cli), words[0]) is not None
