@@ -16,13 +16,14 @@ import yaml
 from accelerate.commands.launch import launch_command_parser
 from dvc.cli import parse_args as parse_dvc
 
-from pipeline.files import methods_folder
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.methods import load_method
 from tests.support.paths import PROJECT
 from tests.support.printed import PAGES, PRINTING, commands_of, params_of
 
-METHODS = sorted(methods_folder().glob("[!_]*.py"))
+SCRIPTS = sorted(
+    path for folder in ("methods", "benchmarks") for path in (PROJECT / folder).glob("[!_]*.py")
+)
 COMMANDS = [
     pytest.param(path, words, id=f"{path.relative_to(PROJECT)}-{number}")
     for path in PRINTING
@@ -65,14 +66,14 @@ def test_a_printed_command_is_taken(
 
 def test_pages_and_programs_print_commands() -> None:
     printing = {param.values[0] for param in COMMANDS}
-    assert {page for page in PAGES if page.stem != "architecture"} <= printing
+    assert set(PAGES) <= printing
     assert len(COMMANDS) > 100
 
 
-def test_every_method_prints_a_command_of_its_own() -> None:
-    for path in METHODS:
-        printed = [word for words in commands_of(path) for word in words]
-        assert f"methods/{path.name}" in printed
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_method_and_benchmark_prints_a_command_of_its_own(path: Path) -> None:
+    printed = [word for words in commands_of(path) for word in words]
+    assert str(path.relative_to(PROJECT)) in printed
 
 
 def _in_its_environment(words: list[str]) -> list[str]:

@@ -28,7 +28,7 @@ _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _COMMAND = re.compile(
     r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S*) )*"
-    r"(?:uv|python|accelerate|pytest|dvc|mlflow|apptainer|docker|docker/(?:run|build))(?: |$)"
+    r"(?:uv|python|accelerate|pytest|dvc|mlflow|apptainer|docker|docker/\w+)(?: |$)"
 )
 _IMPORTED = re.compile(r"pipeline\.noise import \S+ (\w\S*) (\w\S*)")
 
