@@ -70,15 +70,26 @@ def roles_of(table: FileTable, labels: str | None) -> Roles:
         The roles.
     """
     n = None if labels not in table.columns else len(table.columns[labels])
+    others = {
+        name: values
+        for name, values in table.columns.items()
+        if name != labels and n in (None, len(values))
+    }
     found: dict[str, str] = {}
-    for name, values in table.columns.items():
-        if name != labels and n in (None, len(values)):
-            role = _role(name, values) if table.headed else _role_by_content(values)
-            if role is not None:
-                found.setdefault(role, name)
+    if table.headed:
+        for name, values in others.items():
+            _take(found, _role(name, values), name)
+    for name, values in others.items():  # whatever its name, in any language
+        if name not in found.values():
+            _take(found, _role_by_content(values, table.headed), name)
     if len(found) == len(table.columns):
         return Roles()  # a vector that happens to be called after an index
     return Roles(**found)
+
+
+def _take(found: dict[str, str], role: str | None, name: str) -> None:
+    if role is not None:
+        found.setdefault(role, name)
 
 
 def _role(name: str, values: npt.NDArray[Any]) -> str | None:
@@ -94,14 +105,20 @@ def _role(name: str, values: npt.NDArray[Any]) -> str | None:
     return None
 
 
-def _role_by_content(values: npt.NDArray[Any]) -> str | None:
-    """The role of a column without a name: images by their ending, or numbers that never repeat."""
-    if values.dtype == object and any(looks_like_image(str(value)) for value in values[:1]):
-        return "path"
+def _role_by_content(values: npt.NDArray[Any], headed: bool) -> str | None:
+    """The role that values show: names of images, words for splits, numbers that never repeat."""
+    if values.dtype == object and len(values):
+        if all(looks_like_image(str(value)) for value in values):
+            return "path"
+        words = {str(value).lower() for value in values}
+        if len(words) > 1 and words <= _TRAIN | _HELD_OUT_FOLDERS and words & _TRAIN:
+            return "split"
     whole = whole_or_none(values)
-    if whole is not None and len(whole) > 2 and len(np.unique(whole)) == len(whole):
-        return "index"
-    return None
+    if whole is None or len(whole) < 3 or len(np.unique(whole)) < len(whole):
+        return None
+    # Numbers under a name of their own may mean anything, unless they are the positions themselves.
+    positions = whole.min() == 0 and whole.max() == len(whole) - 1
+    return "index" if positions or not headed else None
 
 
 def _mostly_different(values: npt.NDArray[Any]) -> bool:

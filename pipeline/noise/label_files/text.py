@@ -29,11 +29,11 @@ def columns_of_text(path: Path, class_names: tuple[str, ...]) -> FileTable:
         Columns of text, without surrounding blanks.
 
     Raises:
-        LabError: for rows of different lengths, a blank line between them, or two columns of one
-            name.
-        ValueError: if it is not text.
+        LabError: for text that is not UTF-8, rows of different lengths, a blank line between them,
+            or two columns of one name.
+        ValueError: for quotes that do not end.
     """
-    text = path.read_bytes().decode("utf-8-sig")
+    text = _decoded(path)
     rows, lines = [], []
     for line, row in _rows(text, path.suffix.lower()):
         rows.append([cell.strip() for cell in row])
@@ -64,6 +64,18 @@ def columns_of_text(path: Path, class_names: tuple[str, ...]) -> FileTable:
         for i, name in enumerate(names)
     }
     return FileTable(path.name, cells, tuple(lines[first:]), headed=header)
+
+
+def _decoded(path: Path) -> str:
+    """The text of a file."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LabError(
+            f"{path.name} is not UTF-8 text (byte {error.start})",
+            "text encoded as UTF-8",
+            "save it again as UTF-8 (in Excel: CSV UTF-8)",
+        ) from error
 
 
 def _rows(text: str, ending: str) -> Iterator[tuple[int, Row]]:

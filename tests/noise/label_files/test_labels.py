@@ -1,5 +1,6 @@
 """Labels join their images by index or path, whatever the order of the rows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,51 @@ def test_rows_about_other_splits_are_left_out(tmp_path: Path, told_by: str) -> N
     found = read_labels(tmp_path / "noisy.csv", None, TARGET)
     assert (found.noisy == LABELS).all()
     assert found.left_out == 150
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("name", "values", "joined"),
+    [
+        ("Datei", FILES, "path"),
+        ("图片", [f"train/{file}" for file in FILES], "path"),
+        ("Nummer", range(N), "index"),
+    ],
+)
+def test_what_names_images_is_told_by_its_content(
+    tmp_path: Path, ending: str, name: str, values: Sequence[str | int], joined: str
+) -> None:
+    """Shuffled within each class, rows in the order of the file would agree as well."""
+    order = ORDER[np.argsort(LABELS[ORDER], kind="stable")]
+    frame = pl.DataFrame({name: [values[i] for i in order], "Etikett": LABELS[order]})
+    path = tmp_path / f"labels.{ending}"
+    frame.write_csv(path) if ending == "csv" else frame.write_parquet(path)
+    for column in ("Etikett", None):
+        found = read_labels(path, column, TARGET)
+        assert found.joined == joined
+        assert (found.noisy == LABELS).all()
+
+
+def test_a_column_that_says_train_or_test_splits_whatever_its_name(tmp_path: Path) -> None:
+    parts = ["test" if i % 3 == 0 else "train" for i in ORDER]
+    columns = {"path": [FILES[i] for i in ORDER], "noisy": LABELS[ORDER], "Menge": parts}
+    pl.DataFrame(columns).write_csv(tmp_path / "labels.csv")
+    found = read_labels(tmp_path / "labels.csv", None, TARGET)
+    assert (found.index == [i for i in range(N) if i % 3]).all()
+    assert (found.noisy == LABELS[found.index]).all()
+
+
+def test_file_names_that_several_images_have_are_not_passed_over(tmp_path: Path) -> None:
+    rows = "".join(f"{FILES[i].split('/')[1]},{LABELS[i]}\n" for i in ORDER)
+    (tmp_path / "labels.csv").write_text(f"path,noisy\n{rows}")
+    with pytest.raises(LabError, match="300 of 300 rows name no training image"):
+        read_labels(tmp_path / "labels.csv", "noisy", TARGET)
+
+
+def test_numbers_that_are_no_positions_are_no_index(tmp_path: Path) -> None:
+    columns = {"weight": np.arange(N) + 5000, "noisy": LABELS}
+    pl.DataFrame(columns).write_csv(tmp_path / "labels.csv")
+    assert read_labels(tmp_path / "labels.csv", "noisy", TARGET).joined == "order"
 
 
 def test_a_map_from_path_or_index_joins(tmp_path: Path) -> None:
