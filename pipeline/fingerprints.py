@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,13 +26,26 @@ def listing_digest(root: Path) -> str | None:
     if root.is_file():
         return digest([_facts(root.name, root.stat())])
     found = []
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        inside = Path(folder).relative_to(root).as_posix()
-        for name in sorted(names):
+    for folder, names in walk_through_links(root):
+        inside = folder.relative_to(root).as_posix()
+        for name in names:
             with suppress(OSError):  # a link to nowhere
                 found.append(_facts(f"{inside}/{name}", os.stat(f"{folder}/{name}")))
     return digest(found)
+
+
+def walk_through_links(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """All folders under `root` and the files in each, in sorted order.
+
+    Links to folders are followed, as readers follow them; none is entered twice, so that one that
+    leads upwards has an end.
+    """
+    seen = {os.path.realpath(root)}
+    for folder, inner, names in os.walk(root, followlinks=True):
+        yield Path(folder), sorted(names)
+        places = {name: os.path.realpath(f"{folder}/{name}") for name in sorted(inner)}
+        inner[:] = [name for name, place in places.items() if place not in seen]
+        seen.update(places.values())
 
 
 def content_digest(path: Path) -> str | None:

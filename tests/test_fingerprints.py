@@ -25,6 +25,20 @@ def test_a_listing_changes_with_names_sizes_times_and_places(tmp_path):
     assert listing_digest(tmp_path / "c") is None
 
 
+def test_a_listing_goes_through_links_to_folders_and_ends(tmp_path):
+    inside, elsewhere = tmp_path / "root" / "ant", tmp_path / "elsewhere"
+    inside.mkdir(parents=True)
+    elsewhere.mkdir()
+    (elsewhere / "1.png").write_bytes(b"1")
+    (tmp_path / "root" / "bee").symlink_to(elsewhere)
+    (inside / "up").symlink_to(tmp_path / "root")
+    (inside / "gone.png").symlink_to(tmp_path / "nowhere")
+    before = listing_digest(tmp_path / "root")
+    assert listing_digest(tmp_path / "root") == before
+    (elsewhere / "2.png").write_bytes(b"2")
+    assert listing_digest(tmp_path / "root") != before
+
+
 def test_contents_decide_whatever_the_times(tmp_path):
     file = tmp_path / "labels.npy"
     file.write_bytes(b"12")

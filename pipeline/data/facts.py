@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from pipeline.data.data_card import DataCard
 from pipeline.data.data_spec import DataKind, DataSpec
 from pipeline.data.source import located
-from pipeline.fingerprints import listing_digest
+from pipeline.fingerprints import listing_digest, walk_through_links
 from pipeline.identity import digest
 
 VERSION: dict[DataKind, int] = {"imagefolder": 2, "parquet": 2}
@@ -124,8 +124,8 @@ def _folders_digest(root: Path) -> str | None:
     """Digest of the names and times of all folders, which change when a file comes or goes."""
     if not root.is_dir():
         return None
-    found = []
-    for folder, inner, _ in os.walk(root):
-        inner.sort()
-        found.append([Path(folder).relative_to(root).as_posix(), os.stat(folder).st_mtime_ns])
+    found = [
+        [folder.relative_to(root).as_posix(), os.stat(folder).st_mtime_ns]
+        for folder, _ in walk_through_links(root)
+    ]
     return digest(found)

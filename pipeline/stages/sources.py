@@ -75,8 +75,10 @@ def _labels(dataset: str, name: str, params: Params) -> Facts:
 def _encoder(name: str, params: Params) -> Facts:
     """Facts of an encoder: its entry, the file that it names, and what its run learns from."""
     entry = params.encoders.get(name, {})
-    files = {key: listing_digest(project_path(value)) for key, value in entry.items()
-             if key in _NAMING_FILES and isinstance(value, str)}  # fmt: skip
+    named = [entry[key] for key in _NAMING_FILES if key in entry]
+    if isinstance(tables := entry.get("files"), dict):  # embeddings, a file per split
+        named += tables.values()
+    files = {name: listing_digest(project_path(name)) for name in named if isinstance(name, str)}
     dataset, noise = entry.get("dataset"), entry.get("noise")
     inputs = {} if dataset is None else {"data": _data(dataset, params)}
     if dataset is not None and noise is not None:

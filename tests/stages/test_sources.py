@@ -46,6 +46,7 @@ def test_notes_of_made_inputs_hold_nothing_of_the_machine(lab, monkeypatch) -> N
             "labels/digits/own",
         ),
         ("encoders", {"kind": "cc", "path": "x.npy"}, "encoders/own"),
+        ("encoders", {"kind": "embeddings", "files": {"train": "x.npy"}}, "encoders/own"),
         ("encoders", {"kind": "timm", "model": "resnet18", "weights": "x.npy"}, "encoders/own"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ from pipeline.data.source import Labels, Pixels, Source, Split, hold_out, source
 from pipeline.errors import LabError, quoted
 
 _ENDINGS = frozenset(ending for endings in ENDINGS_OF.values() for ending in endings)
+_LIST_ENDINGS = (".txt", ".csv", ".tsv", ".json", ".lst")
 _LAYOUT = "ROOT/CLASS/*, or ROOT/train/CLASS/* and maybe ROOT/test/CLASS/*"
 
 
@@ -67,13 +68,16 @@ def read_image_folder(spec: DataSpec) -> Source:
     left_out: Counter[str] = Counter()
     folders = _folders(root)
     # A class may be called `train`, like the vehicle: a part is a folder of folders.
-    names = [name for name in folders if is_part(name) and _folders(root / name)]
+    deep = [name for name in folders if _folders(root / name)]
+    names = [name for name in deep if is_part(name) or name == spec.test_part]
     parts = choose_parts(names, spec.test_part, str(root))
     if parts.train is None:
         _refuse_parts(root, folders)
         train_root = root
     else:
         train_root = root / parts.train
+        if parts.test is None and spec.test_part is None:
+            _refuse_other_parts(root, parts.train, deep)
         for name in set(folders) - set(parts):
             left_out[f"images in {name}"] += len(_found(root / name, Counter()))
     class_names = _classes(train_root)
@@ -100,6 +104,19 @@ def read_image_folder(spec: DataSpec) -> Source:
         description="folders of image files",
         left_out=dict(left_out),
     )
+
+
+def _refuse_other_parts(root: Path, train: str, folders: list[str]) -> None:
+    """Refuse to hold images out while a folder beside the training part holds its classes, too."""
+    classes = set(_folders(root / train))
+    for name in folders:
+        if name != train and classes & set(_folders(root / name)):
+            raise LabError(
+                f"{quoted(name)} beside {train} in {root} holds classes, too",
+                "the images to test on in a folder called test or val",
+                f"test_part: {name} in params.yaml to test on them, or test_part: none to hold out "
+                f"images of {train}",
+            )
 
 
 def _refuse_parts(root: Path, folders: list[str]) -> None:
@@ -137,9 +154,11 @@ def _split(
     spec: DataSpec, root: Path, folder: Path, class_names: tuple[str, ...], left_out: Counter[str]
 ) -> Split:
     """The images of one part; what lies between them is counted in `left_out`."""
-    loose = sum(_is_image(entry.name) for entry in os.scandir(folder) if entry.is_file())
-    if loose:
-        left_out["images outside the class folders"] += loose
+    loose = [entry.name for entry in os.scandir(folder) if entry.is_file()]
+    if any(map(_is_image, loose)):
+        left_out["images outside the class folders"] += sum(map(_is_image, loose))
+    if any(map(_is_split_list, loose)):
+        left_out["lists of splits, which are not followed"] += sum(map(_is_split_list, loose))
     of_class = [_images(folder / name, left_out) for name in class_names]
     files = tuple(file for files in of_class for file in files)
     labels = np.repeat(np.arange(len(of_class)), [len(files) for files in of_class])
@@ -175,6 +194,12 @@ def _found(folder: Path, others: Counter[str]) -> list[Path]:
                 ending = os.path.splitext(name)[1].lower()
                 others[f"files ending in {ending}" if ending else "files without ending"] += 1
     return files
+
+
+def _is_split_list(name: str) -> bool:
+    return name.lower().endswith(_LIST_ENDINGS) and (
+        "split" in name.lower() or speaks_of_parts(name)
+    )
 
 
 def _is_image(name: str) -> bool:

@@ -147,6 +147,23 @@ def test_parts_that_can_be_read_in_two_ways_are_refused(
     assert message in refused()
 
 
+@pytest.mark.parametrize("name", ["dev", "val2017", "test_images", "Validation Set"])
+def test_a_part_under_another_name_is_chosen_and_never_passed_over(root: Path, name: str) -> None:
+    write(root / "train")
+    write(root / name, 4)
+    assert f"try: test_part: {name} in params.yaml" in refused()
+    assert prepared(test_part=name).card.n_test == 4
+    held_out = prepared(test_part="none", test_rate=0.5).card
+    assert (held_out.n_test, held_out.left_out) == (8, {f"images in {name}": 4})
+
+
+def test_lists_of_splits_are_not_followed_and_counted(root: Path) -> None:
+    write(root)
+    for name in ("train.txt", "test.csv", "split_2.json", "README.txt", "labels.csv"):
+        (root / name).write_text("cat/00000.png\n")
+    assert prepared().card.left_out == {"lists of splits, which are not followed": 3}
+
+
 def test_parts_without_class_folders_are_no_classes(root: Path) -> None:
     write(root)
     for old, new in (("cat", "train"), ("dog", "test")):
