@@ -127,7 +127,10 @@ def _check_order(clean: Labels, ours: Labels, noisy: Labels, n_classes: int, row
             f"the labels of {rows.what} come {abs(offset)} position(s) too "
             f"{'early' if offset > 0 else 'late'}",
             _IN_ORDER,
-            "shift them back, or find the row that was lost or doubled at the start",
+            "shift them back, or find the row that was lost or doubled at the start"
+            if rows.joined == "order"
+            else f"give class names instead of ids, or check the {rows.joined} column; "
+            f"{_insist('that labels are meant so')}",
         )
     found = against_chance(ours, noisy, n_classes)
     if found.p > BY_CHANCE and rows.joined != "path":

@@ -237,3 +237,14 @@ def test_posteriors_and_features_are_judged_along_the_file_too(lost: int | None)
         shifted = np.insert(values, lost, values[lost], axis=0)[:N]
         with pytest.raises(LabError, match=r"leaves its images at row (89|90)\d"):
             check(CLEAN, shifted, K, "it")
+
+
+@pytest.mark.parametrize(
+    ("joined", "remedy"),
+    [("order", "find the row that was lost"), ("path", "give class names"), ("index", "the index")],
+)
+def test_the_remedy_for_displaced_labels_fits_how_they_were_joined(
+    joined: str, remedy: str
+) -> None:
+    with pytest.raises(LabError, match=f"too late.* try: .*{remedy}"):
+        check_labels(CLEAN, np.roll(NOISY, 1), K, Rows("the file", joined))
