@@ -23,8 +23,9 @@ import tyro
 from scipy.stats import rankdata
 
 from pipeline.command_line import run_function
+from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError, program, quoted, suggest
-from pipeline.files import data_folder, labels_folder
+from pipeline.files import labels_folder
 from pipeline.fingerprints import content_digest
 
 Labels = npt.NDArray[np.int64]
@@ -240,20 +241,19 @@ def _scores(dataset: str, tables: list[Table], posterior: Path | None) -> Scores
                 "write softmax outputs with numpy.save",
             )
         return np.asarray(given[:n], np.float64)
-    path = data_folder(dataset) / "train_images.npy"
-    if not path.is_file():
+    images = load_dataset(dataset).train_images
+    if len(images) < n:
         raise LabError(
-            f"data set {quoted(dataset)} has no images in one array here",
-            "prepared images, or --posterior FILE",
-            f"uv run python -m pipeline.stages.data {dataset}",
+            f"data set {quoted(dataset)} has {len(images)} images, and labels for {n}",
+            "tables made from the data set as it is now",
+            f"uv run python -m pipeline.stages.noise {dataset} {tables[0].name}",
         )
     clean = np.zeros(n, np.int64)
     for table in tables:
         clean[table.index] = table.clean
     labelled = np.unique(np.concatenate([table.index for table in tables]))
     scores = np.zeros((n, n_classes))
-    images = np.load(path, mmap_mode="r")[labelled]
-    scores[labelled] = linear_scores(images, clean[labelled], n_classes)
+    scores[labelled] = linear_scores(images[labelled], clean[labelled], n_classes)
     return scores
 
 

@@ -2,40 +2,16 @@
 
 import copy
 import random
-import sys
 
 import pytest
 import yaml
 
 from pipeline.stages import runs, sources
-from tests.support.mutations import LONGEST_MESSAGE, mutated_values
+from tests.support.endings import check, ending
+from tests.support.mutations import mutated_values
 from tests.support.paths import PROJECT
 
 FULL = yaml.safe_load((PROJECT / "params.yaml").read_text())
-
-
-def ending(capsys, monkeypatch, main, *words: str) -> tuple[int, str]:
-    """Exit code of a program, and what it complained of."""
-    monkeypatch.setattr(sys, "argv", ["program", *words])
-    code = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    return code, capsys.readouterr().err
-
-
-def check(code: int, complaint: str) -> None:
-    """A program ended well, or with one line of three parts."""
-    if code == 0:
-        assert complaint == ""
-        return
-    assert code in (1, 2), complaint
-    assert complaint.count("\n") == 1, complaint
-    assert complaint.startswith("error: "), complaint
-    assert "; expected: " in complaint, complaint
-    assert "; try: " in complaint, complaint
-    assert len(complaint) <= LONGEST_MESSAGE + 1, complaint
 
 
 @pytest.mark.parametrize(
