@@ -10,8 +10,7 @@ pixels fitted on one half and tried on the other.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,9 +23,9 @@ from scipy.stats import rankdata
 
 from pipeline.command_line import run_function
 from pipeline.data.dataset import load_dataset
-from pipeline.errors import LabError, program, quoted, suggest
+from pipeline.errors import LabError, program, quoted
 from pipeline.files import labels_folder
-from pipeline.fingerprints import content_digest
+from pipeline.noise.label_table import open_table
 
 Labels = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -72,35 +71,16 @@ def read_labels(dataset: str, name: str) -> Table:
         The table.
 
     Raises:
-        LabError: if it is not made, or its clean labels are not known.
+        LabError: if it is not made, is damaged, or its clean labels are not known.
     """
-    folder = labels_folder(dataset, name)
-    remedy = f"uv run python -m pipeline.stages.noise {dataset} {name}"
-    if not (folder / "card.json").is_file():
-        made = [card.parent.name for card in folder.parent.glob("[!.]*/card.json")]
-        raise LabError(
-            f"no label table {quoted(name)} of {quoted(dataset)}", *suggest(name, made, remedy)
-        )
-    try:
-        card = json.loads((folder / "card.json").read_bytes())
-        if content_digest(folder / "labels.parquet") != card["labels_file"]:
-            raise ValueError("labels.parquet is not the file that its card says")
-        with (folder / "labels.parquet").open("rb") as file:
-            frame = pl.read_parquet(file).sort("index")
-    except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
-        raise LabError(
-            f"label table {quoted(name)} of {quoted(dataset)} is damaged ({error})",
-            "labels.parquet and card.json as they were written",
-            remedy,
-        ) from error
-    if frame["clean"].null_count():
+    table = open_table(labels_folder(dataset, name))
+    if table.y_clean is None:
         raise LabError(
             f"label table {quoted(name)} of {quoted(dataset)} has no clean labels",
             "tables of a data set whose clean labels are known",
             "leave it out",
         )
-    index, clean, noisy = (frame[column].to_numpy() for column in ("index", "clean", "noisy"))
-    return Table(name, card, index, clean, noisy)
+    return Table(name, asdict(table.card), table.index, table.y_clean, table.y_noisy)
 
 
 def overview(tables: list[Table]) -> pl.DataFrame:

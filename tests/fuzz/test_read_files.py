@@ -1,5 +1,6 @@
 """Files of the laboratory that were damaged or replaced, read by the commands that need them."""
 
+import json
 import random
 
 import numpy as np
@@ -39,6 +40,25 @@ def test_the_noise_report_accepts_no_damaged_data_set(lab, name, capsys, monkeyp
     code, complaint = ending(capsys, monkeypatch, noise_report.main, *words)
     assert code in (1, 2)
     check(code, complaint)
+
+
+ODD = [None, True, -1, 1.5, "", "x" * 3000, [], {}, [1], {"a": 1}, [None], [[1]], "../../precious"]
+
+
+def test_no_command_accepts_a_changed_label_card(lab, capsys, monkeypatch) -> None:
+    assert ending(capsys, monkeypatch, noise.main, "digits", "pair-40")[0] == 0
+    path, rng = lab / "labels" / "digits" / "pair-40" / "card.json", random.Random(4712)
+    card = json.loads(path.read_bytes())
+    for key, value in card.items():
+        for odd in rng.sample([odd for odd in ODD if odd != value], 3):
+            path.write_text(json.dumps(card | {key: odd}))
+            for main, words in (
+                (noise_report.main, ["digits", "pair-40"]),
+                (label_tables.main, ["show", "pair-40", "--dataset", "digits"]),
+            ):
+                code, complaint = ending(capsys, monkeypatch, main, *words)
+                assert code == 2, (key, odd)
+                check(code, complaint)
 
 
 def test_labels_beyond_the_images_are_one_line(lab, capsys, monkeypatch) -> None:
