@@ -10,8 +10,7 @@ pixels fitted on one half and tried on the other.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +22,10 @@ import tyro
 from scipy.stats import rankdata
 
 from pipeline.command_line import run_function
-from pipeline.errors import LabError, program, quoted, suggest
-from pipeline.files import data_folder, labels_folder
-from pipeline.fingerprints import content_digest
+from pipeline.data.dataset import load_dataset
+from pipeline.errors import LabError, program, quoted
+from pipeline.files import labels_folder
+from pipeline.noise.label_table import open_table
 
 Labels = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -71,35 +71,16 @@ def read_labels(dataset: str, name: str) -> Table:
         The table.
 
     Raises:
-        LabError: if it is not made, or its clean labels are not known.
+        LabError: if it is not made, is damaged, or its clean labels are not known.
     """
-    folder = labels_folder(dataset, name)
-    remedy = f"uv run python -m pipeline.stages.noise {dataset} {name}"
-    if not (folder / "card.json").is_file():
-        made = [card.parent.name for card in folder.parent.glob("[!.]*/card.json")]
-        raise LabError(
-            f"no label table {quoted(name)} of {quoted(dataset)}", *suggest(name, made, remedy)
-        )
-    try:
-        card = json.loads((folder / "card.json").read_bytes())
-        if content_digest(folder / "labels.parquet") != card["labels_file"]:
-            raise ValueError("labels.parquet is not the file that its card says")
-        with (folder / "labels.parquet").open("rb") as file:
-            frame = pl.read_parquet(file).sort("index")
-    except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
-        raise LabError(
-            f"label table {quoted(name)} of {quoted(dataset)} is damaged ({error})",
-            "labels.parquet and card.json as they were written",
-            remedy,
-        ) from error
-    if frame["clean"].null_count():
+    table = open_table(labels_folder(dataset, name))
+    if table.y_clean is None:
         raise LabError(
             f"label table {quoted(name)} of {quoted(dataset)} has no clean labels",
             "tables of a data set whose clean labels are known",
             "leave it out",
         )
-    index, clean, noisy = (frame[column].to_numpy() for column in ("index", "clean", "noisy"))
-    return Table(name, card, index, clean, noisy)
+    return Table(name, asdict(table.card), table.index, table.y_clean, table.y_noisy)
 
 
 def overview(tables: list[Table]) -> pl.DataFrame:
@@ -240,20 +221,19 @@ def _scores(dataset: str, tables: list[Table], posterior: Path | None) -> Scores
                 "write softmax outputs with numpy.save",
             )
         return np.asarray(given[:n], np.float64)
-    path = data_folder(dataset) / "train_images.npy"
-    if not path.is_file():
+    images = load_dataset(dataset).train_images
+    if len(images) < n:
         raise LabError(
-            f"data set {quoted(dataset)} has no images in one array here",
-            "prepared images, or --posterior FILE",
-            f"uv run python -m pipeline.stages.data {dataset}",
+            f"data set {quoted(dataset)} has {len(images)} images, and labels for {n}",
+            "tables made from the data set as it is now",
+            f"uv run python -m pipeline.stages.noise {dataset} {tables[0].name}",
         )
     clean = np.zeros(n, np.int64)
     for table in tables:
         clean[table.index] = table.clean
     labelled = np.unique(np.concatenate([table.index for table in tables]))
     scores = np.zeros((n, n_classes))
-    images = np.load(path, mmap_mode="r")[labelled]
-    scores[labelled] = linear_scores(images, clean[labelled], n_classes)
+    scores[labelled] = linear_scores(images[labelled], clean[labelled], n_classes)
     return scores
 
 

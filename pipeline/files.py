@@ -25,6 +25,14 @@ _swept: set[Path] = set()
 """Folders in which this program has looked for what killed ones left."""
 
 
+def absolute(path: Path) -> Path:
+    """A path from the root, through all links; links in a circle are left for the reader to meet.
+
+    `Path.resolve` raises a RuntimeError for such a circle, which is no error of a file.
+    """
+    return Path(os.path.realpath(path))
+
+
 def project_root() -> Path:
     """The folder that holds params.yaml: `LNL_ROOT` if set, else the one this package lies in.
 
@@ -93,7 +101,7 @@ def _named_by(variable: str, start: Path) -> Path | None:
             f"export {variable}=/shared/folder",
         )
     try:
-        return (start / Path(given).expanduser()).resolve()
+        return absolute(start / Path(given).expanduser())
     except (RuntimeError, ValueError) as failure:  # ~ of an unknown user, a NUL
         raise LabError(
             f"{variable} = {quoted(given)}: {failure}", "a folder", f"export {variable}=/a/folder"

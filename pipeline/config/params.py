@@ -13,7 +13,7 @@ from pipeline.config.checking import STRICT, validated
 from pipeline.config.run_settings import MAX_WORKERS, Seed, named
 from pipeline.config.yaml_files import read_yaml
 from pipeline.errors import LabError, quoted
-from pipeline.files import methods_folder, project_root
+from pipeline.files import absolute, methods_folder, project_root
 from pipeline.names import checked_name
 
 MAX_CELLS = 100_000
@@ -115,7 +115,7 @@ def _read_params(path: Path, modified_ns: int) -> Params:
 
 def params_path(path: Path | None = None) -> Path:
     """The params.yaml of the project, or the other file that was named."""
-    return (path or project_root() / "params.yaml").resolve()
+    return absolute(path or project_root() / "params.yaml")
 
 
 def read_params(path: Path | None = None) -> Params:

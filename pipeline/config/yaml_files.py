@@ -6,6 +6,7 @@ number. Only text, numbers, truth values, null, lists and mappings exist; no tag
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Iterator
 from pathlib import Path
@@ -138,6 +139,14 @@ class _Loader(yaml.CSafeLoader):
             raise _Fault(f"a number of {len(digits)} digits", node.start_mark)
         return int(digits, _BASES.get(digits[:2], 10))
 
+    def finite_number(self, node: yaml.ScalarNode) -> float:
+        """A number with a point or an exponent; none is infinite, and 1e999 would be."""
+        found = float(self.construct_yaml_float(node))
+        if not math.isfinite(found):
+            problem = f"{quoted(node.value)}, which is no finite number"
+            raise _Fault(problem, node.start_mark, "a number up to 1e308", "a smaller number")
+        return found
+
     def unknown(self, node: yaml.Node) -> None:
         """Refuse a tag that asks for anything else."""
         raise _Fault(
@@ -158,7 +167,7 @@ for _kind, _construct in (
     ("null", _Loader.construct_yaml_null),
     ("bool", _Loader.construct_yaml_bool),
     ("int", _Loader.whole_number),
-    ("float", _Loader.construct_yaml_float),
+    ("float", _Loader.finite_number),
     ("str", _Loader.text),
     ("seq", _Loader.construct_yaml_seq),
     ("map", _Loader.construct_yaml_map),

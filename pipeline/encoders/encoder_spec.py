@@ -19,7 +19,7 @@ class RunEncoder(BaseModel):
     of the run that asks for the encoder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(**(STRICT | ConfigDict(extra="allow")))
 
     kind: Literal["run"] = "run"
     method: str

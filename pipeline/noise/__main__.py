@@ -10,7 +10,7 @@ from pipeline.command_line import run_subcommand
 from pipeline.config import params_path, read_params
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError, program, quoted, suggest
-from pipeline.files import labels_folder, replacing
+from pipeline.files import absolute, labels_folder, replacing
 from pipeline.names import checked_name
 from pipeline.noise.card_text import describe_card, draw_card
 from pipeline.noise.label_table import CARD, load_table, open_table, save_table, table_remedy
@@ -94,7 +94,7 @@ def import_file(
     from pipeline.noise.generate import make
 
     checked_name(name, "noise")
-    path = str(file.expanduser().resolve())
+    path = str(absolute(file.expanduser()))
     given = {"column": column, "order": order, "convention": convention, "rate": rate}
     values = {key: value for key, value in given.items() if value is not None}
     spec = parse({"kind": "file", "path": path, **values}, f"import of {file.name}")
@@ -128,7 +128,7 @@ def _refuse_defined(name: str, spec: File) -> None:
 def _resolved(spec: File) -> str:
     from pipeline.noise.arrays import project_path
 
-    return str(project_path(spec.path).resolve())
+    return str(absolute(project_path(spec.path)))
 
 
 def verify_folder(folder: GivenFile, /, posterior: tuple[Path, ...] = ()) -> None:

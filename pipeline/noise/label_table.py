@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.data.dataset import load_dataset
-from pipeline.errors import LabError, quoted
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.files import labels_folder, replacing_folder
 from pipeline.fingerprints import content_digest
 from pipeline.noise.arrays import Labels
@@ -104,8 +104,7 @@ def open_table(folder: Path) -> LabelTable:
     if not (folder / CARD).exists():
         raise LabError(
             f"label table {quoted(noise)} of {quoted(dataset)} is not made",
-            f"made here: {', '.join(made_tables(dataset)) or 'none'}",
-            table_remedy(dataset, noise),
+            *suggest(noise, made_tables(dataset), table_remedy(dataset, noise)),
         )
     try:
         card, labels_file = NoiseCard.from_file((folder / CARD).read_bytes())

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.command_line import read_flags
 from pipeline.config import Params, grid_of, read_params
 from pipeline.data.facts import data_facts
+from pipeline.encoders.encoder_spec import encoder_spec
 from pipeline.errors import program
 from pipeline.files import cache_folder, replacing
 from pipeline.fingerprints import listing_digest
@@ -74,7 +75,8 @@ def _labels(dataset: str, name: str, params: Params) -> Facts:
 
 def _encoder(name: str, params: Params) -> Facts:
     """Facts of an encoder: its entry, the file that it names, and what its run learns from."""
-    entry = params.encoders.get(name, {})
+    encoder_spec(name, params.encoders)
+    entry = params.encoders[name]
     named = [entry[key] for key in _NAMING_FILES if key in entry]
     if isinstance(tables := entry.get("files"), dict):  # embeddings, a file per split
         named += tables.values()

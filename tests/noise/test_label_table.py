@@ -272,7 +272,7 @@ def test_two_sources_of_open_set_images_are_two_tables() -> None:
 
 def test_a_missing_table_names_the_made_ones_and_the_command() -> None:
     _saved(kind="pair", rate=0.2)
-    with pytest.raises(LabError, match=r"made here: tried; try: uv run python -m pipeline\.stages"):
+    with pytest.raises(LabError, match=r"one of tried; try: uv run python -m pipeline\.stages"):
         load_table("small", "absent")
 
 

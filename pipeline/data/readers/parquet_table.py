@@ -126,7 +126,8 @@ def _image_bytes(file: Path, column: str) -> Iterator[list[bytes]]:
 def _check_column(table: pq.ParquetFile, name: str, file: Path) -> None:
     if name not in table.schema_arrow.names:
         raise LabError(
-            f"{file} has no column {quoted(name)}", *suggest(name, table.schema_arrow.names)
+            f"{file} has no column {quoted(name)}",
+            *suggest(name, table.schema_arrow.names, "name its column in params.yaml"),
         )
 
 

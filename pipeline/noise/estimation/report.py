@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.data.dataset import load_dataset
 from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError, quoted
+from pipeline.files import absolute
 from pipeline.noise.arrays import Floats
 from pipeline.noise.card_text import matrix_lines
 from pipeline.noise.estimation.hoc import Estimate
@@ -117,7 +118,7 @@ def features_of(labels: LabelTable, file: Path | None) -> Floats:
     if file is None:
         pixels = dataset.train_images[labels.index]
         return pixels.reshape(len(pixels), -1).astype(np.float32)
-    rows = read_matrix(str(file.expanduser().resolve()), "features [N, D]")
+    rows = read_matrix(str(absolute(file.expanduser())), "features [N, D]")
     if len(rows) != dataset.card.n_train:
         raise LabError(
             f"{quoted(str(file))} has {len(rows)} rows",

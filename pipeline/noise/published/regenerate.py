@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.data.dataset import load_dataset
 from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError
+from pipeline.files import absolute
 from pipeline.noise import from_posterior as posterior
 from pipeline.noise import instance, transitions
 from pipeline.noise.alignment import check_posterior
@@ -159,7 +160,7 @@ def _dependent(
     path: Path, at_hand: Mapping[str, Labels], clean: Mapping[str, Labels]
 ) -> Iterator[Finding]:
     """`dependent` labels from a softmax average: equal for its own, overlapping for another's."""
-    average = read_matrix(str(path.resolve()), "softmax averages [N, K]")
+    average = read_matrix(str(absolute(path)), "softmax averages [N, K]")
     name = "cifar10" if average.shape[1] == 10 else "cifar100"
     if name not in clean:
         yield Finding(f"dependent from {path.name}", "skipped", f"needs clean labels of {name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.results.schema import TABLES, Column, Table
 
 _MEND = "mend the code that reports this value"
@@ -30,7 +30,10 @@ def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     columns = TABLES[table]
     for name in frame.columns:
         if name not in columns:
-            raise LabError(f"unknown column {name!r} for table {table}", *suggest(name, columns))
+            raise LabError(
+                f"unknown column {quoted(name)} for table {table}",
+                *suggest(name, columns, "uv run python -m pipeline.results columns"),
+            )
     return pl.DataFrame(
         [
             _fit(frame[name], column, table)

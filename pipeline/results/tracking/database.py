@@ -12,6 +12,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from pipeline.errors import LabError, quoted
+from pipeline.files import absolute
 
 REBUILD = "uv run python -m pipeline.results.tracker rebuild"
 """What completes a view, whatever befell it."""
@@ -47,7 +48,7 @@ def prepare_database(path: Path, make: Callable[[Path], None] = make_tables) -> 
     Raises:
         LabError: where it cannot be opened or made, in less than a second.
     """
-    path = path.resolve()  # in the image the name is a link into a mounted folder
+    path = absolute(path)  # in the image the name is a link into a mounted folder
     if _is_whole(path):
         return
     if path.parent.exists() and not os.access(path.parent, os.W_OK):

@@ -12,7 +12,7 @@ from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.data.listed import IndexedImages
 from pipeline.data.source import Labels, Pixels
 from pipeline.data.views import DeviceImages, ImageSource, channel_statistics
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.identity import digest
 from pipeline.noise.label_table import LabelTable
 from pipeline.runs.inputs.samples import choose_samples, provided, uncovered
@@ -123,7 +123,10 @@ class Opener:
 
         name = str(self._transform)
         if name not in TRANSFORMS:
-            raise LabError(f"unknown transform {name!r}", *suggest(name, TRANSFORMS))
+            raise LabError(
+                f"unknown transform {quoted(name)}",
+                *suggest(name, TRANSFORMS, "leave --transform out"),
+            )
         return DecodedImages(
             images, TRANSFORMS[name], mean, std, self._device,
             workers=self._execution.workers, channels_last=in_order,

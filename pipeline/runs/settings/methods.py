@@ -6,7 +6,7 @@ import importlib
 import inspect
 from functools import cache
 
-from pipeline.errors import LabError, suggest
+from pipeline.errors import LabError, quoted, suggest
 from pipeline.files import methods_folder
 from pipeline.training.method import Method
 
@@ -26,7 +26,7 @@ def load_method(name: str) -> type[Method]:
     """
     known = [path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__"]
     if name not in known:
-        raise LabError(f"unknown method {name!r}", *suggest(name, known))
+        raise LabError(f"unknown method {quoted(name)}", *suggest(name, known, "robust_loss"))
     module = importlib.import_module(f"methods.{name}")
     found = [
         member

@@ -41,7 +41,10 @@ def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
                 "NAME: {kind: imagefolder, root: my-images, image_size: 32}",
             ),
         )
-    return spec if root is None else spec.model_copy(update={"root": root})
+    if root is None:
+        return spec
+    # Checked anew: the digits have no root, and an empty one is none.
+    return validated(DataSpec, spec.model_dump() | {"root": root}, f"--root of data set {name}")
 
 
 def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
