@@ -25,7 +25,7 @@ def write_grid(folder, *runs, **params):
     write_params(folder, PARAMS | params | {"grid": PARAMS["grid"] | {"runs": list(runs)}})
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failed_cell_is_a_row_and_the_others_follow(lab, workers):
     write_grid(lab, GOOD | {"val_rate": 0.0001}, GOOD, GOOD | {"loss": "dal"})
     all_cells = cells(read_params())

@@ -34,6 +34,7 @@ def webvision(lab):
     return lab
 
 
+@pytest.mark.slow
 def test_webvision_is_tested_on_both_sets_and_workers_change_nothing(webvision):
     outcome = run(dataset="webvision-mini", execution={"workers": 0})
     epochs, samples = numbers(outcome.key)
@@ -127,6 +128,7 @@ def test_label_diffusion_on_food_retrieves_by_cached_embeddings(lab, tiny_vit):
     assert embedded_splits() == {"train": 15, "test": 6}
 
 
+@pytest.mark.slow
 def test_label_diffusion_on_webvision_encodes_anew_in_balanced_epochs(webvision, tiny_vit):
     write_cells(
         webvision, "webvision-mini", {"kind": "webvision", "n_classes": 50, "root": "web"}, tiny_vit

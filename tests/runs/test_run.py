@@ -52,7 +52,10 @@ def test_another_seed_is_another_run(lab):
 
 
 @pytest.mark.parametrize("loss", ["dal", "nlnl"])
-@pytest.mark.parametrize("stop_at", [5, 21, 30])
+@pytest.mark.parametrize(
+    "stop_at",
+    [5, pytest.param(21, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.slow)],
+)
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(lab, monkeypatch, loss, stop_at):
     settings = {"loss": loss, "crop_padding": 1}
     whole = numbers(run(**settings).key)
