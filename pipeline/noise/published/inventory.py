@@ -4,6 +4,7 @@ import csv
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,8 @@ from pipeline.noise.published.registry import PUBLISHED, Published, content_of
 MANIFEST = "manifest.csv"
 _NOTES = (".txt", ".json")
 """Endings of label files that notes beside them have, too."""
+_MOST_ENTRIES = 100_000
+"""Of a folder of label files; more are a whole disk, whose walk would take minutes."""
 
 Verdict = Literal["ok", "near", "differs", "unknown", "skipped"]
 
@@ -67,9 +70,16 @@ def collect(folder: Path) -> Iterator[LabelFile | Finding]:
         One item per vector of labels, or a finding for a file that cannot be read.
 
     Raises:
-        LabError: if the folder is missing or holds no label file.
+        LabError: if the folder is missing, holds no label file, or far too much else.
     """
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix in ENDINGS and p.name != MANIFEST]
+    entries = list(islice(folder.rglob("*"), _MOST_ENTRIES + 1))
+    if len(entries) > _MOST_ENTRIES:
+        raise LabError(
+            f"{quoted(str(folder))} holds more than {_MOST_ENTRIES:,} entries",
+            "the folder of the label files",
+            "a folder further down",
+        )
+    paths = [p for p in sorted(entries) if p.suffix in ENDINGS and p.name != MANIFEST]
     if not paths:
         raise LabError(
             f"{quoted(str(folder))} holds no label files",
