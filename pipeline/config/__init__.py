@@ -4,7 +4,7 @@ Values are resolved in this order, later ones winning: the defaults of the setti
 of the recipe that match the cell, what params.yaml pins, the flags.
 """
 
-from pipeline.config.checking import STRICT, validated
+from pipeline.config.checking import STRICT, validated, validated_kind
 from pipeline.config.key_facts import key_facts
 from pipeline.config.params import Grid, Params, grid_of, params_path, read_params
 from pipeline.config.run_settings import NOT_IN_KEY, Execution, RunSettings, Seed, named
@@ -25,4 +25,5 @@ __all__ = [
     "read_params",
     "read_yaml",
     "validated",
+    "validated_kind",
 ]

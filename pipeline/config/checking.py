@@ -228,3 +228,28 @@ def _with_tuples(annotation: Any, value: Any) -> Any:
     if get_origin(annotation) is dict and isinstance(value, Mapping):
         return {name: _with_tuples(arguments[1], inner) for name, inner in value.items()}
     return value
+
+
+def validated_kind(
+    kinds: Mapping[str, type[BaseModel]], values: object, where: str, example: str
+) -> BaseModel:
+    """Make one of several models, the one that `kind` among the values names.
+
+    Args:
+        kinds: settings class by kind.
+        values: the fields, as they were read from a file.
+        where: what they belong to, for the error.
+        example: of such a block, for the error.
+
+    Returns:
+        The frozen settings.
+
+    Raises:
+        LabError: for something else than a block, an unknown kind, and as `validated`.
+    """
+    if not isinstance(values, Mapping):
+        raise LabError(f"{where} is {quoted(values)}", "a block of settings with a kind", example)
+    kind = values.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise LabError(f"{where}: kind = {quoted(kind)}", *suggest(kind, kinds, example))
+    return validated(kinds[kind], dict(values), where)

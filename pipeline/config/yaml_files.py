@@ -100,7 +100,7 @@ class _Loader(yaml.CSafeLoader):
     """The core schema of YAML 1.2, keys that are text, and a line for every refusal."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - the library types both as of the instance
-    yaml_constructors = {}  # noqa: RUF012
+    yaml_constructors = {}  # noqa: RUF012 - as above
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The value of a node."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.config import STRICT, validated
+from pipeline.config import STRICT, validated_kind
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.names import checked_name
 
@@ -128,18 +128,8 @@ def parse_encoder(values: object, where: str) -> EncoderSpec:
     Raises:
         LabError: for an unknown kind, an unknown key or a value out of range.
     """
-    if not isinstance(values, Mapping):
-        raise LabError(
-            f"{where} is {quoted(values)}",
-            "a mapping with a kind",
-            "{kind: run, method: simclr, noise: clean, seed: 0}; others: docs/encoders.md",
-        )
-    kind = values.get("kind")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise LabError(
-            f"{where}: kind = {quoted(kind)}", *suggest(kind, _KINDS, "docs/encoders.md for each")
-        )
-    return cast("EncoderSpec", validated(_KINDS[kind], dict(values), where))
+    example = "{kind: run, method: simclr, noise: clean, seed: 0}; others: docs/encoders.md"
+    return cast("EncoderSpec", validated_kind(_KINDS, values, where, example))
 
 
 def encoder_spec(name: str, entries: Mapping[str, object]) -> EncoderSpec:

@@ -12,8 +12,7 @@ from typing import Annotated, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
-from pipeline.config import STRICT, validated
-from pipeline.errors import LabError, quoted, suggest
+from pipeline.config import STRICT, validated_kind
 
 
 def _no_truth_value(value: object) -> object:
@@ -276,14 +275,5 @@ def parse(values: object, where: str) -> NoiseSpec:
     Raises:
         LabError: for an unknown kind, an unknown key or a value out of range.
     """
-    if not isinstance(values, Mapping):
-        raise LabError(
-            f"{where} is {quoted(values)}", "a block of settings", "{kind: symmetric, rate: 0.4}"
-        )
-    kind = values.get("kind")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise LabError(
-            f"{where}: kind = {quoted(kind)}",
-            *suggest(kind, _KINDS, "{kind: symmetric, rate: 0.4}"),
-        )
-    return cast("NoiseSpec", validated(_KINDS[kind], dict(values), where))
+    example = "{kind: symmetric, rate: 0.4}"
+    return cast("NoiseSpec", validated_kind(_KINDS, values, where, example))

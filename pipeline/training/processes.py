@@ -287,7 +287,7 @@ def set_determinism(level: str) -> None:
     torch.use_deterministic_algorithms(level != "off", warn_only=level == "warn")
     # Nothing here reads memory that it has not written: filling it first only takes time.
     # mypy sees a module here; it is an object with this attribute.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
     torch.backends.cudnn.benchmark = level == "off"
     # Reduced-precision matrix products would make "fp32" mean something else on newer GPUs.
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -39,7 +39,7 @@ def spec(**settings: Any) -> DataSpec:
 def test_the_card_holds_what_the_data_set_was_made_from(root: Path) -> None:
     card = prepare_dataset("mine", spec())
     assert card.made_from == data_facts(spec())
-    assert card.made_from["spec"]["root"] == str(root)  # type: ignore[index,call-overload]
+    assert card.made_from["spec"]["root"] == str(root)  # type: ignore[index,call-overload]  # JSON of a known form
     assert load_card("mine") == card
     assert is_current(card, spec())
 

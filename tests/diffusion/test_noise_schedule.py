@@ -84,7 +84,7 @@ def test_only_counts_that_divide_the_steps_are_taken():
         try:
             times = ddim_times(n_sampling, 1000)
         except LabError as error:
-            assert "100, 125, 200" in str(error)  # noqa: PT017
+            assert "100, 125, 200" in str(error)  # noqa: PT017 - not every call raises
             continue
         taken.append(n_sampling)
         assert len(times) == n_sampling

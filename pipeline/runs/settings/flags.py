@@ -49,7 +49,7 @@ def _typed(method: type[Method], words: list[str]) -> dict[str, dict[str, Any]]:
     groups = {"run": _optional(method.Settings), "execution": _optional(Execution)}
     fields = {name: Annotated[group, tyro.conf.arg(name="")] for name, group in groups.items()}
     # Built at run time from the settings classes, so no type checker can read them.
-    found: dict[str, dict[str, Any]] = read_flags(TypedDict("Flags", fields), None, words)  # type: ignore[operator]
+    found: dict[str, dict[str, Any]] = read_flags(TypedDict("Flags", fields), None, words)  # type: ignore[operator]  # see above
     return found
 
 

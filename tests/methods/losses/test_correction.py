@@ -285,7 +285,7 @@ def test_gradients_equal_differences(name: str) -> None:
     if name == "elr":
         target = torch.rand(8, 10, generator=torch.Generator().manual_seed(0)).double() / 10
         # At momentum 1 - 1e-9 the target as good as stands still, as the gradient takes it to.
-        loss: Loss = lambda z, y: losses.elr(z, y, target=target, beta=1 - 1e-9)[0]  # noqa: E731
+        loss: Loss = lambda z, y: losses.elr(z, y, target=target, beta=1 - 1e-9)[0]  # noqa: E731 - typed as a loss
     else:
         loss = (EVERY | OF_A_BATCH)[name]
     z, y = wave(10, 1)
