@@ -43,11 +43,13 @@ class Handle:
     Args:
         engine: name of the engine, an entry of the `engines` block or a kind.
         bundles: numbers of the bundles.
+        jobs: what the engine's own tools call them, in a few words for people.
         facts: what the engine needs to find its jobs again, such as their ids; JSON.
     """
 
     engine: str
     bundles: tuple[int, ...]
+    jobs: str
     facts: dict[str, Any]
 
 
@@ -117,4 +119,4 @@ def handles(batch: Batch) -> list[Handle]:
 
 def _read(path: Path) -> Handle:
     facts = json.loads(path.read_text())
-    return Handle(facts["engine"], tuple(facts["bundles"]), facts["facts"])
+    return Handle(facts["engine"], tuple(facts["bundles"]), facts["jobs"], facts["facts"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
+import psutil
+
 from pipeline.config import LocalEngine
 from pipeline.errors import LabError
 from pipeline.grids.batch import Batch
 from pipeline.grids.bundles import Bundle, Lengths
-from pipeline.grids.engines.engine import Handle, Job
+from pipeline.grids.engines.engine import Handle, Job, Phase
 from pipeline.grids.engines.local_worker import serve, serve_here
 
 _LENGTHS = Lengths(shortest=2.0, longest=60.0, per_slot=32)
@@ -108,10 +111,18 @@ class Local:
         # Those that need most GPUs first: later, single cells would hold one each.
         self._waiting = sorted([*self._waiting, *bundles], key=lambda bundle: -bundle.gpus)
         numbers = tuple(bundle.number for bundle in bundles)
-        return Handle(self.name, numbers, {"process": os.getpid()})
+        process = psutil.Process()
+        facts = {"host": platform.node(), "process": process.pid, "born": process.create_time()}
+        return Handle(self.name, numbers, f"process {process.pid}", facts)
 
     def state(self, batch: Batch, handle: Handle, patience: float) -> list[Job]:
-        """Hand out bundles, wait for workers, and say how the bundles of a handle stand."""
+        """Hand out bundles, wait for workers, and say how the bundles of a handle stand.
+
+        Of a handle of another program: whether that program is there.
+        """
+        if not _is_ours(handle):
+            phase: Phase = "running" if _program_of(handle) else "ended"
+            return [Job(handle.jobs, handle.bundles, phase, "", handle.facts["host"])]
         if self._workers == 0:
             self._compute_here(batch)
         else:
@@ -131,7 +142,11 @@ class Local:
         return jobs
 
     def cancel(self, batch: Batch, handle: Handle) -> None:
-        """End all workers; what they compute is saved."""
+        """End all workers, or the program that started them; what is computed is saved."""
+        if not _is_ours(handle):
+            if program := _program_of(handle):
+                program.terminate()
+            return
         self._waiting.clear()
         for running in self._running.values():
             running.process.terminate()
@@ -243,6 +258,22 @@ class Local:
         running = self._running.pop(place)
         running.pipe.close()  # a worker without a bundle ends by that
         running.process.join()
+
+
+def _is_ours(handle: Handle) -> bool:
+    facts = handle.facts
+    return (facts["host"], facts["process"]) == (platform.node(), os.getpid())
+
+
+def _program_of(handle: Handle) -> psutil.Process | None:
+    """The program of this host that a handle names, if it is there."""
+    facts = handle.facts
+    try:
+        program = psutil.Process(facts["process"])
+        is_it = facts["host"] == platform.node() and program.create_time() == facts["born"]
+    except psutil.Error:
+        return None
+    return program if is_it else None
 
 
 def visible_gpus() -> list[str]:
