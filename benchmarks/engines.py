@@ -1,19 +1,24 @@
-"""How busy an engine keeps its slots with tiny cells, while programs meet and workers are killed.
+"""How busy engines keep their slots with tiny cells, and whether they store the same bytes.
 
-    uv run python benchmarks/engine_busy.py --cells 300                 # a try, minutes
-    uv run python benchmarks/engine_busy.py                             # 10,000 cells
-    uv run python benchmarks/engine_busy.py --engine slurm --entry '{"partition": "cpu", "gpus": 0}'
+    uv run python benchmarks/engines.py busy --cells 300            # a try, minutes
+    uv run python benchmarks/engines.py busy                        # 10,000 cells
+    uv run python benchmarks/engines.py bytes --cells 20            # a try
+    uv run python benchmarks/engines.py bytes                       # 200 cells
 
-A grid of cells of a fraction of a second (an epoch of the handwritten digits) is computed by two
-programs that start at once, with one slot each. At seeded moments a process that computes a cell is
-killed, or asked to stop as at pre-emption, in turn. Printed are the share of the slots' time in
-which runs were computed (sum of the runs' seconds / (slots x time from the first cell's beginning
-to the last one's end)), cells without a row, and cells that were computed twice. Processes are
-killed on this host only: with slurm and ray, a cluster of one node.
+`busy`: two programs start at once on a grid of cells of a fraction of a second (two epochs of the
+handwritten digits), with one slot each. At seeded moments a process that computes a cell is killed
+or asked to stop, in turn. Printed are the share of the slots' time in which runs were computed (sum
+of the runs' seconds / (slots x time from the first cell's beginning to the last one's end)), cells
+without a row, and cells that were computed twice. Processes are killed on this host only: with
+`--engine slurm` or `--engine ray`, a cluster of one node.
+
+`bytes`: each engine that is there computes one grid into a store of its own. Compared are the view
+of the grid, whose bytes hold all numbers of runs and epochs and no clock or host, and the samples.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -26,6 +31,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +39,21 @@ import psutil
 import tyro
 import yaml
 
+from pipeline.config import read_params
+from pipeline.errors import LabError
+from pipeline.grids.engines.choice import choose_engine
 from pipeline.grids.news import Event, Reader
 from pipeline.results.store import Store
 
 GRID = "busy"
 _SLOTS = 2
+_ENGINES = ("local", "slurm", "ray")
 
 
-def main(
+def busy(
     cells: int = 10_000, engine: str = "local", kills: int = 20, seed: int = 0, entry: str = "{}"
 ) -> None:
-    """Measure.
+    """Share of time in which slots are busy.
 
     Args:
         cells: of the grid.
@@ -160,5 +170,41 @@ def report(n: int, codes: list[int], watch: Watch) -> None:
         print(*(watch.folder / "output").read_text().splitlines()[-5:], sep="\n")
 
 
+def bytes_(cells: int = 200, entries: str = "{}") -> None:
+    """Compare what the engines store.
+
+    Args:
+        cells: of the grid.
+        entries: further settings by engine, JSON.
+    """
+    found: dict[str, str] = {}
+    for engine in _ENGINES:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["LNL_ROOT"] = folder
+            settings = {"kind": engine} | json.loads(entries).get(engine, {})
+            write_params(Path(folder), cells, settings)
+            try:
+                choose_engine("site", read_params()).check()
+            except LabError as failure:
+                print(f"{engine:6} is not here: {failure.given}")
+                continue
+            began = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "pipeline.stages.runs", "--no-tracking", "--wait"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            found[engine] = _digest(Path(folder) / "results" / "views" / f"{GRID}.parquet")
+            print(f"{engine:6} {found[engine]} {time.perf_counter() - began:.0f} s")
+    print("the same bytes" if len(set(found.values())) == 1 else "different bytes")
+    sys.exit(len(set(found.values())) != 1)
+
+
+def _digest(view: Path) -> str:
+    samples = BytesIO()
+    Store().samples().sort("key", "index").collect().write_ipc(samples)
+    return hashlib.sha256(view.read_bytes() + samples.getvalue()).hexdigest()[:16]
+
+
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.extras.subcommand_cli_from_dict({"busy": busy, "bytes": bytes_}, description=__doc__)
