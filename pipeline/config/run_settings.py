@@ -42,8 +42,8 @@ class RunSettings(BaseModel):
     batch_size: int = Field(128, ge=1, le=2**20)
     """Global batch size, split over the processes; 1 to 1,048,576."""
     backbone: str = "resnet18"
-    """Network: small-cnn, one with the 32-pixel stem (resnet18, resnet34, resnet50, wrn28-2) or
-    timm/NAME."""
+    """Network: small-cnn, one for 32-pixel images (cnn8, preact18, resnet18, resnet34, resnet50,
+    wrn28-2) or timm/NAME."""
     start_from: Annotated[str, named("encoder")] | None = Field(None, json_schema_extra=NOT_IN_KEY)
     """Encoder (params.yaml: encoders) whose weights the network starts from; None for random."""
     optimizer: Literal["sgd", "adam"] = "sgd"
