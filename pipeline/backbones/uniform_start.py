@@ -1,4 +1,4 @@
-"""The random start of the codes of active passive and asymmetric losses: Kaiming and Xavier uniform.
+"""The random start of the codes of active passive and asymmetric losses: uniform draws.
 
 Their constructors draw every convolution as Kaiming uniform by fan-in, within +-sqrt(6 / fan-in),
 and every linear layer as Xavier uniform; biases and norms keep PyTorch's default.

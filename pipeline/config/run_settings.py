@@ -80,6 +80,9 @@ class RunSettings(BaseModel):
     crop."""
     flip: bool = True
     """Random horizontal flip in the weak and the strong view."""
+    rotation: float = Field(0.0, ge=0, le=180, json_schema_extra={"as_before": 0.0})
+    """Largest angle in degrees, either way, by which the weak view is turned after crop and flip,
+    at most 180; 0 for none."""
     strong_scale: float = Field(0.08, gt=0, le=1, json_schema_extra={"as_before": 0.08})
     """Least share of the image's area, above 0, that the random crop of the strong view covers."""
     normalisation: Literal["measured", "cifar10", "cifar100", "imagenet"] = "measured"
