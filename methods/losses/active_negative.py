@@ -1,7 +1,7 @@
 """Active negative losses: a normalised loss plus a negative one that learns from other classes.
 
-Ye, Li, Dai, Wang, Huang: Active Negative Loss Functions for Learning with Noisy Labels (NeurIPS
-2023) and its official code (snapshot 0c50009). Written with p = softmax(logits) and m = `clamp`,
+Ye, Li, Dai, Liu, Sun, Tong: Active Negative Loss Functions for Learning with Noisy Labels (NeurIPS
+2023); the form with entropy is of arXiv 2412.02373. Official code: snapshot 0c50009. Written with p = softmax(logits) and m = `clamp`,
 the least probability that a class passes gradient at. The published losses add delta `l1` of all
 weights in place of weight decay, and in the form with entropy a multiple of `class_imbalance`.
 """
@@ -35,16 +35,14 @@ def nnce(
     y: Tensor,
     *,
     clamp: float = M,
-    clamp_above: bool = False,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Normalised negative cross entropy, 1 - s_y / sum_c s_c with s_c = ln max(p_c, m) - ln m.
+    """Normalised negative cross entropy, 1 - s_y / sum_c s_c, s_c = ln max(p_c, m) - ln m.
 
-    0 < m < 1/2. With clamp_above, as in the form with entropy, p_c is at most 1 - m.
+    0 < m < 1/2.
     """
     _require_inner(clamp)
-    p = probabilities(logits, y).clamp(clamp, 1 - clamp if clamp_above else 1)
-    support = p.log() - math.log(clamp)
+    support = probabilities(logits, y).clamp(min=clamp).log() - math.log(clamp)
     return reduce(1 - at_label(support, y) / support.sum(1), reduction)
 
 
@@ -75,18 +73,9 @@ def anl_ce(
     return weighted_sum(logits, y, alpha, nce, beta, negative, reduction)
 
 
-def anl_ce_er(
-    logits: Tensor,
-    y: Tensor,
-    *,
-    alpha: float,
-    beta: float,
-    clamp: float = M,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    """What the form with entropy has of each sample: `anl_ce` with `nnce` clamped above, too."""
-    negative = partial(nnce, clamp=clamp, clamp_above=True)
-    return weighted_sum(logits, y, alpha, nce, beta, negative, reduction)
+anl_ce_er = anl_ce
+"""What the form with entropy has of single samples. Its code clamps p_c at 1 - m as well, which
+changes nothing: where one class is above, all others are below m, and the ratio is 0 or 1."""
 
 
 def anl_fl(

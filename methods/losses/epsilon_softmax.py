@@ -1,6 +1,6 @@
 """Losses on the epsilon-softmax: a prediction that is pushed towards its own largest class.
 
-Wang, Zhou, Jiang, Liu: epsilon-Softmax: Approximating One-Hot Vectors for Mitigating Label Noise
+Wang et al.: epsilon-Softmax: Approximating One-Hot Vectors for Mitigating Label Noise
 (NeurIPS 2024) and its official code (snapshot f81685c). With p = softmax(logits), k = arg max p
 (the first of equal ones) and m >= 0, it is p' = (p + m e_k) / (m + 1). The losses clamp p' from
 below at `clamp`: where the label is not the arg max and p_y < (m + 1) clamp, cross entropy passes

@@ -80,7 +80,6 @@ ACTIVE_DEFAULTS: dict[str, Loss] = {
     "nnfl": partial(losses.nnfl, gamma=0.5),
     "anl_ce": partial(losses.anl_ce, alpha=5, beta=5),
     "anl_fl": partial(losses.anl_fl, alpha=5, beta=5, gamma=0.5),
-    "anl_ce_er": partial(losses.anl_ce_er, alpha=5, beta=5),
     "eps_ce": partial(losses.eps_ce, m=1e5),
     "eps_fl": partial(losses.eps_fl, m=1e5, gamma=0.1),
     "eps_ce_and_mae": partial(losses.eps_ce_and_mae, m=1e5, alpha=0.01, beta=5),

@@ -82,8 +82,8 @@ def focal(p, gamma):
     return [-((1 - value) ** gamma) * math.log(value) for value in p]
 
 
-def support(p, m, upper=1.0):
-    return [math.log(min(max(value, m), upper) / m) for value in p]
+def support(p, m):
+    return [math.log(max(value, m) / m) for value in p]
 
 
 def focal_support(p, gamma, m):
@@ -123,7 +123,6 @@ BY_HAND = {
     "anl_fl": lambda p, y: (
         5 * ratio(focal(p, 0.5), y) + 5 * (1 - ratio(focal_support(p, 0.5, 1e-7), y))
     ),
-    "anl_ce_er": lambda p, y: 5 * nce_of(p, y) + 5 * (1 - ratio(support(p, 1e-7, 1 - 1e-7), y)),
     "eps_ce": lambda p, y: -math.log(pushed(p, y, 1e5)),
     "eps_fl": lambda p, y: pushed_focal(p, y, 1e5, 0.1),
     "eps_ce_and_mae": lambda p, y: -0.01 * math.log(pushed(p, y, 1e5)) + 10 * (1 - p[y]),
