@@ -1,9 +1,10 @@
 """Active negative losses: a normalised loss plus a negative one that learns from other classes.
 
 Ye, Li, Dai, Liu, Sun, Tong: Active Negative Loss Functions for Learning with Noisy Labels (NeurIPS
-2023); the form with entropy is of arXiv 2412.02373. Official code: snapshot 0c50009. Written with p = softmax(logits) and m = `clamp`,
-the least probability that a class passes gradient at. The published losses add delta `l1` of all
-weights in place of weight decay, and in the form with entropy a multiple of `class_imbalance`.
+2023); the form with entropy is of arXiv 2412.02373. The official code is that of snapshot 0c50009.
+Written with p = softmax(logits) and m = `clamp`, the least probability that a class passes gradient
+at. The published losses add delta `l1` of all weights in place of weight decay, and in the form
+with entropy a multiple of `class_imbalance`.
 """
 
 import math
