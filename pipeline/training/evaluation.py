@@ -88,6 +88,7 @@ def evaluate(
     index: Tensor,
     labels: Mapping[str, Tensor],
     processes: Processes,
+    function: Callable[..., Tensor] | None = None,
 ) -> dict[str, Evaluation]:
     """Evaluate one pass over all images at `index` against one or more sets of labels.
 
@@ -97,6 +98,7 @@ def evaluate(
         index: int64 [N], positions in `images`.
         labels: int64 [N] each, on the device, by name.
         processes: each process evaluates its share; the result is the same on all.
+        function: evaluated instead of `predict`.
 
     Returns:
         The evaluation over all N images against each set of labels.
@@ -108,7 +110,7 @@ def evaluate(
     totals = {name: _Totals() for name in labels}
     for part, batch in zip(parts, made, strict=True):
         with processes.autocast():
-            p = method.predict(*batch)
+            p = (function or method.predict)(*batch)
         # Not less precise than it is: rounding could make two classes equal.
         p = p.to(torch.promote_types(p.dtype, torch.float32))
         for name, y in labels.items():
