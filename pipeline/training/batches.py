@@ -105,6 +105,8 @@ class Step(NamedTuple):
     """Positions of the images and of the labels of `Partners`, int64 [2, B]; [0, B] for none."""
     number: int = 0
     """Of the pass over the stream that the step belongs to."""
+    turns: Tensor = torch.zeros(0, dtype=torch.int64)
+    """How often each sample came before in the pass, int64 [B], where the step is of a stream."""
 
     def factor(self, n_processes: int) -> float:
         """By which a mean over this process, averaged over processes, is one over all samples."""
@@ -142,16 +144,15 @@ def steps_of_epoch(
 
 
 def shared_steps(
-    rows: Tensor, batch_size: int, drop_last: bool, processes: Processes, number: int = 0
+    rows: Tensor, batch_size: int, drop_last: bool, processes: Processes
 ) -> list[Step]:
     """This process's share of each batch of one pass.
 
     Args:
-        rows: int64 [1 + n, N], the samples and their partners, in the order of their use.
+        rows: int64 [1 + n, N], samples in the order of their use, and what goes along with each.
         batch_size: over all processes.
         drop_last: leave out a last batch that is smaller.
         processes: whose share is taken.
-        number: of the pass.
 
     Returns:
         One entry per step.
@@ -165,7 +166,7 @@ def shared_steps(
         # A last batch smaller than the number of processes: idle ones go along with weight 0.
         weight = share.shape[1]
         mine = share if weight else batch[:, :1]
-        steps.append(Step(mine[0], weight, n, mine[1:], number))
+        steps.append(Step(mine[0], weight, n, mine[1:]))
     return steps
 
 

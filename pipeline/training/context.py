@@ -97,7 +97,8 @@ class Context:
             samples: int64 [n], positions among the training samples; None for all.
             function: maps the views of a batch to [B, D], without gradient; None for the method's
                 `predict`.
-            views: of each sample; None for the method's `predict_views`.
+            views: of each sample; None for the method's `predict_views`. One that is named twice
+                is drawn twice.
             training: in training mode, in batches of 512; otherwise in evaluation mode.
 
         Returns:

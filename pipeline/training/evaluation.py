@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.views import ImageSource
+from pipeline.identity import seed_stream
 from pipeline.training.method import Method
 from pipeline.training.processes import Processes
 
@@ -68,7 +69,7 @@ def predictions(
     else:
         parts = [(part, len(part)) for part in processes.share(len(index)).split(_BATCH)]
     asked = [index[part] for part, _ in parts]
-    made = images.batches(asked, views, [augmentation or 0] * len(views))
+    made = images.batches(asked, views, _seeds(augmentation or 0, views))
     for (part, n), batch in zip(parts, made, strict=True):
         with processes.autocast():
             p = (function or method.predict)(*batch).float()
@@ -79,6 +80,12 @@ def predictions(
     if joined is None:
         raise ValueError(f"{len(index)} images for {processes.n_processes} processes to predict")
     return processes.sum(joined)
+
+
+def _seeds(augmentation: int, views: tuple[str, ...]) -> list[int]:
+    """One for each view: a view that is asked for again is drawn again."""
+    turns = [views[:number].count(view) for number, view in enumerate(views)]
+    return [seed_stream(augmentation, turn) if turn else augmentation for turn in turns]
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from pipeline.training.optimisation import (
     set_learning_rate,
 )
 from pipeline.training.parameter_groups import begin_phase
-from pipeline.training.phases import checked_names
+from pipeline.training.phases import WHOLE, checked_names
 from pipeline.training.processes import Processes
 from pipeline.training.running import Running
 from pipeline.training.stopping import StopRequest
@@ -114,7 +114,8 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
     settings, progress = session.settings, session.progress
     session.method.start(session.context)
     for epoch in range(progress.epoch, settings.epochs):
-        session.context.epoch, session.context.step = epoch, progress.in_all
+        session.context.epoch, session.context.phase = epoch, WHOLE
+        session.context.step = progress.in_all
         session.context.resumed = progress.phase > 0 or progress.step > 0
         rate = learning_rate(settings, epoch)
         session.method.epoch_start(session.context)

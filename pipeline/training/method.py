@@ -40,6 +40,7 @@ class Batch:
         partners: where the method names `partner_views`.
         parts: where the phase has streams, the batch of each by name; the main one is this batch.
         seed: of what is drawn once for the whole step: the same on all processes, see `Mixing`.
+        done: share of the steps of the phase that lie behind, in [0, 1).
     """
 
     views: tuple[Tensor, ...]
@@ -49,6 +50,7 @@ class Batch:
     partners: Partners | None = None
     parts: Mapping[str, Batch] = field(default_factory=dict)
     seed: int = 0
+    done: float = 0.0
 
     @property
     def x(self) -> Tensor:

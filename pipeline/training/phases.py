@@ -24,7 +24,7 @@ class Stream:
 
     Args:
         samples: int64 [n], positions among the training samples, the same on all processes. One
-            that occurs several times is visited as often, and looks alike within a pass.
+            that occurs several times is visited as often, each time with views of its own.
         batch_size: over all processes; None for that of the run.
         views: of each sample; None for those of the method.
         drop_last: leave out the smaller last batch of a pass; None for the setting of the run.

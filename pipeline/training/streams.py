@@ -7,6 +7,9 @@ from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from pipeline.config import RunSettings
 from pipeline.data.randomness import epoch_order
 from pipeline.errors import LabError
@@ -105,10 +108,15 @@ class PhaseSteps:
 
     def _pass(self, name: str, stream: Stream, settings: RunSettings, number: int) -> list[Step]:
         order = epoch_order(self._seed("order", name, number), len(stream.samples))
-        rows = stream.samples.to(self._processes.device)[order.to(self._processes.device)]
+        samples = stream.samples.cpu()[order]
+        rows = torch.stack([samples, _turns(samples)]).to(self._processes.device)
         drop_last = settings.drop_last if stream.drop_last is None else stream.drop_last
         size = stream.batch_size or settings.batch_size
-        return shared_steps(rows[None], size, drop_last, self._processes, number)
+        steps = shared_steps(rows, size, drop_last, self._processes)
+        nobody = rows.new_zeros(0)
+        return [
+            step._replace(partners=nobody, turns=step.partners[0], number=number) for step in steps
+        ]
 
     def _seed(self, what: str, *names: str | int) -> int:
         return seed_stream(
@@ -127,7 +135,8 @@ class PhaseSteps:
         made = self._whole(first) if not self._streams else self._joined(first)
         for number, batch in enumerate(made, start=first):
             steps = {name: steps[number] for name, steps in self._steps.items()}
-            yield steps, replace(batch, seed=self.seed_of("method", number))
+            seed = self.seed_of("method", number)
+            yield steps, replace(batch, seed=seed, done=number / len(self))
 
     def seed_of(self, what: str, number: int, *names: int) -> int:
         """Seed of a random stream of one step."""
@@ -148,13 +157,43 @@ class PhaseSteps:
             yield replace(found[0], parts=dict(zip(self._streams, found, strict=True)))
 
     def _part(self, name: str, steps: list[Step]) -> Iterator[Batch]:
-        """The batches of one stream; each pass has views of its own."""
+        """The batches of one stream."""
         names = self._streams[name].views or self._method.views
         for number, group in groupby(steps, key=lambda step: step.number):
             of_pass = list(group)
-            stream = ("augment", self._place.epoch, *self._place.names, "stream", name, number)
-            samples = [step.samples for step in of_pass]
-            made = views_of(self._train, samples, names, self._place.seed, *stream)
+            made = self._views_of_pass(of_pass, names, name, number)
             for step, views in zip(of_pass, made, strict=True):
                 gather = self._processes.gather(step.n_samples)
                 yield Batch(views, self._train.y_noisy[step.samples], step.samples, gather)
+
+    def _views_of_pass(
+        self, steps: list[Step], names: tuple[str, ...], *stream: str | int
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Each pass has views of its own, and so has each turn of a sample within it."""
+        place = ("augment", self._place.epoch, *self._place.names, "stream", *stream)
+
+        def made(turn: int, samples: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+            return views_of(self._train, samples, names, self._place.seed, *place, turn)
+
+        turns = torch.cat([step.turns for step in steps]).unique().tolist()
+        if len(turns) == 1:
+            yield from made(turns[0], [step.samples for step in steps])
+            return
+        places = [[(step.turns == turn).nonzero()[:, 0] for turn in turns] for step in steps]
+        of_turn = []
+        for column, turn in enumerate(turns):
+            samples = [step.samples[rows[column]] for step, rows in zip(steps, places, strict=True)]
+            of_turn.append(made(turn, [own for own in samples if len(own)]))
+        for rows in places:
+            parts = [next(it) for own, it in zip(rows, of_turn, strict=True) if len(own)]
+            order = torch.cat(rows).argsort()
+            yield tuple(torch.cat(views)[order] for views in zip(*parts, strict=True))
+
+
+def _turns(samples: Tensor) -> Tensor:
+    """How often each sample has come before, int64 [n]; 0 everywhere where none comes twice."""
+    ordered, places = samples.sort(stable=True)
+    first = torch.searchsorted(ordered, ordered)
+    turns = torch.empty_like(samples)
+    turns[places] = torch.arange(len(samples)) - first
+    return turns

@@ -37,9 +37,9 @@ class Positions:
     """Images that show where they come from: their position and the seed of the view."""
 
     def batches(self, requests, views, seeds):
-        """One row of positions and one of seeds per view."""
+        """Of each view a row for each image: its position, and the seed."""
         for index in requests:
-            yield tuple(torch.stack([index, index * 0 + seed]) for seed in seeds)
+            yield tuple(torch.stack([index, index * 0 + seed], dim=1) for seed in seeds)
 
 
 def steps(rank=0, n_processes=1, place=PLACE, phase=None, **values):
@@ -82,6 +82,22 @@ def test_a_stream_may_drop_its_last_batch_or_hold_a_sample_twice():
     assert len(steps(phase=Phase({"easy": Stream(EASY)}), drop_last=True)) == 2
 
 
+def test_a_sample_that_comes_again_has_other_views():
+    twice = Stream(torch.tensor([5, 7, 5, 7, 5, 9]), batch_size=4, views=("weak",))
+    found_by = []
+    for n_processes in (1, 2, 3):
+        seeds = {}
+        for rank in range(n_processes):
+            for found, batch in steps(rank, n_processes, phase=Phase({"all": twice})).batches():
+                x = batch.views[0][: found["all"].weight].tolist()
+                assert [sample for sample, _ in x] == batch.index[: len(x)].tolist()
+                for sample, seed in x:
+                    seeds.setdefault(sample, []).append(seed)
+        assert {sample: len(set(found)) for sample, found in seeds.items()} == {5: 3, 7: 2, 9: 1}
+        found_by.append({sample: sorted(found) for sample, found in seeds.items()})
+    assert found_by[0] == found_by[1] == found_by[2]
+
+
 def test_every_epoch_phase_stream_and_seed_has_an_order_of_its_own():
     places = [Place(0, 4, "a"), Place(0, 5, "a"), Place(0, 4, "b"), Place(1, 4, "a")]
     orders = {str(drawn(steps(place=place))["easy"]) for place in places}
@@ -111,7 +127,7 @@ def test_processes_share_every_batch_of_every_stream(n_processes):
 def seeds_of_samples(batch_size):
     phase = Phase({"easy": Stream(EASY, batch_size=batch_size, views=("weak", "weak"))}, steps=6)
     return {
-        (step["easy"].number, int(sample)): tuple(int(view[1, row]) for view in batch.views)
+        (step["easy"].number, int(sample)): tuple(int(view[row, 1]) for view in batch.views)
         for step, batch in steps(phase=phase).batches()
         for row, sample in enumerate(batch.index)
     }
