@@ -111,6 +111,50 @@ def test_two_processes_train_what_one_trains(lab):
     assert not torch.equal(alone["method"]["shift"], torch.zeros(N, K))
 
 
+def measured_between_phases(rank):
+    """Running statistics of the first peer as the second phase begins, on one of two processes."""
+    session, found = toy_session(Divided), []
+    phase_start = session.method.phase_start
+
+    def noting(context):
+        if context.phase == "b":
+            found.append(session.method.peers["a"][0].running_mean.clone())
+        return phase_start(context)
+
+    session.method.phase_start = noting
+    to_the_end(session)
+    return found
+
+
+@pytest.mark.slow
+def test_what_is_measured_between_phases_is_the_same_on_two_processes():
+    one, other = on_processes(2, measured_between_phases)
+    equal(one, other)
+
+
+def test_a_method_knows_where_it_is():
+    session, places = toy_session(Divided), []
+    method, epoch_start, forward = (
+        session.method,
+        session.method.epoch_start,
+        session.method.forward,
+    )
+
+    def at_epoch(context):
+        places.append((context.epoch, context.phase, context.step))
+        epoch_start(context)
+
+    def at_step(batch):
+        if session.context.phase == "b":
+            places.append((batch.done, session.context.step))
+        return forward(batch)
+
+    method.epoch_start, method.forward = at_epoch, at_step
+    to_the_end(session)
+    first = [(0, "", 0), *((done / 4, 4 + done) for done in range(4)), (1, "", 8)]
+    assert places[: len(first)] == first
+
+
 def test_a_peer_is_still_while_the_other_trains():
     """Weights, momentum and running statistics, with weight decay on."""
     session, courses = toy_session(Divided), {"a": [], "b": []}
