@@ -117,7 +117,7 @@ def replacing(path: Path) -> Iterator[Path]:
     the permissions that the umask says, whatever library writes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    sweep(path.parent)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     mode = _usual_mode(temporary)
     try:
@@ -169,8 +169,8 @@ def _usual_mode(unused: Path) -> int:
     return mode
 
 
-def _sweep(folder: Path) -> None:
-    """Remove temporaries in which no program can be writing any more."""
+def sweep(folder: Path) -> None:
+    """Remove temporaries in which no program can be writing any more; once per program."""
     if folder in _swept:
         return
     _swept.add(folder)
