@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from obstore.exceptions import AlreadyExistsError, GenericError
@@ -24,7 +24,7 @@ _CONNECT_SECONDS, _RETRY_SECONDS, _RETRIES = 5, 10, 4
 _PART = 8 << 20
 """Bytes that one request carries; more are carried by several, so that slow lines are no error."""
 _WRITER = "writer"
-_PROBE = ".probe"
+_PROBES = ".probes"
 _CONFLICT = "ConditionalRequestConflict"
 
 
@@ -89,8 +89,22 @@ class BucketStorage:
         if names:
             self._client.delete(list(names))
 
-    @cached_property
+    def now(self) -> datetime:
+        """The time by the clock of the storage, in whole seconds."""
+        probe = f"{_PROBES}/{uuid.uuid4().hex}"
+        self._client.put(probe, b"")
+        try:
+            return self._client.head(probe)["last_modified"]
+        finally:
+            self._client.delete([probe])
+
+    @property
     def _client(self) -> S3Store:
+        _require_own_process(os.getpid())
+        return self._connection
+
+    @cached_property
+    def _connection(self) -> S3Store:
         _require_credentials()
         return S3Store(
             self._bucket,
@@ -135,7 +149,7 @@ class BucketStorage:
 
     def _require_create(self) -> None:
         """Find out whether this storage refuses to write an object a second time."""
-        probe = f"{_PROBE}/{uuid.uuid4().hex}"
+        probe = f"{_PROBES}/{uuid.uuid4().hex}"
         try:
             refuses = self._created(probe, b"") and not self._created(probe, b"")
         finally:
@@ -183,6 +197,22 @@ def _require_credentials() -> None:
             f"no credentials for {_endpoint()}",
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
             "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...",
+        )
+
+
+_users: set[int] = set()
+"""The first process of this program that uses a bucket."""
+
+
+def _require_own_process(pid: int) -> None:
+    """A fork of a process with a connection would wait for its threads for ever."""
+    if not _users:
+        _users.add(pid)
+    if pid not in _users:
+        raise LabError(
+            "a process that was forked from one with a connection to a bucket",
+            "a process of its own",
+            "start it by spawn (multiprocessing.get_context)",
         )
 
 

@@ -40,3 +40,6 @@ class Storage(Protocol):
 
     def delete(self, names: Collection[str]) -> None:
         """Remove objects; missing ones are no error."""
+
+    def now(self) -> datetime:
+        """The time by the clock that `modified` follows."""

@@ -73,6 +73,11 @@ class FolderStorage:
                 with suppress(OSError):
                     os.rmdir(self._path(parent))
 
+    def now(self) -> datetime:
+        """The time by the clock of the file system, which may be that of a server."""
+        with self._written("now", b"") as temporary:
+            return datetime.fromtimestamp(os.stat(temporary).st_mtime, UTC)
+
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}" if name else self._folder
 

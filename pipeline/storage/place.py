@@ -6,7 +6,9 @@ Place.at("s3://lab/store")   Place.at("/shared/store")
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from pipeline.storage.folder import FolderStorage
 from pipeline.storage.trouble import one_line
 
 _SCHEME = "s3://"
+_MINUTE = 60.0
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NAME = re.compile(r"(?:[A-Za-z0-9_=-][A-Za-z0-9_.=-]*/)*[A-Za-z0-9_=-][A-Za-z0-9_.=-]*")
 
@@ -31,6 +34,7 @@ class Place:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self._time: tuple[float, datetime] | None = None
 
     @classmethod
     def at(cls, address: str | Path) -> Place:
@@ -116,6 +120,14 @@ class Place:
         """Remove objects; missing ones are no error."""
         with one_line("delete", self.address):
             self._storage.delete([_checked(name) for name in names])
+
+    def now(self) -> datetime:
+        """The time by the clock of the storage, asked once a minute: that of `Entry.modified`."""
+        if self._time is None or time.monotonic() - self._time[0] >= _MINUTE:
+            with one_line("ask the time", self.address):
+                self._time = time.monotonic(), self._storage.now()
+        asked, then = self._time
+        return then + timedelta(seconds=time.monotonic() - asked)
 
     def uri(self, name: str) -> str:
         """Path or address of an object, as polars takes it."""

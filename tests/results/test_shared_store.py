@@ -18,6 +18,7 @@ from pipeline.results.compaction import compact
 from pipeline.results.schema import TABLES, Table, dtypes
 from pipeline.results.store import Store
 from pipeline.results.tables import parquet
+from pipeline.storage.place import Place
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run
 
@@ -117,19 +118,6 @@ def test_readers_never_fail_beside_writers_and_compactions(store: Store) -> None
     assert announced <= set(store.runs().filter(status="done").collect()["key"])
 
 
-def test_one_program_at_a_time_claims_a_run(store: Store) -> None:
-    mine = claim(store, "r1")
-    assert mine is not None
-    assert claim(store, "r1") is None
-    other = claim(store, "r2")
-    assert other is not None
-    other.release()
-    mine.release()
-    again = claim(store, "r1")
-    assert again is not None
-    again.release()
-
-
 @pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
 def test_files_have_the_permissions_that_the_umask_says(
     store: Store, umask: int, mode: int
@@ -139,14 +127,14 @@ def test_files_have_the_permissions_that_the_umask_says(
         add_run(store)
         compact(store)
         key = add_run(store, seed=1)
-        lock = claim(store, key)
-        assert lock is not None
-        lock.release()
+        held = claim(Place.at(store.folder), key)
+        assert held is not None
     finally:
         os.umask(before)
     files = [path for path in store.folder.rglob("*") if path.is_file()]
-    assert len(files) >= 7
+    assert len(files) >= 8
     assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(mode)}
+    held.release()
 
 
 @pytest.fixture
@@ -175,6 +163,6 @@ def test_another_user_reads_what_is_stored_and_is_told_why_he_cannot_write(
     assert store.epochs().collect().height == 3
     assert store.check_files() == 3
     with pytest.raises(LabError, match=r"expected: .* try: .*LNL_STORE"):
-        claim(store, "r-another")
+        claim(Place.at(store.folder), "r-another")
     with pytest.raises(LabError, match=r"expected: .*; try: "):
         compact(store)

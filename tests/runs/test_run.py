@@ -1,16 +1,21 @@
 """A run from settings to rows: skipped, resumed, diverged, stopped; always whole."""
 
+import socket
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from filelock import FileLock
 from polars.testing import assert_frame_equal
 
 from methods import losses
 from pipeline.errors import Interrupted, LabError
+from pipeline.results.claims import claim, claims
+from pipeline.results.claims.holder import Holder
 from pipeline.results.store import Store
+from pipeline.storage.places import store_place
 from pipeline.training.checkpoints import checkpoint_path
+from pipeline.training.stopping import StopRequest
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import numbers, row, run, stop_at_step
 
@@ -118,9 +123,37 @@ def test_an_unforeseen_failure_is_stored_and_tried_again(lab, monkeypatch):
 
 def test_a_run_that_another_program_computes_is_left_to_it(lab):
     key = run().key
-    lock = lab / "results" / "store" / "locks" / f"{key}.lock"
-    with FileLock(lock):
-        assert run(execution={"force": True}).ending == "busy"
+    other = claim(store_place(), key)
+    outcome = run(execution={"force": True})
+    assert outcome.ending == "busy"
+    assert socket.gethostname() in outcome.detail
+    other.release()
+    assert run(execution={"force": True}).ending == "done"
+    assert claims(store_place()) == []
+
+
+def test_a_run_that_is_taken_over_stops_and_writes_nothing(lab, monkeypatch):
+    steps = []
+
+    def taking_over(request):
+        steps.append(None)
+        if len(steps) == 5:
+            key = claims(store_place())[0].key
+            monkeypatch.setattr(Holder, "is_gone", True)
+            others.append(claim(store_place(), key))
+        return original(request)
+
+    others, original = [], StopRequest.save_now
+    monkeypatch.setattr(StopRequest, "save_now", taking_over)
+    outcome = run(execution={"checkpoint_seconds": 0.0})
+    assert outcome.ending == "busy"
+    assert "taken over" in outcome.detail
+    assert len(steps) == 5
+    assert row(outcome.key)["status"] == "running"  # as before the other one began
+    others[0].renew()
+    assert not others[0].is_lost
+    others[0].release()
+    assert run().ending == "done"
 
 
 def test_validation_samples_are_held_out_of_training(lab):
