@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from pipeline.results.claims.generations import generations, is_over, key_of, number_of
+from pipeline.results.claims.generations import Generation, entries, is_over, key_of, number_of
 from pipeline.results.claims.holder import Holder
 from pipeline.storage.entry import Entry
 from pipeline.storage.place import Place
@@ -37,7 +37,7 @@ def claims(place: Place, key: str | None = None) -> list[Claimed]:
         LabError: where the store cannot be read.
     """
     last: dict[str, Entry] = {}
-    for entry in generations(place, key):
+    for entry in entries(place, key):
         last[key_of(entry)] = max(entry, last.get(key_of(entry), entry), key=number_of)
     if not last:
         return []
@@ -46,14 +46,18 @@ def claims(place: Place, key: str | None = None) -> list[Claimed]:
         bodies = pool.map(lambda entry: place.get(entry.name), last.values())
         found = zip(last.items(), bodies, strict=True)
         # One without a body has been given back since the listing.
-        return [_claimed(key, entry, body, now) for (key, entry), body in found if body is not None]
+        return [
+            _claimed(key, Generation(entry, body), now)
+            for (key, entry), body in found
+            if body is not None
+        ]
 
 
-def _claimed(key: str, entry: Entry, body: bytes, now: datetime) -> Claimed:
-    holder = Holder.read(body)
-    alive = not holder.is_gone and not is_over(entry, body, now)
+def _claimed(key: str, last: Generation, now: datetime) -> Claimed:
+    holder = Holder.read(last.body)
+    alive = not holder.is_gone and not is_over(last, now)
     try:
-        since = datetime.fromisoformat(json.loads(body)["since"]).astimezone(UTC)
+        since = datetime.fromisoformat(json.loads(last.body)["since"]).astimezone(UTC)
     except (ValueError, TypeError, KeyError):
-        since = entry.modified
+        since = last.entry.modified
     return Claimed(key, holder, since, alive)

@@ -13,6 +13,7 @@ from functools import cache
 from pipeline.errors import LabError
 from pipeline.results.claims.generations import (
     LIFETIME,
+    Generation,
     is_over,
     last_generation,
     next_generation,
@@ -20,7 +21,6 @@ from pipeline.results.claims.generations import (
 from pipeline.results.claims.holder import Holder
 from pipeline.results.claims.keeper import keeper
 from pipeline.results.claims.sweeping import sweep
-from pipeline.storage.entry import Entry
 from pipeline.storage.place import Place
 
 _SKEW = 60.0
@@ -32,15 +32,15 @@ class Claim:
     Args:
         place: of the store.
         key: of the run.
-        entry: its last generation.
+        last: its last generation.
         since: when this program took it.
         lifetime: in seconds.
     """
 
     def __init__(
-        self, place: Place, key: str, entry: Entry, since: datetime, lifetime: float
+        self, place: Place, key: str, last: Generation, since: datetime, lifetime: float
     ) -> None:
-        self._place, self._key, self._entry, self._since = place, key, entry, since
+        self._place, self._key, self._last, self._since = place, key, last, since
         self._lifetime, self.due = lifetime, time.monotonic() + lifetime / 3
         self._lost = self._released = False
         self._lock = threading.Lock()
@@ -63,12 +63,12 @@ class Claim:
                 return
             try:
                 body = _body(self._since, self._lifetime)
-                entry = next_generation(self._place, self._key, self._entry, body)
+                found = next_generation(self._place, self._key, self._last, body)
             except LabError as trouble:
                 print(f"note: the claim of {self._key} is not renewed: {trouble}", file=sys.stderr)
                 return
-            self._lost = entry is None
-            self._entry = entry or self._entry
+            self._lost = found is None
+            self._last = found or self._last
 
     def release(self) -> None:
         """Give the claim back; trouble with the storage leaves one that ends by its lifetime."""
@@ -77,7 +77,7 @@ class Claim:
             self._released = True
             if not self._lost:
                 try:
-                    self._place.delete([self._entry.name])
+                    self._place.delete([self._last.entry.name])
                 except LabError as trouble:
                     print(f"note: the claim of {self._key} ends later: {trouble}", file=sys.stderr)
 
@@ -100,21 +100,14 @@ def claim(place: Place, key: str, lifetime: float = LIFETIME) -> Claim | None:
     """
     sweep(place)
     last = last_generation(place, key)
-    if last is not None and not _is_free(place, last):
+    if last is not None and not Holder.read(last.body).is_gone and not is_over(last, place.now()):
         return None
     since = datetime.now(UTC)
-    entry = next_generation(place, key, last, _body(since, lifetime))
-    if entry is None:
+    mine = next_generation(place, key, last, _body(since, lifetime))
+    if mine is None:
         return None
-    _note_skew(place, round((since - entry.modified).total_seconds() / _SKEW))
-    return Claim(place, key, entry, since, lifetime)
-
-
-def _is_free(place: Place, last: Entry) -> bool:
-    body = place.get(last.name)
-    if body is None or Holder.read(body).is_gone:
-        return True
-    return is_over(last, body, place.now())
+    _note_skew(place, round((since - mine.entry.modified).total_seconds() / _SKEW))
+    return Claim(place, key, mine, since, lifetime)
 
 
 def _body(since: datetime, lifetime: float) -> bytes:
