@@ -81,11 +81,11 @@ class Store(StoreFiles):
                 raise LabError(
                     f"rows of another key in the {table} of {key}", "one key a file", _MEND
                 )
-        if not (epoch_rows["epoch"].diff().drop_nulls() > 0).all():
+        if not _all_differ(epoch_rows["epoch"]) or not epoch_rows["epoch"].is_sorted():
             raise LabError(
                 f"the epochs of {key} are out of order", "each epoch once, rising", _MEND
             )
-        if sample_rows["index"].is_duplicated().any():
+        if not _all_differ(sample_rows["index"]):
             raise LabError(f"a sample of {key} occurs twice", "each index once", _MEND)
         # The runs row last: its appearance is what makes the other two visible.
         self._write("samples", key, sample_rows)
@@ -166,6 +166,10 @@ class Store(StoreFiles):
             yield snapshot(self, table, keys, narrowed)
 
         return register_io_source(read, schema=dtypes(TABLES[table]))
+
+
+def _all_differ(values: pl.Series) -> bool:
+    return values.n_unique() == len(values)
 
 
 def _run_frame(row: Mapping[str, object]) -> tuple[str, pl.DataFrame]:
