@@ -8,6 +8,8 @@ uv run python -m pipeline.results columns          # what the columns mean
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tyro
 
 from pipeline.command_line import run_subcommand
@@ -60,8 +62,9 @@ def columns() -> None:
 @program
 def main() -> None:
     """Run the subcommand of the command line."""
-    commands = {"compact": compact_store, "check": check, "forget": forget_segment,
-                "columns": columns}  # fmt: skip
+    commands: dict[str, Callable[..., None]] = {
+        "compact": compact_store, "check": check, "forget": forget_segment, "columns": columns,
+    }  # fmt: skip
     run_subcommand(commands, __doc__)
 
 

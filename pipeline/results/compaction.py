@@ -25,6 +25,7 @@ from pipeline.results.tables.manifest import Manifest, Segment, commit, first_ma
 from pipeline.results.tables.segments import (
     FULL_BYTES,
     less,
+    less_runs,
     merged,
     write_loose,
     write_segments,
@@ -33,11 +34,13 @@ from pipeline.results.tables.snapshot import UNREADABLE
 from pipeline.storage.entry import Entry
 
 FINAL = ("done", "diverged")
+_OTHERS: tuple[Table, ...] = ("samples", "epochs")
 _PORTION = 5_000
 """Runs that one manifest adds: what a killed compaction has to do again."""
 _READ_AT_ONCE = 500
 _TRIES = 20
-_DELETED_AT_ONCE = 1_000
+_REMOVED_AT_ONCE = 1_000
+"""Objects of a bucket are listed and deleted together; files of a folder one by one."""
 
 _Files = dict[Table, dict[str, Entry]]
 """Loose files by table and key."""
@@ -121,7 +124,7 @@ def _read_portion(store: Store) -> _Portion:
             "files as the store wrote them, under their own names",
             "remove copies of files",
         )
-    files_of: _Files = {table: store.files(table, keys) for table in ("samples", "epochs")}
+    files_of: _Files = {table: store.files(table, keys) for table in _OTHERS}
     files_of["runs"] = {key: listed[key] for key in keys}
     return _Portion(rows, files_of, n_read == len(names))
 
@@ -134,18 +137,17 @@ def _merge(store: Store, base: Manifest, portion: _Portion) -> None:
         for rows in portion.rows
         for key, digest in rows.select("key", "labels_digest").iter_rows()
     }
-    known = index.find(store.place, base.of("runs"), labels).keys()
-    segments = list(base.segments)
+    known = index.find(store.place, base.of("runs"), labels)
+    segments = less_runs(base.segments, known)
     made: list[Segment] = []
-    for table, files in portion.files.items():
+    for table in _OTHERS:
         by_labels: dict[str | None, dict[str, Entry]] = defaultdict(dict)
-        for key, entry in files.items():
+        for key, entry in portion.files[table].items():
             by_labels[labels[key] if table == "samples" else None][key] = entry
-        for digest, some in by_labels.items():
-            segments = less(segments, table, known & some.keys(), digest)
-            if table != "runs":
-                sizes = {entry.name: entry.size for entry in some.values()}
-                made += write_loose(store, table, sizes, digest)
+        for digest, files in by_labels.items():
+            segments = less(segments, table, known.keys() & files.keys(), digest)
+            sizes = {entry.name: entry.size for entry in files.values()}
+            made += write_loose(store, table, sizes, digest)
     made += write_segments(store, "runs", portion.rows)
     now = Manifest(base.number, (*segments, *made))
     after = [segment for table in TABLES for segment in merged(store, table, now.of(table))]
@@ -160,8 +162,9 @@ def _merge(store: Store, base: Manifest, portion: _Portion) -> None:
 def _remove_merged(store: Store, files: _Files) -> None:
     """Remove loose files that are still the ones that were merged."""
     keys = list(files["runs"])
-    for start in range(0, len(keys), _DELETED_AT_ONCE):
-        some = keys[start : start + _DELETED_AT_ONCE]
+    n_together = 1 if store.place.is_folder else _REMOVED_AT_ONCE
+    for start in range(0, len(keys), n_together):
+        some = keys[start : start + n_together]
         # A run that is computed again begins by writing its row, and its other files much later.
         runs = store.files("runs", some)
         same = [key for key in some if key in runs and runs[key].e_tag == files["runs"][key].e_tag]

@@ -9,9 +9,9 @@ import polars as pl
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.results.schema import TABLES, dtypes
 from pipeline.results.store import Store
-from pipeline.results.tables import parquet
+from pipeline.results.tables import index, parquet
 from pipeline.results.tables.manifest import Manifest, Segment, commit, first_manifest
-from pipeline.results.tables.segments import less
+from pipeline.results.tables.segments import less, less_runs
 from pipeline.results.tables.snapshot import UNREADABLE
 
 
@@ -40,15 +40,16 @@ def forget(store: Store, name: str) -> int:
     left = Manifest(base.number, tuple(s for s in base.segments if s.name != name))
     try:
         incomplete = _incomplete(store, left, known[name])
+        found = index.find(store.place, left.of("runs"), incomplete)
     except UNREADABLE as error:
         raise LabError(
             f"another segment than {name} cannot be read: {error}",
             "one damaged segment at a time",
             f"uv run python -m pipeline.results check --store {store.place.address}",
         ) from error
-    after = list(left.segments)
+    after = less_runs(left.segments, found)
     for table in TABLES:
-        for labels in {segment.labels for segment in left.of(table)}:
+        for labels in {segment.labels for segment in left.of(table) if table != "runs"}:
             after = less(after, table, incomplete, labels)
     if commit(store.place, base, after) is None:
         raise LabError("another compaction came first", "one at a time", "the same once more")

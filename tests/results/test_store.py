@@ -197,9 +197,7 @@ def test_damaged_segment_is_named(store: Store) -> None:
     add_run(store)
     compact(store)
     segment_path(store, "epochs").write_bytes(b"not Parquet")
-    with pytest.raises(
-        LabError, match=r"epochs/\w+.parquet is truncated.*forget seg"
-    ):
+    with pytest.raises(LabError, match=r"epochs/\w+.parquet is truncated.*forget seg"):
         store.epochs().collect()
 
 

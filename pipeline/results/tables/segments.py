@@ -7,7 +7,7 @@ once per tier, and there are few tiers: work per run grows as the logarithm of t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import IO
 
 import polars as pl
@@ -15,6 +15,7 @@ import polars as pl
 from pipeline.results.schema import TABLES, Table, dtypes
 from pipeline.results.tables import layout, parquet
 from pipeline.results.tables.files import StoreFiles
+from pipeline.results.tables.index import Found
 from pipeline.results.tables.manifest import Segment
 
 FULL_BYTES = 128 << 20
@@ -23,7 +24,7 @@ FULL_ROWS: dict[Table, int] = {"runs": 50_000, "epochs": 500_000, "samples": 1 <
 """Rows of a full segment, where it is not full before."""
 FAN = 8
 """Segments of one tier that become one of the next; a tier's are this many times as large."""
-_ROW_GROUP: dict[Table, int] = {"runs": 10_000, "epochs": 100_000}
+_ROW_GROUP: dict[Table, int] = {"runs": 10_000, "epochs": 50_000}
 _ORDER: dict[Table, list[str]] = {
     "runs": ["key"],
     "epochs": ["key", "epoch"],
@@ -89,29 +90,42 @@ def merged(store: StoreFiles, table: Table, segments: Sequence[Segment]) -> list
     return kept
 
 
+def less_runs(segments: Iterable[Segment], found: Mapping[str, Found]) -> list[Segment]:
+    """Segments once some rows of the table `runs` no longer count.
+
+    Args:
+        segments: of all tables.
+        found: where these rows lie.
+
+    Returns:
+        The segments but those of which nothing counts.
+    """
+    gone: dict[str, set[str]] = defaultdict(set)
+    for key, place in found.items():
+        gone[place.segment.name].add(key)
+    lessened = [s._replace(without=s.without | gone.get(s.name, set())) for s in segments]
+    return [s for s in lessened if s.name not in gone or s.is_early or len(s.without) < s.rows]
+
+
 def less(
-    segments: Iterable[Segment], table: Table, keys: Collection[str], labels: str | None = None
+    segments: Iterable[Segment], table: Table, keys: Collection[str], labels: str | None
 ) -> list[Segment]:
-    """Segments once the rows of some runs no longer count in one table.
+    """Segments once the rows of some runs no longer count in one of the other tables.
+
+    Where exactly they lie is not looked up: a key that a segment does not hold does no harm.
 
     Args:
         segments: of all tables.
         table: in which they no longer count.
         keys: the runs.
         labels: digest of the label table that the runs belong to; of samples only.
-
-    Returns:
-        The segments but those that are empty now.
     """
-    lessened = []
-    for segment in segments:
-        fewer = segment
-        if segment.table == table and segment.labels in {None, labels}:
-            gone = {key for key in keys if segment.covers(key)}
-            fewer = segment._replace(without=segment.without | gone) if gone else segment
-        if fewer.table != "runs" or fewer.is_early or len(fewer.without) < fewer.rows:
-            lessened.append(fewer)
-    return lessened
+    return [
+        segment._replace(without=segment.without | {key for key in keys if segment.covers(key)})
+        if segment.table == table and segment.labels in {None, labels}
+        else segment
+        for segment in segments
+    ]
 
 
 def _one_tier(segments: Sequence[Segment]) -> list[Segment]:
@@ -165,7 +179,7 @@ def write_segments(
 
 def _longest_run(rows: pl.DataFrame) -> int:
     """One group a run where all have the same number of samples, so that one is read alone."""
-    return max(rows.group_by("key").len()["len"])
+    return int(max(rows.group_by("key").len()["len"]))
 
 
 def _joined(table: Table, files: Sequence[IO[bytes]]) -> pl.DataFrame:
