@@ -137,4 +137,6 @@ def _under_every_name(runs: pl.LazyFrame) -> pl.LazyFrame:
 def _is_view(path: Path) -> bool:
     # Columns a file lacks read as null, so a foreign file shows by runs without a name.
     names = parquet.scan([path], VIEW).select("key", "dataset", "noise", "method", "status")
-    return parquet.fault(path, VIEW) is None and not any(names.null_count().collect().row(0))
+    with path.open("rb") as file:
+        sound = parquet.fault(file, VIEW) is None
+    return sound and not any(names.null_count().collect().row(0))
