@@ -19,7 +19,7 @@ from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
 from pipeline.storage.places import store_place
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
 from pipeline.training.loop import Diverged, Session, run_epochs
-from pipeline.training.observers import posterior_folder
+from pipeline.training.observers import has_posterior
 from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
 
@@ -117,7 +117,7 @@ def is_open(key: str, execution: Execution, store: Store) -> bool:
     if execution.force or status not in FINAL:
         return True
     lacks_weights = execution.keep_weights and not are_kept(key)
-    lacks_posterior = execution.posterior and not posterior_folder(key).exists()
+    lacks_posterior = execution.posterior and not has_posterior(key)
     return status == "done" and (lacks_weights or lacks_posterior)
 
 

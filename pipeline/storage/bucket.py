@@ -7,10 +7,13 @@ and the region come from the environment (AWS_*), as every S3 client reads them.
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import IO
 
 from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import S3Store
@@ -49,6 +52,14 @@ class BucketStorage:
     def put(self, name: str, content: bytes) -> None:
         """Write or replace an object whole."""
         self._client.put(name, content, chunk_size=_PART)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file whose contents become the object at the end of the block, unless it fails."""
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            self._client.put(name, file, chunk_size=_PART)
 
     def get(self, name: str) -> bytes | None:
         """Contents of an object, all of one version."""

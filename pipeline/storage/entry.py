@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 
 class Entry(NamedTuple):
@@ -28,6 +29,9 @@ class Storage(Protocol):
 
     def put(self, name: str, content: bytes) -> None:
         """Write or replace an object whole."""
+
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """A file whose contents become the object at the end of the block, unless it fails."""
 
     def get(self, name: str) -> bytes | None:
         """Contents of an object."""

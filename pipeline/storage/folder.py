@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from pipeline.files import sweep
 from pipeline.storage.entry import Entry
@@ -31,7 +32,8 @@ class FolderStorage:
 
     def create(self, name: str, content: bytes) -> bool:
         """Write an object unless there is one; False when there is."""
-        with self._written(name, content) as temporary:
+        with self._temporary(name) as temporary:
+            _write(temporary, content)
             try:
                 self._moved(os.link, temporary, name)
             except FileExistsError:
@@ -41,7 +43,15 @@ class FolderStorage:
 
     def put(self, name: str, content: bytes) -> None:
         """Write or replace an object whole."""
-        with self._written(name, content) as temporary:
+        with self.writing(name) as file:
+            file.write(content)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file whose contents become the object at the end of the block, unless it fails."""
+        with self._temporary(name) as temporary:
+            with open(temporary, "xb") as file:
+                yield file
             self._moved(os.replace, temporary, name)
 
     def get(self, name: str) -> bytes | None:
@@ -75,15 +85,16 @@ class FolderStorage:
 
     def now(self) -> datetime:
         """The time by the clock of the file system, which may be that of a server."""
-        with self._written("now", b"") as temporary:
+        with self._temporary("now") as temporary:
+            _write(temporary, b"")
             return datetime.fromtimestamp(os.stat(temporary).st_mtime, UTC)
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}" if name else self._folder
 
     @contextmanager
-    def _written(self, name: str, content: bytes) -> Iterator[str]:
-        """A file with the contents under a name that no reader looks at."""
+    def _temporary(self, name: str) -> Iterator[str]:
+        """A path that no reader looks at, on the file system of an object."""
         first, _, rest = name.partition("/")
         folder = self._path(first if rest else "")
         if not os.path.isdir(folder):
@@ -91,10 +102,6 @@ class FolderStorage:
         sweep(Path(folder))
         temporary = f"{folder}/.{name.rpartition('/')[2]}.{uuid.uuid4().hex}.tmp"
         try:
-            with open(temporary, "xb", buffering=0) as file:
-                view = memoryview(content)
-                while view:
-                    view = view[file.write(view) :]
             yield temporary
         finally:
             with suppress(FileNotFoundError):
@@ -122,6 +129,11 @@ class FolderStorage:
                         yield _entry(name, item.stat())
         except (FileNotFoundError, NotADirectoryError):
             return
+
+
+def _write(path: str, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)
 
 
 def _entry(name: str, facts: os.stat_result) -> Entry:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from pipeline.errors import LabError, quoted
 from pipeline.files import absolute
@@ -100,6 +102,16 @@ class Place:
         """Write or replace an object; readers meet the old one or the new one."""
         with one_line(f"write {name}", self.address):
             self._storage.put(_checked(name), content)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file whose contents become the object at the end of the block, as by `put`.
+
+        Yields:
+            The file, open for writing; a block that fails changes nothing.
+        """
+        with one_line(f"write {name}", self.address), self._storage.writing(_checked(name)) as file:
+            yield file
 
     def get(self, name: str) -> bytes | None:
         """Contents of an object; None where there is none."""

@@ -1,11 +1,11 @@
-"""Where the results store lies: `LNL_STORE`, read here and nowhere else."""
+"""Where results and what belongs to them lie: `LNL_STORE` and `LNL_SHARED`, read here alone."""
 
 from __future__ import annotations
 
 import os
 from functools import cache
 
-from pipeline.files import store_folder
+from pipeline.files import folder_named_by, project_root, results_folder
 from pipeline.storage.place import Place
 
 
@@ -19,16 +19,28 @@ def store_place() -> Place:
         LabError: when `LNL_STORE` is neither a folder nor s3://bucket/prefix.
     """
     given = os.environ.get("LNL_STORE", "")
-    address = given if "://" in given else str(store_folder())
-    return _place(address, tuple(filter(_is_of_client, sorted(os.environ.items()))))
+    if "://" in given:
+        return _place(given)
+    return _place(str(folder_named_by("LNL_STORE", project_root()) or results_folder() / "store"))
 
 
-def _is_of_client(variable: tuple[str, str]) -> bool:
-    return variable[0].startswith("AWS_")
+def artefact_place() -> Place:
+    """Place of checkpoints, kept weights and softmax outputs: `LNL_SHARED` if set, else the store.
+
+    Raises:
+        LabError: when `LNL_SHARED` is no folder, and as `store_place`.
+    """
+    shared = folder_named_by("LNL_SHARED", project_root())
+    return store_place() if shared is None else _place(str(shared))
+
+
+def _place(address: str) -> Place:
+    client = sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))
+    return _connected(address, tuple(client))
 
 
 @cache
-def _place(address: str, environment: tuple[tuple[str, str], ...]) -> Place:
+def _connected(address: str, environment: tuple[tuple[str, str], ...]) -> Place:
     """One connection per program, and another one after a change of the environment."""
     del environment
     return Place.at(address)

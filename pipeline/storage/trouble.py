@@ -31,7 +31,7 @@ def one_line(doing: str, address: str) -> Iterator[None]:
     """
     try:
         yield
-    except (BaseError, ValueError) as error:
+    except BaseError as error:
         raise _of_bucket(f"cannot {doing} in {address}", address, str(error), error) from error
     except OSError as error:
         if address.startswith("s3://"):  # the client says so of a bucket that is missing
