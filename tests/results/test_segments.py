@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
@@ -223,6 +224,44 @@ def test_a_file_that_has_changed_since_it_was_merged_stays(
     assert set(store.files("runs")) == {key} == set(store.files("epochs"))
     assert store.status(other) == "done"
     assert store.epochs([key]).collect()["test_accuracy"].to_list() == [0.75, 0.25]
+
+
+def test_a_run_that_is_being_computed_again_keeps_all_its_files(
+    local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = add_run(local, (0.5,))
+    create, delete = Place.create, Place.delete
+
+    def begins(place: Place, name: str, content: bytes) -> bool:
+        won = create(place, name, content)
+        if name == layout.manifest(2):
+            Store(place).write_run(run_row(status="running"))
+        return won
+
+    def ends(place: Place, names: Collection[str]) -> None:
+        if Store(place).status(key) == "running":
+            add_run(Store(place), (0.75, 0.25))
+        delete(place, names)
+
+    monkeypatch.setattr(Place, "create", begins)
+    monkeypatch.setattr(Place, "delete", ends)
+    assert compact(local) == 1
+    assert [set(local.files(table)) for table in TABLES] == [{key}] * 3
+
+
+def test_epochs_that_have_changed_alone_stay(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = add_run(local, (0.5,))
+    create = Place.create
+
+    def rewritten(place: Place, name: str, content: bytes) -> bool:
+        epochs = layout.loose("epochs", key)
+        if name == layout.manifest(2):
+            place.put(epochs, place.get(epochs) or b"")
+        return create(place, name, content)
+
+    monkeypatch.setattr(Place, "create", rewritten)
+    assert compact(local) == 1
+    assert [set(local.files(table)) for table in TABLES] == [set(), {key}, set()]
 
 
 def test_a_row_that_changes_alone_keeps_the_epochs_of_its_run(store: Store) -> None:
