@@ -157,6 +157,7 @@ def test_rows_lie_sorted_by_key_in_one_group_per_run_of_samples(local: Store) ->
         assert set(digests) == {segment.labels}
 
 
+@pytest.mark.slow
 def test_work_per_run_grows_as_the_logarithm(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(segments.FULL_ROWS, "runs", 64)
     monkeypatch.setattr(segments, "FAN", 4)
