@@ -13,7 +13,6 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import polars as pl
 
-from pipeline.errors import LabError
 from pipeline.files import replacing
 from pipeline.results.export import store_files
 from pipeline.results.store import Store
@@ -39,11 +38,8 @@ def write_bundle(
         Number of runs in it.
 
     Raises:
-        LabError: for another kind of file, for a store that lacks the samples of some runs, and
-            where the store cannot be read.
+        LabError: where the store cannot be read.
     """
-    if path.suffix != ".zip":
-        raise LabError(f"bundle {path}", "a name that ends in .zip", f"--bundle {path}.zip")
     wanted = pl.col("key").is_in(list(keys))
     runs, epochs = source.runs.filter(wanted).collect(), source.epochs.filter(wanted).collect()
     readme = files("analysis").joinpath("bundle.md").read_bytes()

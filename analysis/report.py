@@ -171,6 +171,10 @@ def main() -> None:
     flags = read_flags(Flags, __doc__)
     if flags.samples and flags.bundle is None:
         raise LabError("--samples without --bundle", "both", "--bundle results.zip")
+    if flags.bundle is not None and flags.bundle.suffix != ".zip":
+        raise LabError(
+            f"bundle {flags.bundle}", "a name that ends in .zip", f"--bundle {flags.bundle}.zip"
+        )
     store = Store(flags.store)
     source = _chosen(results(flags.views, store), flags)
     write_report(source, flags.out)
