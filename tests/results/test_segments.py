@@ -94,6 +94,20 @@ def test_damage_in_a_store_of_either_kind_is_named_and_forgotten(store: Store) -
     assert [rows.height for rows in tables(store)] == [4, 4 * 3, 4 * 4]
 
 
+def test_a_damaged_file_in_a_store_of_either_kind_is_named(store: Store) -> None:
+    keys = [add_run(store, seed=seed) for seed in range(2)]
+    name = layout.loose("runs", keys[0])
+    store.place.put(name, (store.place.get(name) or b"")[:-20])
+    for act in (store.runs().collect, lambda: store.status(keys[0]), lambda: compact(store)):
+        with pytest.raises(LabError, match=rf"{store.place.uri(name)} is truncated") as said:
+            act()
+        assert "then computed again" in str(said.value)
+    store.place.delete([name])
+    assert set(store.runs().collect()["key"]) == {keys[1]}
+    with pytest.raises(LabError, match=f"no results store at {store.place.address}/nowhere"):
+        compact(Store(store.place.below("nowhere")))
+
+
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("early", [False, True])
 def test_what_a_segment_held_is_computed_again(local: Store, table: Table, early: bool) -> None:
