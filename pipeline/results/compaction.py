@@ -165,15 +165,13 @@ def _remove_merged(store: Store, files: _Files) -> None:
     n_together = 1 if store.place.is_folder else _REMOVED_AT_ONCE
     for start in range(0, len(keys), n_together):
         some = keys[start : start + n_together]
-        # A run that is computed again begins by writing its row, and its other files much later.
-        runs = store.files("runs", some)
-        same = [key for key in some if key in runs and runs[key].e_tag == files["runs"][key].e_tag]
-        for table, merged_files in files.items():
-            now = store.files(table, same)
-            store.place.delete(
-                [
-                    entry.name
-                    for key, entry in now.items()
-                    if key in merged_files and entry.e_tag == merged_files[key].e_tag
-                ]
-            )
+        # The rows last: a run that is computed again writes its row long before its other files.
+        now = {table: store.files(table, some) for table in files}
+        same = [key for key in some if all(_is_same(now[t], files[t], key) for t in files)]
+        for found in now.values():
+            store.place.delete([found[key].name for key in same if key in found])
+
+
+def _is_same(now: dict[str, Entry], before: dict[str, Entry], key: str) -> bool:
+    """Whether a loose file is the one that was merged, or gone."""
+    return key not in now or (key in before and now[key].e_tag == before[key].e_tag)

@@ -126,7 +126,7 @@ def _stored(
 ) -> Outcome:
     """Tell of a run that is stored, and note what is new about it."""
     row, settings = store.run(planned.key) or {}, planned.settings
-    detail = f"in {store.folder} already; --force computes it again"
+    detail = f"in {store.place.address} already; --force computes it again"
     place = f"{settings.dataset}/{settings.noise}"
     changes: dict[str, Any] = {}
     if place != f"{row.get('dataset')}/{row.get('noise')}":

@@ -103,11 +103,11 @@ def command(*words: str) -> tuple[int, str, str]:
 
 def test_the_commands_on_a_sound_store_and_on_none(store: Store, tmp_path: Path) -> None:
     add_run(store)
-    place = ("--store", str(store.folder))
-    assert command("check", *place)[:2] == (0, f"3 files of {store.folder}: all sound\n")
+    place = ("--store", str(store.place.folder))
+    assert command("check", *place)[:2] == (0, f"3 files of {store.place.folder}: all sound\n")
     assert command("compact", *place)[:2] == (
         0,
-        f"1 runs merged into {store.folder / 'segments'}\n",
+        f"1 runs merged into {store.place.folder / 'segments'}\n",
     )
     for place in (tmp_path / "nowhere", tmp_path, path_of(store, "runs", "x"), ""):
         before = sorted(tmp_path.rglob("*"))
@@ -123,15 +123,15 @@ def test_the_commands_on_a_sound_store_and_on_none(store: Store, tmp_path: Path)
 
 def test_compaction_removes_what_killed_programs_left(store: Store) -> None:
     add_run(store)
-    kept_weights = store.folder / "encoders"
+    kept_weights = store.place.folder / "encoders"
     left = [
-        store.folder / "runs" / ".b.parquet.0123.tmp",
-        store.folder / ".x.tmp",
+        store.place.folder / "runs" / ".b.parquet.0123.tmp",
+        store.place.folder / ".x.tmp",
         kept_weights / ".r1.new" / "weights.safetensors",
         kept_weights / ".r1.old" / "weights.safetensors",
         kept_weights / "r2" / ".posterior.npy.0123.tmp",
     ]
-    young = store.folder / "runs" / ".a.parquet.0123.tmp"
+    young = store.place.folder / "runs" / ".a.parquet.0123.tmp"
     busy = kept_weights / ".r3.new" / "weights.safetensors"
     lasting = kept_weights / "r2" / "weights.safetensors"
     for path in (*left, young, busy, lasting):

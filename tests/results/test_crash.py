@@ -154,9 +154,9 @@ def test_compaction_leaves_runs_that_may_go_on(tmp_path: Path) -> None:
 
 
 def test_reading_while_a_compaction_takes_the_files_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path)
+    store = Store(place)
     keys = {add_run(store, seed=seed) for seed in range(3)}
     scan = parquet.scan
     pending = [True]
@@ -165,7 +165,7 @@ def test_reading_while_a_compaction_takes_the_files_away(
         rows = scan(*arguments)
         if pending:
             pending.clear()
-            compact(Store(tmp_path))
+            compact(Store(place))
         return rows
 
     monkeypatch.setattr(parquet, "scan", compacted_meanwhile)

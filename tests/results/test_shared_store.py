@@ -18,7 +18,6 @@ from pipeline.results.compaction import compact
 from pipeline.results.schema import TABLES, Table, dtypes
 from pipeline.results.store import Store
 from pipeline.results.tables import parquet
-from pipeline.storage.place import Place
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run, path_of, segment_path, segments_of
 
@@ -97,7 +96,7 @@ def test_another_kind_of_value_is_no_damage(store: Store) -> None:
 def test_readers_never_fail_beside_writers_and_compactions(store: Store) -> None:
     writers = [
         subprocess.Popen(
-            [sys.executable, WRITER, store.folder, str(10_000 * n)],
+            [sys.executable, WRITER, store.place.folder, str(10_000 * n)],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"PYTHONPATH": str(PROJECT), "POLARS_MAX_THREADS": "1"},
@@ -134,11 +133,11 @@ def test_files_have_the_permissions_that_the_umask_says(
         add_run(store)
         compact(store)
         key = add_run(store, seed=1)
-        held = claim(Place.at(store.folder), key)
+        held = claim(store.place, key)
         assert held is not None
     finally:
         os.umask(before)
-    files = [path for path in store.folder.rglob("*") if path.is_file()]
+    files = [path for path in store.place.folder.rglob("*") if path.is_file()]
     assert len(files) >= 8
     assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(mode)}
     held.release()
@@ -148,10 +147,12 @@ def test_files_have_the_permissions_that_the_umask_says(
 def another_user(store: Store) -> Iterator[str]:
     """A store that this process may read and not write, as others' under umask 022."""
     key = add_run(store)
-    folders = [path for path in (store.folder, *store.folder.rglob("*")) if path.is_dir()]
+    folders = [
+        path for path in (store.place.folder, *store.place.folder.rglob("*")) if path.is_dir()
+    ]
     for folder in folders:
         folder.chmod(0o555)
-    for folder in store.folder.parents:
+    for folder in store.place.folder.parents:
         if folder.stat().st_uid == os.geteuid():
             folder.chmod(folder.stat().st_mode | 0o055)
     user = os.geteuid()
@@ -170,6 +171,6 @@ def test_another_user_reads_what_is_stored_and_is_told_why_he_cannot_write(
     assert store.epochs().collect().height == 3
     assert store.check_files() == 3
     with pytest.raises(LabError, match=r"expected: .* try: .*LNL_STORE"):
-        claim(Place.at(store.folder), "r-another")
+        claim(store.place, "r-another")
     with pytest.raises(LabError, match=r"expected: .*; try: "):
         compact(store)

@@ -188,7 +188,7 @@ def test_truncated_file_is_named_with_the_way_out(store: Store, table: Any) -> N
     with pytest.raises(LabError, match=keys[1]):
         compact(store)
     assert len(store.files(table)) == 3
-    for path in store.folder.glob(f"*/{keys[1]}.parquet"):
+    for path in store.place.folder.glob(f"*/{keys[1]}.parquet"):
         path.unlink()
     assert set(read().collect()["key"]) == {keys[0], keys[2]}
 
@@ -243,4 +243,4 @@ def test_full_disk_keeps_what_was_stored(store: Store) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert store.statuses(store.runs().collect()["key"]) == {key: "done"}
-    assert not list(store.folder.rglob("*.tmp"))
+    assert not list(store.place.folder.rglob("*.tmp"))

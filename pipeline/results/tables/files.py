@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -32,11 +31,6 @@ class StoreFiles:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-
-    @property
-    def folder(self) -> Path:
-        """The folder; raises LabError for a bucket."""
-        return self.place.folder
 
     def require(self) -> None:
         """Make sure that the store exists.

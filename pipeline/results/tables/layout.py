@@ -41,14 +41,20 @@ def key_of(name: str) -> str:
 
 
 def new_segment(table: Table, labels: str | None) -> str:
-    """A name that no other segment has.
+    """A name that no other segment has; see `segment`."""
+    return segment(table, uuid.uuid4().hex[:16], labels)
+
+
+def segment(table: Table, name: str, labels: str | None = None) -> str:
+    """A segment of a table.
 
     Args:
         table: of its rows.
+        name: its own name.
         labels: digest of the label table that its samples belong to.
     """
     folder = f"{SEGMENTS}/{table}" + (f"/labels={labels}" if labels is not None else "")
-    return f"{folder}/{uuid.uuid4().hex[:16]}{ENDING}"
+    return f"{folder}/{name}{ENDING}"
 
 
 def early(table: Table) -> str:

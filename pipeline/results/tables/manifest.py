@@ -118,7 +118,7 @@ def commit(place: Place, base: Manifest, segments: Iterable[Segment]) -> Manifes
         LabError: where the store cannot be written.
     """
     made = Manifest(base.number + 1, tuple(segments))
-    if not place.create(layout.manifest(made.number), _encoded(made.segments)):
+    if not place.create(layout.manifest(made.number), encoded(made.segments)):
         return None
     # Manifests go when they are a day out of date: without its base, this one came too late.
     if base.number and place.head(layout.manifest(base.number)) is None:
@@ -139,6 +139,12 @@ def first_manifest(place: Place) -> Manifest:
     return state
 
 
+def encoded(segments: Iterable[Segment]) -> bytes:
+    """The contents of a manifest that lists some segments."""
+    listed = [segment._asdict() | {"without": sorted(segment.without)} for segment in segments]
+    return json.dumps({"sha256": _sha256(listed), "segments": listed}, indent=0).encode()
+
+
 def _early_segments(place: Place) -> tuple[Segment, ...]:
     present = {entry.name for entry in place.entries(layout.EARLY)}
     return tuple(
@@ -146,11 +152,6 @@ def _early_segments(place: Place) -> tuple[Segment, ...]:
         for table in TABLES
         if layout.early(table) in present
     )
-
-
-def _encoded(segments: tuple[Segment, ...]) -> bytes:
-    listed = [segment._asdict() | {"without": sorted(segment.without)} for segment in segments]
-    return json.dumps({"sha256": _sha256(listed), "segments": listed}, indent=0).encode()
 
 
 def _decoded(content: bytes) -> tuple[Segment, ...] | None:

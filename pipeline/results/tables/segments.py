@@ -24,6 +24,7 @@ FULL_ROWS: dict[Table, int] = {"runs": 50_000, "epochs": 500_000, "samples": 1 <
 """Rows of a full segment, where it is not full before."""
 FAN = 8
 """Segments of one tier that become one of the next; a tier's are this many times as large."""
+_LAST_TIER = 4
 _ROW_GROUP: dict[Table, int] = {"runs": 10_000, "epochs": 50_000}
 _ORDER: dict[Table, list[str]] = {
     "runs": ["key"],
@@ -150,9 +151,6 @@ def _one_tier(segments: Sequence[Segment]) -> list[Segment]:
     return []
 
 
-_LAST_TIER = 4
-
-
 def write_segments(
     store: StoreFiles, table: Table, waiting: Sequence[pl.DataFrame], labels: str | None = None
 ) -> list[Segment]:
@@ -170,11 +168,27 @@ def write_segments(
     rows = pl.concat(waiting, how="diagonal_relaxed") if waiting else pl.DataFrame()
     if rows.is_empty():
         return []
+    segment, content = encoded_segment(table, layout.new_segment(table, labels), rows, labels)
+    store.place.put(segment.name, content)
+    return [segment]
+
+
+def encoded_segment(
+    table: Table, name: str, rows: pl.DataFrame, labels: str | None = None
+) -> tuple[Segment, bytes]:
+    """A segment and the bytes of its file.
+
+    Args:
+        table: which table.
+        name: of the segment.
+        rows: at least one, in any order.
+        labels: digest of the label table that all of them belong to; of samples only.
+    """
     rows = rows.sort(_ORDER[table])
-    name = layout.new_segment(table, labels)
-    store.place.put(name, parquet.encode(rows, _ROW_GROUP.get(table) or _longest_run(rows)))
+    content = parquet.encode(rows, _ROW_GROUP.get(table) or _longest_run(rows))
+    first, last = rows["key"][0], rows["key"][-1]
     size = int(rows.estimated_size())
-    return [Segment(table, name, rows.height, size, rows["key"][0], rows["key"][-1], labels)]
+    return Segment(table, name, rows.height, size, first, last, labels), content
 
 
 def _longest_run(rows: pl.DataFrame) -> int:
