@@ -10,7 +10,7 @@ import polars as pl
 from pipeline.results.store import Store
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL
-from pipeline.training.checkpoints import checkpoint_path
+from pipeline.training.checkpoints import unfinished_runs
 
 
 class OpenCell(NamedTuple):
@@ -35,7 +35,17 @@ def plan(all_cells: list[PlannedRun], store: Store) -> list[OpenCell]:
     if not open_cells:
         return []
     stored = _stored_by_place(store)
-    return [OpenCell(cell, _why(cell, statuses.get(cell.key), stored)) for cell in open_cells]
+    unfinished = unfinished_runs()
+    return [
+        OpenCell(
+            cell,
+            _CONTINUES if cell.key in unfinished else _why(cell, statuses.get(cell.key), stored),
+        )
+        for cell in open_cells
+    ]
+
+
+_CONTINUES = "unfinished: continues from its checkpoint"
 
 
 _PLACE = ("method", "variant", "dataset", "noise", "seed")
@@ -54,8 +64,6 @@ def _stored_by_place(store: Store) -> dict[tuple[Any, ...], list[dict[str, Any]]
 def _why(
     cell: PlannedRun, status: str | None, stored: dict[tuple[Any, ...], list[dict[str, Any]]]
 ) -> str:
-    if checkpoint_path(cell.key).exists():
-        return "unfinished: continues from its checkpoint"
     if status == "running":
         return "unfinished: its program ended before a checkpoint"
     if status == "failed":

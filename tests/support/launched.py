@@ -26,7 +26,7 @@ def until(reached: Callable[[], bool], what: str) -> None:
 
 def checkpoints(lab: Path) -> dict[str, int]:
     """Name and time of writing of the checkpoints in the store."""
-    folder = Store().folder / "checkpoints"
+    folder = Store().place.folder / "checkpoints"
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("r*.pt")}
 
 
