@@ -164,7 +164,7 @@ def _train(
     splits = make_splits(inputs.dataset, inputs.table, settings, opener, processes.device)
     problem = problem_of(planned, splits, processes)
     session = open_session(planned.method, settings, execution, processes, problem, splits)
-    if "embedding" in (*session.method.views, *session.method.predict_views):
+    if problem.encoder is not None:
         show_embeddings(session, opener, problem.encoder)
     keeps_weights = execution.keep_weights or planned.method.makes_encoder
     if keeps_weights:
