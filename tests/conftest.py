@@ -20,7 +20,7 @@ def one_thread() -> None:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty project folder with a params.yaml of tiny runs."""
-    for name in ("LNL_STORE", "MLFLOW_TRACKING_URI"):
+    for name in ("LNL_STORE", "LNL_SHARED", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LNL_ROOT", str(tmp_path))
     write_params(tmp_path, PARAMS)

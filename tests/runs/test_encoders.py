@@ -10,9 +10,10 @@ from methods.robust_loss import RobustLoss, RobustLossSettings
 from pipeline.config import Execution, Params, read_params
 from pipeline.encoders.artefact import load_encoder, read_encoder_card
 from pipeline.encoders.encoder import Encoder
+from pipeline.encoders.kept import kept_weights_folder
 from pipeline.encoders.start import load_into
 from pipeline.errors import LabError
-from pipeline.files import encoders_folder, kept_weights_folder
+from pipeline.files import encoders_folder
 from pipeline.grids.cells import cells
 from pipeline.grids.plan import plan
 from pipeline.grids.run import run_grid

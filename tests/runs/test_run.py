@@ -14,10 +14,9 @@ from pipeline.results.claims import claim, claims
 from pipeline.results.claims.holder import Holder
 from pipeline.results.store import Store
 from pipeline.storage.places import store_place
-from pipeline.training.checkpoints import checkpoint_path
 from pipeline.training.stopping import StopRequest
 from tests.support.lab import PARAMS, write_params
-from tests.support.runs import numbers, row, run, stop_at_step
+from tests.support.runs import checkpoint_path, numbers, row, run, stop_at_step
 
 
 def test_a_run_is_stored_whole_and_not_run_again(lab):
@@ -199,7 +198,7 @@ def test_a_data_set_whose_labels_may_be_wrong(lab, tmp_path):
 def test_a_posterior_is_kept_on_request_and_makes_label_noise(lab, monkeypatch):
     clean = {"noise": "clean", "val_rate": 0.0}
     key = run(**clean, execution={"posterior": True}).key
-    folder = lab / "results" / "posteriors" / key
+    folder = lab / "results" / "store" / "posteriors" / key
     last, mean = np.load(folder / "last.npy"), np.load(folder / "mean.npy")
     assert last.shape == mean.shape == (1437, 10)
     np.testing.assert_allclose(mean.sum(axis=1), 1)
@@ -208,9 +207,9 @@ def test_a_posterior_is_kept_on_request_and_makes_label_noise(lab, monkeypatch):
 
     tables = {
         "pmd": {"kind": "pmd", "type": "I", "rate": 0.35,
-                "posterior": f"results/posteriors/{key}/last.npy"},
+                "posterior": f"results/store/posteriors/{key}/last.npy"},
         "dependent": {"kind": "dependent", "rate": 0.4,
-                      "posterior": f"results/posteriors/{key}/mean.npy"},
+                      "posterior": f"results/store/posteriors/{key}/mean.npy"},
     }  # fmt: skip
     write_params(lab, PARAMS | {"noise": tables})
     assert row(run(noise="pmd").key)["realised_rate"] == pytest.approx(0.35, abs=0.06)
@@ -220,7 +219,7 @@ def test_a_posterior_is_kept_on_request_and_makes_label_noise(lab, monkeypatch):
 def test_a_resumed_run_keeps_the_same_posterior(lab, monkeypatch):
     how = {"posterior": True}
     key = run(execution=how).key
-    path = lab / "results" / "posteriors" / key / "mean.npy"
+    path = lab / "results" / "store" / "posteriors" / key / "mean.npy"
     whole = np.load(path)
     path.unlink()
     stop_at_step(monkeypatch, 30)

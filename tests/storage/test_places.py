@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.storage.places import store_place
+from pipeline.storage.places import artefact_place, store_place
 
 
 def test_the_store_lies_where_its_variable_says(lab, monkeypatch):
@@ -14,6 +14,17 @@ def test_the_store_lies_where_its_variable_says(lab, monkeypatch):
     monkeypatch.setenv("LNL_STORE", "s3://bucket/some/store/")
     assert store_place().address == "s3://bucket/some/store"
     assert not list(lab.glob("s3:*"))
+
+
+def test_what_belongs_to_runs_lies_in_the_shared_folder_where_there_is_one(lab, monkeypatch):
+    assert artefact_place() == store_place()
+    monkeypatch.setenv("LNL_STORE", "s3://bucket/store")
+    assert artefact_place() == store_place()
+    monkeypatch.setenv("LNL_SHARED", "shared")
+    assert artefact_place().folder == lab / "shared"
+    monkeypatch.setenv("LNL_SHARED", "s3://bucket/shared")
+    with pytest.raises(LabError, match="LNL_SHARED = 's3://bucket/shared'; expected: a folder"):
+        artefact_place()
 
 
 def test_another_address_is_one_line(lab, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
-from pipeline.training.observers import Dynamics, Posterior, posterior_folder
+from pipeline.training.observers import Dynamics, Posterior, posterior_address
 from pipeline.training.optimisation import learning_rate
 from pipeline.training.processes import Processes
 from tests.support.filled_weights import filled
@@ -130,7 +130,7 @@ def test_a_posterior_keeps_what_was_seen_last_and_the_mean_of_what_was_seen(lab)
     posterior.record(torch.tensor([1, 2]), second[:2])
     posterior.close_epoch()
     posterior.save("k")
-    last, mean = (np.load(posterior_folder("k") / f"{name}.npy") for name in ("last", "mean"))
+    last, mean = (np.load(f"{posterior_address('k')}/{name}.npy") for name in ("last", "mean"))
     p, q = first.softmax(dim=1).numpy(), second.softmax(dim=1).numpy()
     third = np.full(3, 1 / 3)
     expected = {"last": [p[0], q[0], q[1], third], "mean": [p[0], (p[1] + q[0]) / 2, q[1], third]}
