@@ -57,8 +57,7 @@ def rows_of_runs(start: int, n: int) -> pl.DataFrame:
     keys = pl.Series("key", [f"r{number:016x}" for number in random.integers(0, 2**63, n)])
     number = pl.int_range(start, start + n)
     filled = {
-        name: pl.lit(TYPES.get(dtype.base_type(), 1)).cast(dtype)
-        for name, dtype in RUNS.items()
+        name: pl.lit(TYPES.get(dtype.base_type(), 1)).cast(dtype) for name, dtype in RUNS.items()
     }
     varied = {
         "method": pl.format("method-{}", number % 7),
@@ -78,7 +77,9 @@ def rows_of_runs(start: int, n: int) -> pl.DataFrame:
     return keys.to_frame().with_columns(**filled | varied).select(*RUNS)
 
 
-def rows_inside(keys: pl.Series, n: int, schema: dict[str, pl.DataType], count: str) -> pl.DataFrame:
+def rows_inside(
+    keys: pl.Series, n: int, schema: dict[str, pl.DataType], count: str
+) -> pl.DataFrame:
     """`n` rows of each run, numbered by the column `count`, with a random number in each other."""
     random, height = np.random.default_rng(n), len(keys) * n
     rows = pl.DataFrame({"key": keys}).select(pl.col("key").repeat_by(n).explode())
@@ -168,7 +169,8 @@ def measure(store: Store, n_runs: int) -> None:
         print(f"{name:42}{1e3 * first:9.1f} ms{1e3 * min(others):9.1f} ms")
     written = seconds(lambda: add_runs(store))
     print(f"{f'writing a run, of {ADDED}':42}{'':12}{1e3 * written / ADDED:9.1f} ms")
-    print(f"{f'merging {ADDED} runs into them':42}{'':12}{1e3 * seconds(lambda: compact(store)):9.1f} ms")
+    added = seconds(lambda: compact(store))
+    print(f"{f'merging {ADDED} runs into them':42}{'':12}{1e3 * added:9.1f} ms")
 
 
 @contextmanager
