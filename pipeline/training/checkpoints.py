@@ -16,7 +16,7 @@ from pipeline.storage.place import Place
 from pipeline.storage.places import artefact_place
 from pipeline.training.loop import Progress, Session
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the content of a checkpoint changes."""
 _PARTS = ("key", "progress", "method", "optimizer", "scaler", "dynamics", "posterior", "average",
           "own")  # fmt: skip
