@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import IO
+from typing import IO, Any
 
 from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import S3Store
@@ -176,9 +176,9 @@ class BucketStorage:
         self._can_create = True
 
 
-def storage_options() -> dict[str, str]:
+def storage_options() -> dict[str, Any]:
     """What polars must know to read what this program writes."""
-    named = {
+    named: dict[str, str | int | None] = {
         "aws_access_key_id": os.environ.get("AWS_ACCESS_KEY_ID"),
         "aws_secret_access_key": os.environ.get("AWS_SECRET_ACCESS_KEY"),
         "aws_session_token": os.environ.get("AWS_SESSION_TOKEN"),
@@ -187,6 +187,8 @@ def storage_options() -> dict[str, str]:
         "aws_allow_http": "true" if _endpoint().startswith("http://") else "",
         "connect_timeout": f"{_CONNECT_SECONDS}s",
         "timeout": f"{PATIENCE}s",
+        "max_retries": _RETRIES,
+        "retry_timeout_ms": 1000 * _RETRY_SECONDS,
     }
     return {name: value for name, value in named.items() if value}
 

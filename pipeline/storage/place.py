@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from pipeline.errors import LabError, quoted
 from pipeline.files import absolute
@@ -146,7 +146,7 @@ class Place:
         return f"{self.address}/{_checked(name)}"
 
     @property
-    def storage_options(self) -> dict[str, str] | None:
+    def storage_options(self) -> dict[str, Any] | None:
         """What polars needs beside the address: credentials and endpoint of this program."""
         return None if self.is_folder else storage_options()
 

@@ -21,7 +21,7 @@ from tests.support.runs import numbers, row
 FLAGS = (
     "--dataset", "digits", "--noise", "symmetric-40", "--backbone", "small-cnn",
     "--epochs", "2", "--batch-size", "16", "--keep-weights", "--posterior", "--no-tracking",
-    "--checkpoint-seconds", "0.1",
+    "--checkpoint-seconds", "0.5",
 )  # fmt: skip
 pytestmark = pytest.mark.services
 
