@@ -169,9 +169,8 @@ def measure(store: Store, n_runs: int) -> None:
         print(f"{name:42}{1e3 * first:9.1f} ms{1e3 * min(others):9.1f} ms")
     written = seconds(lambda: add_runs(store))
     print(f"{f'writing a run, of {ADDED}':42}{'':12}{1e3 * written / ADDED:9.1f} ms")
-    print(
-        f"{f'merging {ADDED} runs into them':42}{'':12}{1e3 * seconds(lambda: compact(store)):9.1f} ms"
-    )
+    added = seconds(lambda: compact(store))
+    print(f"{f'merging {ADDED} runs into them':42}{'':12}{1e3 * added:9.1f} ms")
 
 
 @contextmanager
