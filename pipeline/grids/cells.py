@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import Grid, Params, grid_of
@@ -15,11 +16,24 @@ from pipeline.runs.settings.methods import load_method
 from pipeline.runs.settings.resolve import pinned, resolve
 from pipeline.runs.settings.specs import noise_spec
 
+_NO_SETTINGS = ("method", "gpus")
+"""What a run block may hold besides settings."""
 _NEEDS_NO_TRUTH = ("clean", "file")
 """Kinds of label tables that data without clean labels can have."""
 
 
-def cells(params: Params) -> list[PlannedRun]:
+@dataclass(frozen=True, eq=False)
+class Cell(PlannedRun):
+    """A run of a grid.
+
+    Args:
+        gpus: that it asks for; None for the engine's usual number.
+    """
+
+    gpus: int | None = None
+
+
+def cells(params: Params) -> list[Cell]:
     """All cells of the grid, in a fixed order, without repeats; missing inputs are made.
 
     Args:
@@ -32,14 +46,15 @@ def cells(params: Params) -> list[PlannedRun]:
         LabError: for faulty settings or inputs that cannot be made, naming the block.
     """
     grid, planner = grid_of(params), Planner(params)
-    found: dict[str, PlannedRun] = {}
+    found: dict[str, Cell] = {}
     for dataset, noise in _places(grid, params, planner):
         for block, seed in itertools.product(_blocks(grid), grid.seeds):
             method = load_method(block["method"])
-            explicit = {name: value for name, value in block.items() if name != "method"}
+            explicit = {name: value for name, value in block.items() if name not in _NO_SETTINGS}
             place = {"dataset": dataset, "noise": noise, "seed": seed}
             resolved = resolve(method, pinned(method, params) | explicit | place, params)
-            cell = planner.run(method, resolved)
+            planned = planner.run(method, resolved)
+            cell = Cell(**vars(planned), gpus=block.get("gpus"))
             first = found.setdefault(cell.key, cell)
             if (name := f"{dataset}/{noise}") != place_name(first):
                 # Another name of the same labels: one run, which tables show under both.
@@ -78,11 +93,37 @@ def place_name(cell: PlannedRun) -> str:
     return f"{cell.settings.dataset}/{cell.settings.noise}"
 
 
-def cell_text(cell: PlannedRun) -> str:
-    """What a cell is called in plans and progress."""
-    row = cell.row
-    words = [row["method"], row["variant"], row["dataset"], row["noise"], f"seed {row['seed']}"]
-    return " ".join(words)
+def cell_texts(cells: Sequence[PlannedRun]) -> dict[str, str]:
+    """What cells are called in plans and progress, by key: no two of them the same.
+
+    Method, variant, data set, label table and seed, and the settings in which those that agree in
+    all this differ.
+    """
+    alike: dict[str, list[PlannedRun]] = {}
+    for cell in cells:
+        row = cell.row
+        words = [row["method"], row["variant"], row["dataset"], row["noise"], f"seed {row['seed']}"]
+        alike.setdefault(" ".join(words), []).append(cell)
+    return {
+        cell.key: f"{words}{differs}"
+        for words, group in alike.items()
+        for cell, differs in zip(group, _differences(group), strict=True)
+    }
+
+
+def _differences(cells: Sequence[PlannedRun]) -> list[str]:
+    """Of each cell the settings that are not the same in all of them, as words."""
+    if len(cells) == 1:
+        return [""]
+    settings = [cell.settings.model_dump(mode="json") for cell in cells]
+    names = [
+        name for name in settings[0] if any(one[name] != settings[0][name] for one in settings)
+    ]
+    return ["".join(f" {name} {_word(one[name])}" for name in names) for one in settings]
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _blocks(grid: Grid) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,104 @@
+"""What a worker process of the engine `local` does; imported by the server that forks them."""
+
+from __future__ import annotations
+
+import gc
+import io
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from pipeline.errors import Interrupted, LabError
+from pipeline.grids.batch import Batch, read_batch
+from pipeline.grids.bundles import Bundle
+from pipeline.grids.worker import Worker, make_worker
+
+
+def serve(
+    pipe: Connection, folder: Path, token: str, threads: int | None, environment: Mapping[str, str]
+) -> None:
+    """Compute the bundles that come through a pipe; answer each by why it was refused, or "".
+
+    A worker that was told to stop, and has saved its state, ends with 128 + the signal.
+
+    Args:
+        pipe: closed by the other side when there is no more to do.
+        folder: of the batch.
+        token: of the batch.
+        threads: of torch; None for what the environment says.
+        environment: of this process from now on, with the GPUs it may see.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
+    # Ctrl-C reaches workers, too: one without a run just ends.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.stderr = _NoTerminal(sys.stderr.buffer, line_buffering=True)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    batch = read_batch(folder, token)
+    worker: Worker | None = None
+    while True:
+        try:
+            bundle: Bundle = pipe.recv()
+        except EOFError:
+            return
+        try:
+            if bundle.gpus > 1:
+                pipe.send(_launched(batch, bundle))
+                continue
+            gc.freeze()  # what is there stays; each run ends with a full collection of the rest
+            try:
+                worker = worker or make_worker(batch, bundle, batch.params)
+                worker.carry_out(bundle)
+                pipe.send("")
+            except LabError as refusal:
+                pipe.send(str(refusal))
+        except Interrupted as stop:
+            os._exit(128 + stop.signal_number)
+
+
+def _launched(batch: Batch, bundle: Bundle) -> str:
+    """Compute a bundle on several GPUs, a process each; returns how the launcher failed, or ""."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone",
+        f"--nproc-per-node={bundle.gpus}", "-m", "pipeline.grids.worker", str(batch.folder),
+        str(bundle.number), "--token", batch.token,
+    ]  # fmt: skip
+    launcher = subprocess.Popen(command)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        del frame
+        launcher.terminate()
+        launcher.wait()
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    code = launcher.wait()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return f"its launcher ended with {code}" if code else ""
+
+
+class _NoTerminal(io.TextIOWrapper):
+    """A stream on which no worker draws a bar: one table shows them all."""
+
+    def isatty(self) -> bool:
+        """It is none."""
+        return False
+
+
+def _end_with_parent() -> None:
+    """Stop this worker when the program that started it is gone, even if it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
