@@ -21,7 +21,7 @@ from tests.support.compose import output
 from tests.support.paths import PROJECT
 from tests.support.servers import free_port, wait_until
 
-NODE = "lab"
+NODE = "localhost"
 LARGEST_ARRAY = 20
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 
@@ -32,7 +32,7 @@ SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 AuthType=auth/munge
 # A requeued job waits as long as a credential lives; the default is two minutes.
-AuthInfo=socket={folder}/munge.socket,cred_expire=2
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmUser=root
 SlurmdUser=root
