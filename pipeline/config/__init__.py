@@ -5,6 +5,13 @@ of the recipe that match the cell, what params.yaml pins, the flags.
 """
 
 from pipeline.config.checking import STRICT, validated, validated_kind
+from pipeline.config.engines import (
+    EngineSettings,
+    LocalEngine,
+    RayEngine,
+    SlurmEngine,
+    engine_settings,
+)
 from pipeline.config.key_facts import key_facts
 from pipeline.config.params import Grid, Params, grid_of, params_path, read_params
 from pipeline.config.run_settings import NOT_IN_KEY, Execution, RunSettings, Seed, named
@@ -13,11 +20,16 @@ from pipeline.config.yaml_files import read_yaml
 __all__ = [
     "NOT_IN_KEY",
     "STRICT",
+    "EngineSettings",
     "Execution",
     "Grid",
+    "LocalEngine",
     "Params",
+    "RayEngine",
     "RunSettings",
     "Seed",
+    "SlurmEngine",
+    "engine_settings",
     "grid_of",
     "key_facts",
     "named",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.config.checking import STRICT, validated
+from pipeline.config.engines import MAX_GPUS, engine_settings
 from pipeline.config.run_settings import MAX_WORKERS, Seed, named
 from pipeline.config.yaml_files import read_yaml
 from pipeline.errors import LabError, quoted
@@ -34,9 +35,13 @@ class Grid(BaseModel):
     seeds: tuple[Seed, ...] = Field(min_length=1)
     """Root seeds of runs."""
     runs: tuple[dict[str, Any], ...] = Field(min_length=1)
-    """Blocks of settings, each naming its `method`; a list of values is crossed with the others."""
-    workers: int = Field(1, ge=1, le=MAX_WORKERS)
-    """Processes that compute cells at the same time, at most 256."""
+    """Blocks of settings, each naming its `method`; a list of values is crossed with the others.
+    `gpus: 4` beside them asks for several GPUs a cell, and is no setting."""
+    workers: int = Field(1, ge=0, le=MAX_WORKERS)
+    """Processes of the engine `local` that compute cells at the same time where there is no GPU, at
+    most 256; 0 for the program itself, in which a debugger stops."""
+    engine: str = "local"
+    """Engine that computes the cells: an entry of the `engines` block, or a kind."""
     encoders: tuple[Annotated[str, named("encoder")], ...] = ()
     """Encoders that DVC makes before the runs; each names all it needs (docs/encoders.md)."""
 
@@ -60,6 +65,13 @@ def _size(block: dict[str, Any]) -> int:
 
 
 def _check_block(number: int, block: dict[str, Any]) -> None:
+    gpus = block.get("gpus", 1)
+    if type(gpus) is not int or not 1 <= gpus <= MAX_GPUS:
+        raise LabError(
+            f"grid.runs.{number}.gpus = {quoted(gpus)}",
+            f"one number from 1 to {MAX_GPUS}",
+            "gpus: 1",
+        )
     methods = block.get("method")
     for name, value in block.items():
         if value == []:
@@ -92,13 +104,23 @@ class Params(BaseModel):
     """Settings of one method script each, by its file name."""
     grid: Grid | None = None
     """The grid of runs that `dvc repro` computes."""
+    engines: dict[str, dict[str, Any]] = {}
+    """Where cells are computed, by name: kind and what the kind needs. Execution only."""
 
-    @field_validator("datasets", "noise", "encoders", "methods")
+    @field_validator("datasets", "noise", "encoders", "methods", "engines")
     @classmethod
     def _named(cls, block: dict[str, Any], which: ValidationInfo) -> dict[str, Any]:
         for name in block:
             checked_name(name, f"params.yaml: {which.field_name}:")
         return block
+
+    @model_validator(mode="after")
+    def _engines_are_known(self) -> Self:
+        for name in self.engines:
+            engine_settings(name, self.engines)
+        if self.grid is not None:
+            engine_settings(self.grid.engine, self.engines)
+        return self
 
 
 @lru_cache(maxsize=8)

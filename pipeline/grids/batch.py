@@ -1,94 +1,292 @@
-"""A planned cell as it travels to a worker: settings resolved once, checked where it arrives."""
+"""A batch: the cells of a grid, planned once and frozen in a folder that workers read.
+
+    results/engine/GRID/ENGINE-STAMP/
+      batch.json       grid, execution, params and circumstances that it was planned from
+      cells.parquet    one row a cell: key, method, resolved settings, resources
+      token            says to a worker on another machine that it sees this very folder
+      bundles/N.json   cells that are handed out together, see `bundles`
+      handles/  news/  logs/
+
+The folder can be deleted once no job works on it: what counts is in the store, in the checkpoints
+and in the engine's own database.
+"""
 
 from __future__ import annotations
 
+import json
+import platform
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.config import Execution
-from pipeline.errors import Interrupted, LabError
-from pipeline.results.store import Store
-from pipeline.results.tracker import LiveView
+import polars as pl
+
+from pipeline.config import Execution, Params, read_params, validated
+from pipeline.errors import LabError
+from pipeline.files import data_folder, labels_folder, replacing, results_folder
+from pipeline.grids.cells import Cell, cell_text
+from pipeline.noise.noise_spec import OpenSet, parse
+from pipeline.results.circumstances import Circumstances, circumstances
+from pipeline.results.provenance import provenance
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
-from pipeline.runs.pretraining import carry_out
-from pipeline.runs.record import RunRecord
-from pipeline.runs.run import Outcome
 from pipeline.runs.settings.methods import load_method
 from pipeline.runs.settings.resolve import Resolved
-from pipeline.training.processes import Processes
+
+_CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "key": pl.String,
+    "text": pl.String,
+    "method": pl.String,
+    "settings": pl.String,
+    "recipe_status": pl.String,
+    "noise": pl.String,
+    "also_named": pl.List(pl.String),
+    "encoders": pl.List(pl.String),
+    "gpus": pl.Int64,
+    "precision": pl.String,
+    "seconds": pl.Float64,
+}
 
 
 class FrozenCell(NamedTuple):
-    """What a worker needs to plan exactly the same run.
+    """A row of cells.parquet: what a worker needs to plan exactly the same run."""
 
-    Args:
-        method: name of the method.
-        resolved: settings as they were resolved; they are not resolved again.
-        key: that the run was planned under.
-    """
-
-    method: str
-    resolved: Resolved
     key: str
+    """That the run was planned under."""
+    text: str
+    """What it is called in progress."""
+    method: str
+    settings: str
+    """As they were resolved, JSON; they are not resolved again."""
+    recipe_status: str
+    noise: str
+    """What its label table is made from, JSON."""
+    also_named: list[str] | None
+    """Further names of its label table in the grid."""
+    encoders: list[str]
+    """Keys of the runs that make the encoders it names."""
+    gpus: int
+    """Its processes, one a GPU; 0 for one process without GPU."""
+    precision: str
+    seconds: float | None
+    """What it should take by past runs; None while none resembles it."""
 
-    @classmethod
-    def of(cls, cell: PlannedRun) -> FrozenCell:
-        """Freeze a planned run."""
-        return cls(cell.method.name(), cell.resolved, cell.key)
+    def planned(self, planner: Planner) -> PlannedRun:
+        """The run, from these very settings.
+
+        Args:
+            planner: made of the params of the batch.
+
+        Raises:
+            LabError: when the run is no longer the one that was planned.
+        """
+        method = load_method(self.method)
+        settings = validated(method.Settings, json.loads(self.settings), f"cell {self.key}")
+        noise = parse(json.loads(self.noise), f"cell {self.key}")
+        run = planner.run(method, Resolved(settings, self.recipe_status, noise))
+        if run.key != self.key:
+            raise LabError(
+                "an input or the code has changed since the grid was planned",
+                "inputs that stay as they are while a grid runs",
+                "the same command, which plans again",
+            )
+        if self.also_named:
+            run.row["also_named"] = self.also_named
+        return run
 
 
-def carry_out_frozen(cell: FrozenCell, planner: Planner, execution: Execution) -> Outcome:
-    """Compute a cell that arrived in this process; see `carry_out_cell`.
+def _frozen(cell: Cell, gpus: int, seconds: float | None) -> FrozenCell:
+    encoders = [one.run.key for one in cell.inputs.encoders.values() if one.run is not None]
+    return FrozenCell(
+        key=cell.key,
+        text=cell_text(cell),
+        method=cell.method.name(),
+        settings=cell.settings.model_dump_json(),
+        recipe_status=cell.resolved.recipe_status,
+        noise=cell.resolved.noise.model_dump_json(),
+        also_named=cell.row.get("also_named"),
+        encoders=encoders,
+        gpus=gpus,
+        precision=cell.settings.precision,
+        seconds=seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A frozen batch.
 
     Args:
-        cell: to compute.
-        planner: made of the params that the cell was planned from.
-        execution: how.
+        folder: where it lies.
+        grid: name of the grid.
+        engine: name of the engine that it was made for.
+        execution: how each run is carried out.
+        params: that it was planned from.
+        params_file: where those were read.
+        planned_under: the circumstances of that.
+        cards: files that say what its inputs are.
+        frozen_at: when.
+        token: text of the file `token`.
     """
-    try:
-        planned = planner.run(load_method(cell.method), cell.resolved)
-    except LabError as failure:
-        return Outcome(cell.key, "failed", str(failure), "failed")
-    if planned.key != cell.key:
-        return Outcome(
-            cell.key,
-            "failed",
-            "an input or the code has changed since the grid was planned; expected: inputs that "
-            "stay as they are while a grid runs; try: the same command, which plans again",
-            "failed",
-        )
-    return carry_out_cell(planned, execution)
+
+    folder: Path
+    grid: str
+    engine: str
+    execution: Execution
+    params: Params
+    params_file: Path
+    planned_under: Circumstances
+    cards: tuple[Path, ...]
+    frozen_at: datetime
+    token: str
+
+    @cached_property
+    def cells(self) -> list[FrozenCell]:
+        """Its cells, read once."""
+        return [FrozenCell(*row) for row in pl.read_parquet(self.folder / "cells.parquet").rows()]
+
+    def check(self, params: Params | None = None) -> None:
+        """Refuse a batch that was planned under other circumstances.
+
+        Args:
+            params: as they are now; by default those of the file, which is read again.
+
+        Raises:
+            LabError: naming what has changed.
+        """
+        now = circumstances(params or read_params(self.params_file), self.cards)
+        if changed := now.changed_since(self.planned_under):
+            raise refused(
+                f"{' and '.join(changed)} changed since batch {self.folder.name} of grid "
+                f"{self.grid} was planned"
+            )
 
 
-def carry_out_cell(planned: PlannedRun, execution: Execution) -> Outcome:
-    """Compute a cell in this process.
+def refused(given: str) -> LabError:
+    """The error about a batch whose circumstances have changed, in these words."""
+    return LabError(
+        given,
+        "a batch whose code, params and inputs are as they were",
+        "the same command again, which plans a new one",
+        exit_code=1,
+    )
+
+
+def batches_folder(grid: str) -> Path:
+    """Folder of the batches of a grid."""
+    return results_folder() / "engine" / grid
+
+
+def freeze(
+    cells: Sequence[Cell],
+    gpus: Sequence[int],
+    seconds: Sequence[float | None],
+    *,
+    engine: str,
+    execution: Execution,
+    params: Params,
+    params_file: Path,
+) -> Batch:
+    """Freeze cells in a new folder.
 
     Args:
-        planned: the cell.
+        cells: of the grid, those to compute.
+        gpus: of each cell.
+        seconds: that each should take, None where nobody knows.
+        engine: that will compute them.
         execution: how.
+        params: that they were planned from.
+        params_file: where those were read.
 
     Returns:
-        The outcome: `failed` for a cell that could not start or ended by an error, which is then
-        what its row says.
+        The batch.
+    """
+    now = datetime.now(UTC)
+    grid = execution.group
+    stamp = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    folder = batches_folder(grid) / f"{engine}-{stamp}"
+    frozen = [_frozen(*row) for row in zip(cells, gpus, seconds, strict=True)]
+    cards = sorted({card for cell in cells for card in _cards(cell)})
+    batch = Batch(
+        folder, grid, engine, execution, params, params_file, circumstances(params, cards),
+        tuple(cards), now, secrets.token_hex(16),
+    )  # fmt: skip
+    facts = {
+        "grid": grid,
+        "engine": engine,
+        "execution": execution.model_dump(mode="json"),
+        "params": params.model_dump(mode="json"),
+        "params_file": str(params_file),
+        "planned_under": batch.planned_under._asdict(),
+        "cards": [str(card) for card in cards],
+        "frozen_at": now.isoformat(),
+        "token": batch.token,
+        "made_by": provenance(),
+    }
+    folder.mkdir(parents=True)
+    table = pl.DataFrame([list(row) for row in frozen], schema=_CELLS, orient="row")
+    with replacing(folder / "cells.parquet") as temporary:
+        table.write_parquet(temporary)
+    with replacing(folder / "token") as temporary:
+        temporary.write_text(batch.token)
+    with replacing(folder / "batch.json") as temporary:
+        temporary.write_text(json.dumps(facts, indent=1))
+    return batch
+
+
+def read_batch(folder: Path, token: str | None = None) -> Batch:
+    """The batch of a folder.
+
+    Args:
+        folder: where it lies.
+        token: that the folder must hold, if the caller knows it.
 
     Raises:
-        Interrupted: when a stop was asked for; the state is saved.
+        LabError: when this machine does not see that folder, or it is damaged.
     """
     try:
-        return carry_out(planned, execution, Processes(planned.settings.precision))
-    except Interrupted:
-        raise
-    except LabError as failure:
-        return _failed(planned, str(failure))
-    # Whatever ends one cell, the others follow.
-    except Exception as failure:
-        return _failed(planned, f"{type(failure).__name__}: {failure}")
+        facts = json.loads((folder / "batch.json").read_text())
+        found = (folder / "token").read_text()
+    except (OSError, ValueError) as failure:
+        raise _not_shared(folder, f"{type(failure).__name__}") from failure
+    if found != facts["token"] or token not in {None, found}:
+        raise _not_shared(folder, "another folder of that name")
+    return Batch(
+        folder=folder,
+        grid=facts["grid"],
+        engine=facts["engine"],
+        execution=validated(Execution, facts["execution"], f"{folder}/batch.json"),
+        params=validated(Params, facts["params"], f"{folder}/batch.json"),
+        params_file=Path(facts["params_file"]),
+        planned_under=Circumstances(**facts["planned_under"]),
+        cards=tuple(Path(card) for card in facts["cards"]),
+        frozen_at=datetime.fromisoformat(facts["frozen_at"]),
+        token=found,
+    )
 
 
-def _failed(planned: PlannedRun, detail: str) -> Outcome:
-    """The outcome of a failure, which has a row even before the run began, as in its encoder."""
-    store = Store()
-    if store.status(planned.key) is None:
-        view, processes = LiveView(False, ""), Processes(planned.settings.precision)
-        RunRecord(planned.row, store, view, processes).broken_off("failed", detail)
-    return Outcome(planned.key, "failed", detail, "failed")
+def _not_shared(folder: Path, found: str) -> LabError:
+    return LabError(
+        f"batch folder {folder} on {platform.node()}: {found}",
+        "a folder that all machines share",
+        "a project folder (LNL_ROOT) on the shared file system",
+        exit_code=1,
+    )
+
+
+def _cards(run: PlannedRun) -> Iterable[Path]:
+    """The cards of what a run, and the encoders it names, learn from."""
+    settings, noise = run.settings, run.resolved.noise
+    yield data_folder(settings.dataset) / "card.json"
+    yield labels_folder(settings.dataset, settings.noise) / "card.json"
+    if isinstance(noise, OpenSet):
+        yield data_folder(noise.source) / "card.json"
+    for encoder in run.inputs.encoders.values():
+        if encoder.run is None:
+            yield encoder.folder / "card.json"
+        else:
+            yield from _cards(encoder.run)

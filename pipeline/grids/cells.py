@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import Grid, Params, grid_of
@@ -15,11 +16,24 @@ from pipeline.runs.settings.methods import load_method
 from pipeline.runs.settings.resolve import pinned, resolve
 from pipeline.runs.settings.specs import noise_spec
 
+_NO_SETTINGS = ("method", "gpus")
+"""What a run block may hold besides settings."""
 _NEEDS_NO_TRUTH = ("clean", "file")
 """Kinds of label tables that data without clean labels can have."""
 
 
-def cells(params: Params) -> list[PlannedRun]:
+@dataclass(frozen=True, eq=False)
+class Cell(PlannedRun):
+    """A run of a grid.
+
+    Args:
+        gpus: that it asks for; None for the engine's usual number.
+    """
+
+    gpus: int | None = None
+
+
+def cells(params: Params) -> list[Cell]:
     """All cells of the grid, in a fixed order, without repeats; missing inputs are made.
 
     Args:
@@ -32,14 +46,15 @@ def cells(params: Params) -> list[PlannedRun]:
         LabError: for faulty settings or inputs that cannot be made, naming the block.
     """
     grid, planner = grid_of(params), Planner(params)
-    found: dict[str, PlannedRun] = {}
+    found: dict[str, Cell] = {}
     for dataset, noise in _places(grid, params, planner):
         for block, seed in itertools.product(_blocks(grid), grid.seeds):
             method = load_method(block["method"])
-            explicit = {name: value for name, value in block.items() if name != "method"}
+            explicit = {name: value for name, value in block.items() if name not in _NO_SETTINGS}
             place = {"dataset": dataset, "noise": noise, "seed": seed}
             resolved = resolve(method, pinned(method, params) | explicit | place, params)
-            cell = planner.run(method, resolved)
+            planned = planner.run(method, resolved)
+            cell = Cell(**vars(planned), gpus=block.get("gpus"))
             first = found.setdefault(cell.key, cell)
             if (name := f"{dataset}/{noise}") != place_name(first):
                 # Another name of the same labels: one run, which tables show under both.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from pipeline.grids.cells import Cell
 from pipeline.results.store import Store
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL
@@ -16,11 +18,11 @@ from pipeline.training.checkpoints import checkpoint_path
 class OpenCell(NamedTuple):
     """A cell that is not finished, and why it would run."""
 
-    cell: PlannedRun
+    cell: Cell
     why: str
 
 
-def plan(all_cells: list[PlannedRun], store: Store) -> list[OpenCell]:
+def plan(all_cells: Sequence[Cell], store: Store) -> list[OpenCell]:
     """The cells that would run, and why.
 
     Args:
@@ -80,15 +82,12 @@ def _differences(asked: dict[str, Any], stored: dict[str, Any]) -> list[str]:
     ]
 
 
-def expected_seconds(planned: list[OpenCell], store: Store) -> float | None:
-    """Wall time that the planned runs would take one after another, by past runs of their kind.
+def expected_each(cells: Sequence[PlannedRun], store: Store) -> list[float | None]:
+    """Wall time of each run in seconds by past runs of its kind, None where none resembles it.
 
     Args:
-        planned: runs to come.
+        cells: runs to come.
         store: of past runs.
-
-    Returns:
-        Seconds, or None while no past run resembles any of them.
     """
     kind = ["method", "dataset", "backbone"]
     past = (
@@ -99,9 +98,23 @@ def expected_seconds(planned: list[OpenCell], store: Store) -> float | None:
         .collect()
     )
     known = {row[:3]: row[3] for row in past.iter_rows()}
-    seconds = [
-        known[place] * planned_run.cell.row["epochs"]
-        for planned_run in planned
-        if (place := tuple(planned_run.cell.row[name] for name in kind)) in known
+    places = [tuple(cell.row[name] for name in kind) for cell in cells]
+    return [
+        known[place] * cell.row["epochs"] if place in known else None
+        for cell, place in zip(cells, places, strict=True)
     ]
-    return sum(seconds) * len(planned) / len(seconds) if seconds else None
+
+
+def expected_seconds(planned: list[OpenCell], store: Store) -> float | None:
+    """Wall time that the planned runs would take one after another, by past runs of their kind.
+
+    Args:
+        planned: runs to come.
+        store: of past runs.
+
+    Returns:
+        Seconds, or None while no past run resembles any of them.
+    """
+    each = expected_each([one.cell for one in planned], store)
+    known = [seconds for seconds in each if seconds is not None]
+    return sum(known) * len(each) / len(known) if known else None

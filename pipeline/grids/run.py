@@ -2,51 +2,120 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 
 from tqdm import tqdm
 
-from pipeline.config import Execution, Params
-from pipeline.grids.cells import cell_text
-from pipeline.grids.engines.local import outcomes
-from pipeline.grids.plan import plan
+from pipeline.config import Execution, Params, params_path
+from pipeline.errors import Interrupted
+from pipeline.grids.batch import Batch, FrozenCell, freeze
+from pipeline.grids.cells import Cell
+from pipeline.grids.engines.engine import Engine, Handle
+from pipeline.grids.following import Follower, submit
+from pipeline.grids.plan import expected_each, plan
 from pipeline.results.store import Store
 from pipeline.results.tracker import prepare_view
-from pipeline.runs.planned import PlannedRun
 
 
 def run_grid(
-    all_cells: list[PlannedRun], params: Params, execution: Execution, workers: int
+    all_cells: Sequence[Cell],
+    params: Params,
+    execution: Execution,
+    engine: Engine,
+    params_file: Path | None = None,
 ) -> Counter[str]:
-    """Compute the missing cells of a grid.
+    """Compute the missing cells of a grid, and wait for them.
 
     Args:
         all_cells: of the grid.
-        params: that they were planned from; a file that changes meanwhile changes nothing.
+        params: that they were planned from.
         execution: how each run is carried out.
-        workers: processes that compute cells at the same time.
+        engine: that computes them.
+        params_file: where params were read; the project's params.yaml by default.
 
     Returns:
         How many cells ended how. A cell that failed is a row, and the next one follows.
 
     Raises:
+        LabError: when the engine refuses, or code or inputs change meanwhile.
         Interrupted: when a stop was asked for.
     """
-    missing = [cell for cell, _ in plan(all_cells, Store())]
-    if missing and execution.tracking:
-        prepare_view(sorted({cell.row["dataset"] for cell in missing}))
+    missing = [one.cell for one in plan(all_cells, Store())]
     endings: Counter[str] = Counter()
-    with tqdm(total=len(missing), desc="runs", disable=None) as bar:
-        for cell, outcome in outcomes(missing, params, execution, workers):
-            endings[outcome.ending] += 1
-            ended = f"{outcome.key} {outcome.ending:8} {cell_text(cell)} {outcome.detail}"
-            tqdm.write(ended.rstrip())
-            bar.update()
-    _note_names(all_cells, Store())
+    if missing:
+        batch = freeze_cells(missing, params, execution, engine, params_path(params_file))
+        endings = _follow(batch, engine)
+    note_names(all_cells, Store())
     return endings
 
 
-def _note_names(all_cells: list[PlannedRun], store: Store) -> None:
+def freeze_cells(
+    missing: Sequence[Cell],
+    params: Params,
+    execution: Execution,
+    engine: Engine,
+    params_file: Path,
+) -> Batch:
+    """Freeze the missing cells of a grid for an engine; see `freeze`."""
+    tracking = execution.tracking and engine.tracks
+    if tracking:
+        prepare_view(sorted({cell.row["dataset"] for cell in missing}))
+    return freeze(
+        missing,
+        [engine.gpus(cell.gpus) for cell in missing],
+        expected_each(missing, Store()),
+        engine=engine.name,
+        execution=execution.model_copy(update={"tracking": tracking}),
+        params=params,
+        params_file=params_file,
+    )
+
+
+def _follow(batch: Batch, engine: Engine) -> Counter[str]:
+    n = len(batch.cells)
+    handle: Handle | None = None
+    with tqdm(total=n, desc="runs", disable=None) as bar, _stoppable(engine):
+
+        def ended(cell: FrozenCell, ending: str, detail: str) -> None:
+            tqdm.write(f"{cell.key} {ending:8} {cell.text} {detail}".rstrip())
+            bar.update()
+
+        try:
+            handle = submit(batch, engine, range(n))
+            return Follower(batch, engine, ended).follow(handle)
+        finally:
+            if handle is not None and not engine.stays:
+                engine.cancel(batch, handle)
+
+
+@contextmanager
+def _stoppable(engine: Engine) -> Iterator[None]:
+    """While entered, SIGTERM and Ctrl-C end the waiting, as an exception."""
+    words = (
+        "no longer waiting; the jobs go on, and the same command with --wait waits again"
+        if engine.stays
+        else "stopped; finished runs are stored, the same command continues"
+    )
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        raise Interrupted(words, number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def note_names(all_cells: Sequence[Cell], store: Store) -> None:
     """Note with stored runs the further names of their label tables that the grid has."""
     for cell in all_cells:
         asked = cell.row.get("also_named", ())

@@ -6,14 +6,15 @@ of them has changed, the cells of the grid are worked out anew.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.config import read_params
 from pipeline.errors import LabError
-from pipeline.files import methods_folder, project_root, replacing
+from pipeline.files import project_root, replacing
+from pipeline.results.circumstances import circumstances
 from pipeline.results.schema import FINISHED
 from pipeline.results.store import Store
 
@@ -27,7 +28,7 @@ def note_finished(view: Path, params: Path, keys: Iterable[str], sources: str = 
         keys: of its cells.
         sources: digest of what the inputs of the grid were made from, if the caller has one.
     """
-    note = {"circumstances": _circumstances(params, sources), "keys": sorted(keys)}
+    note = {"circumstances": _now(params, sources), "keys": sorted(keys)}
     with replacing(_path(view)) as temporary:
         temporary.write_text(json.dumps(note))
 
@@ -45,7 +46,7 @@ def finished_cells(view: Path, params: Path, store: Store, sources: str = "") ->
         The number. A damaged note, or a store that cannot be read, counts as not known.
     """
     note = _read_note(_path(view))
-    if note is None or not view.exists() or note.circumstances != _circumstances(params, sources):
+    if note is None or not view.exists() or note.circumstances != _now(params, sources):
         return 0
     try:
         statuses = store.statuses(note.keys)
@@ -59,7 +60,7 @@ _FINAL = set(FINISHED) - {"failed"}
 
 
 class _Note(NamedTuple):
-    circumstances: str
+    circumstances: list[str]
     keys: list[str]
 
 
@@ -72,7 +73,7 @@ def _read_note(path: Path) -> _Note | None:
     if not isinstance(note, dict):
         return None
     circumstances, keys = note.get("circumstances"), note.get("keys")
-    if not isinstance(circumstances, str) or not isinstance(keys, list):
+    if not isinstance(circumstances, list) or not isinstance(keys, list):
         return None
     return _Note(circumstances, keys) if all(isinstance(key, str) for key in keys) else None
 
@@ -81,23 +82,8 @@ def _path(view: Path) -> Path:
     return view.parent.with_name("finished") / f"{view.stem}.json"
 
 
-def _circumstances(params: Path, sources: str) -> str:
-    """Digest of everything that decides which runs a grid consists of."""
-    code = methods_folder().parent
-    programs = [*code.glob("pipeline/**/*.py"), *code.glob("methods/**/*.py"),
-                *code.glob("methods/recipes/*.yaml")]  # fmt: skip
+def _now(params: Path, sources: str) -> list[str]:
+    """Digests of everything that decides which runs a grid consists of."""
     inputs = ("data/*/card.json", "labels/*/*/card.json", "encoders/*/card.json")
     cards = [path for pattern in inputs for path in project_root().glob(pattern)]
-    content = hashlib.sha256(sources.encode())
-    for path in (params, *sorted(programs), *sorted(cards)):
-        content.update(f"{path}\0".encode(errors="surrogateescape"))
-        content.update(_content(path))
-    return content.hexdigest()
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        # Gone since it was listed, or not ours to read: that is its state, too.
-        return type(error).__name__.encode()
+    return [*circumstances(read_params(params), cards), sources]

@@ -82,11 +82,13 @@ def _print_plan(params: Params) -> None:
 
 def _compute(flags: Flags, params: Params, grid: Grid, view: Path, made_from: str) -> None:
     from pipeline.grids.cells import cells
+    from pipeline.grids.engines.choice import choose_engine
     from pipeline.grids.run import run_grid
 
     execution = Execution(tracking=flags.tracking, group=grid.name)
     all_cells = cells(params)
-    endings = run_grid(all_cells, params, execution, grid.workers)
+    engine = choose_engine(grid.engine, params, grid.workers)
+    endings = run_grid(all_cells, params, execution, engine, flags.params)
     keys = [cell.key for cell in all_cells]
     write_view(keys, view)
     note_finished(view, params_path(flags.params), keys, made_from)

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.results.finished import finished_cells, note_finished
 from pipeline.results.store import Store
+from tests.support.lab import PARAMS, write_params
 from tests.support.results_builder import add_run
 
 
@@ -35,7 +36,9 @@ def test_it_holds_for_the_facts_about_sources_that_it_was_written_under(grid) ->
     assert finished_cells(view, params, Store(), "facts") == 2
     assert finished_cells(view, params, Store(), "other facts") == 0
     assert finished_cells(view, params, Store()) == 0
-    params.write_text(params.read_text() + "\n")
+    write_params(params.parent, PARAMS | {"engines": {"mine": {"kind": "slurm"}}})
+    assert finished_cells(view, params, Store(), "facts") == 2
+    write_params(params.parent, PARAMS | {"run": {"seed": 3}})
     assert finished_cells(view, params, Store(), "facts") == 0
 
 

@@ -23,6 +23,7 @@ from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import missing_encoders
 from pipeline.stages import encoder as stage
 from pipeline.training.method import Problem
+from tests.support.engines import local
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import numbers, planned, row, run
 
@@ -227,7 +228,7 @@ def test_a_grid_plans_without_training_and_its_cells_share_encoders(lab):
     missing = [missing_encoders(cell) for cell in all_cells]
     assert [list(names.values()) for names in missing] == [["base"], ["base"], ["warm"]]
     assert Store().runs().collect().is_empty()
-    assert run_grid(all_cells, read_params(), Execution(tracking=False), workers=1) == {"done": 3}
+    assert run_grid(all_cells, read_params(), Execution(tracking=False), local()) == {"done": 3}
     # Three cells, one shared encoder, one warm start; each encoder trained once.
     assert len(Store().runs().collect()) == 5
     assert plan(cells(read_params()), Store()) == []

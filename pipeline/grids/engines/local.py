@@ -1,143 +1,298 @@
-"""The engine `local`: cells on this machine, one after another or in worker processes.
+"""The engine `local`: worker processes on this machine, one a GPU where there are GPUs.
 
-Workers end with the program that started them, and save their runs before.
+Workers end with the program that started them, and save their runs before. They are forked from a
+server that has imported what they need, so a new one starts in milliseconds.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.connection import wait
-from types import FrameType
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple
 
-import torch
+import psutil
 
-from pipeline.config import Execution, Params
-from pipeline.errors import Interrupted, LabError
-from pipeline.grids.batch import FrozenCell, carry_out_cell, carry_out_frozen
-from pipeline.runs.planned import PlannedRun
-from pipeline.runs.planning import Planner
-from pipeline.runs.run import Outcome
+from pipeline.config import LocalEngine
+from pipeline.errors import LabError
+from pipeline.grids.batch import Batch
+from pipeline.grids.bundles import Bundle, Lengths
+from pipeline.grids.engines.engine import Handle, Job, Phase
+from pipeline.grids.engines.local_worker import serve, serve_here
 
-_BUSY_SECONDS = 1.0
-"""Time between two looks at cells that another program computes."""
+_LENGTHS = Lengths(shortest=2.0, longest=60.0, per_slot=32)
+"""Handing out a bundle costs milliseconds; short ones let all workers end together."""
 
 
-def outcomes(
-    missing: list[PlannedRun], params: Params, execution: Execution, workers: int
-) -> Iterator[tuple[PlannedRun, Outcome]]:
-    """Compute cells; one that another program computes is waited for.
+_WISHES = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""Signals that ask a worker to end; others are no wish of anybody."""
+
+
+class Place(NamedTuple):
+    """Where one worker computes.
 
     Args:
-        missing: the cells.
-        params: that they were planned from.
-        execution: how each run is carried out.
-        workers: processes that compute cells at the same time.
-
-    Yields:
-        Each cell with its outcome, as it ends.
-
-    Raises:
-        Interrupted: when a stop was asked for.
-        LabError: when a worker was ended from outside.
+        device: GPU, as CUDA_VISIBLE_DEVICES names it; None for CPUs.
+        number: of the worker on that GPU.
     """
-    waiting = missing
-    while waiting:
-        busy = []
-        for cell, outcome in _once(waiting, params, execution, workers):
-            if outcome.ending == "busy":
-                busy.append(cell)
+
+    device: str | None
+    number: int
+
+
+@dataclass
+class _Running:
+    process: BaseProcess
+    pipe: Connection
+    precision: str
+    bundle: Bundle | None
+    devices: tuple[str, ...]
+
+
+class Local:
+    """Worker processes on this machine.
+
+    Args:
+        name: of the engine.
+        settings: of its entry.
+        workers: processes where there is no GPU; 0 for this program itself.
+        devices: GPUs of this machine, as CUDA_VISIBLE_DEVICES names them; None to look.
+    """
+
+    tracks = True
+    stays = False
+    pause = 0.5
+
+    def __init__(
+        self,
+        name: str,
+        settings: LocalEngine,
+        workers: int,
+        devices: Sequence[str] | None = None,
+    ) -> None:
+        self.name, self._settings, self._workers = name, settings, workers
+        found = visible_gpus() if devices is None else list(devices)
+        self._devices = _chosen(found, settings.gpus) if workers else []
+        self._waiting: list[Bundle] = []
+        self._running: dict[Place, _Running] = {}
+        self._ended: dict[int, Job] = {}
+
+    def check(self) -> None:
+        """This machine is always there."""
+
+    def gpus(self, asked: int | None) -> int:
+        """GPUs of a cell: 0 on a machine without any."""
+        if not self._devices:
+            return 0
+        if (asked or 1) > len(self._devices):
+            raise LabError(
+                f"a cell with gpus: {asked} on a machine with {len(self._devices)}",
+                "at most the GPUs that the engine has",
+                f"gpus: {len(self._devices)} in that run of the grid, or another engine",
+            )
+        return asked or 1
+
+    def slots(self) -> int:
+        """Workers."""
+        return len(self._places())
+
+    def lengths(self) -> Lengths:
+        """Short bundles, at most as long as the settings say."""
+        longest = min(_LENGTHS.longest, 60 * self._settings.bundle_minutes)
+        return _LENGTHS._replace(longest=longest, shortest=min(_LENGTHS.shortest, longest))
+
+    def submit(self, batch: Batch, bundles: Sequence[Bundle]) -> Handle:
+        """Queue bundles; `state` hands them out."""
+        # Those that need most GPUs first: later, single cells would hold one each.
+        self._waiting = sorted([*self._waiting, *bundles], key=lambda bundle: -bundle.gpus)
+        numbers = tuple(bundle.number for bundle in bundles)
+        process = psutil.Process()
+        facts = {"host": platform.node(), "process": process.pid, "born": process.create_time()}
+        return Handle(self.name, numbers, f"process {process.pid}", facts)
+
+    def state(self, batch: Batch, handle: Handle, patience: float) -> list[Job]:
+        """Hand out bundles, wait for workers, and say how the bundles of a handle stand.
+
+        Of a handle of another program: whether that program is there.
+        """
+        if not _is_ours(handle):
+            phase: Phase = "running" if _program_of(handle) else "ended"
+            return [Job(handle.jobs, handle.bundles, phase, "", handle.facts["host"])]
+        if self._workers == 0:
+            self._compute_here(batch)
+        else:
+            self._hand_out(batch)
+            self._listen(patience)
+            self._hand_out(batch)
+        running = {one.bundle.number: one for one in self._running.values() if one.bundle}
+        jobs = []
+        for number in handle.bundles:
+            if number in self._ended:
+                jobs.append(self._ended[number])
+            elif number in running:
+                process = f"process {running[number].process.pid}"
+                jobs.append(Job(process, (number,), "running"))
             else:
-                yield cell, outcome
-        waiting = busy
-        if busy:
-            time.sleep(_BUSY_SECONDS)
+                jobs.append(Job(f"bundle {number}", (number,), "waiting"))
+        return jobs
 
+    def cancel(self, batch: Batch, handle: Handle) -> None:
+        """End all workers, or the program that started them; what is computed is saved."""
+        if not _is_ours(handle):
+            if program := _program_of(handle):
+                program.terminate()
+            return
+        self._waiting.clear()
+        for running in self._running.values():
+            running.process.terminate()
+        for place in list(self._running):
+            self._retire(place)
 
-def _once(
-    waiting: list[PlannedRun], params: Params, execution: Execution, workers: int
-) -> Iterator[tuple[PlannedRun, Outcome]]:
-    if workers == 1:
-        for cell in waiting:
-            yield cell, carry_out_cell(cell, execution)
-        return
-    with _worker_pool(workers, params) as pool:
-        futures = {
-            pool.submit(_in_worker, FrozenCell.of(cell), execution): cell for cell in waiting
+    def _compute_here(self, batch: Batch) -> None:
+        if self._waiting:
+            bundle = self._waiting.pop(0)
+            reason = serve_here(batch, bundle)
+            self._ended[bundle.number] = Job("this program", (bundle.number,), "ended", reason)
+
+    def _places(self) -> list[Place]:
+        if self._devices:
+            per_gpu = range(self._settings.per_gpu)
+            return [Place(device, number) for number in per_gpu for device in self._devices]
+        return [Place(None, number) for number in range(max(self._workers, 1))]
+
+    def _hand_out(self, batch: Batch) -> None:
+        for bundle in list(self._waiting):
+            place, devices = self._room(bundle)
+            if place is not None:
+                self._waiting.remove(bundle)
+                self._give(batch, bundle, place, devices)
+
+    def _room(self, bundle: Bundle) -> tuple[Place | None, tuple[str, ...]]:
+        """A free place for a bundle and the GPUs it gets; None while there is none."""
+        taken = {device for one in self._running.values() if one.bundle for device in one.devices}
+        if bundle.gpus > 1:
+            free = [device for device in self._devices if device not in taken]
+            if len(free) < bundle.gpus:
+                return None, ()
+            devices = tuple(free[: bundle.gpus])
+            return Place(devices[0], 0), devices
+        shared = {
+            device
+            for one in self._running.values()
+            if one.bundle and one.bundle.gpus > 1
+            for device in one.devices
         }
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        for place in self._places():
+            held = self._running.get(place)
+            if place.device not in shared and (held is None or held.bundle is None):
+                return place, () if place.device is None else (place.device,)
+        return None, ()
+
+    def _give(self, batch: Batch, bundle: Bundle, place: Place, devices: tuple[str, ...]) -> None:
+        if bundle.gpus > 1:
+            for other in [other for other in self._running if other.device in devices]:
+                self._retire(other)
+        held = self._running.get(place)
+        if held is not None and (held.precision, held.devices) != (bundle.precision, devices):
+            self._retire(place)
+            held = None
+        if held is None:
+            held = self._running[place] = self._start(batch, bundle, devices)
+        held.bundle = bundle
+        held.pipe.send(bundle)
+
+    def _start(self, batch: Batch, bundle: Bundle, devices: tuple[str, ...]) -> _Running:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["pipeline.grids.engines.local_worker"])
+        ours, theirs = context.Pipe()
+        environment = dict(os.environ)
+        if devices:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+        threads = max(1, (os.cpu_count() or 1) // self.slots())
+        process = context.Process(
+            target=serve, args=(theirs, batch.folder, batch.token, threads, environment)
+        )
+        process.start()
+        theirs.close()
+        return _Running(process, ours, bundle.precision, None, devices)
+
+    def _listen(self, patience: float) -> None:
+        """Take in what workers say, and notice those that are gone."""
+        by_pipe = {one.pipe: place for place, one in self._running.items()}
+        for pipe in wait(list(by_pipe), timeout=patience if by_pipe else 0):
+            assert isinstance(pipe, Connection)
+            place = by_pipe[pipe]
+            try:
+                reason = pipe.recv()
+            except EOFError:
+                self._lost(place)
+                continue
+            self._end(place, reason, blames_cell=False)
+
+    def _lost(self, place: Place) -> None:
+        process = self._running[place].process
+        process.join()
+        code = process.exitcode or 0
+        # One that was told to stop and has saved its run ends with 128 + the signal.
+        number = -code if code < 0 else code - 128
+        name = next((one.name for one in signal.Signals if one == number), f"exit status {code}")
+        hint = " (was memory short?)" if name == "SIGKILL" else ""
+        blames_cell = code < 128 and number not in _WISHES
+        self._end(place, f"worker ended by {name}{hint}", blames_cell)
+        self._retire(place)
+
+    def _end(self, place: Place, reason: str, blames_cell: bool) -> None:
+        running = self._running[place]
+        if running.bundle is not None:
+            number = running.bundle.number
+            name = f"process {running.process.pid}"
+            self._ended[number] = Job(name, (number,), "ended", reason, "", blames_cell)
+            running.bundle = None
+
+    def _retire(self, place: Place) -> None:
+        running = self._running.pop(place)
+        running.pipe.close()  # a worker without a bundle ends by that
+        running.process.join()
 
 
-@contextmanager
-def _worker_pool(n: int, params: Params) -> Iterator[ProcessPoolExecutor]:
-    """A pool of `n` processes that share the cores.
+def _is_ours(handle: Handle) -> bool:
+    facts = handle.facts
+    return (facts["host"], facts["process"]) == (platform.node(), os.getpid())
 
-    While it is open, SIGTERM and Ctrl-C to this program reach the workers, whose runs then save
-    their state.
-    """
-    threads = max(1, (os.cpu_count() or 1) // n)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(n, context, _begin_worker, (threads, params))
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        del frame
-        raise Interrupted("stopped; finished runs are stored, the same command continues", number)
-
-    previous = {
-        number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+def _program_of(handle: Handle) -> psutil.Process | None:
+    """The program of this host that a handle names, if it is there."""
+    facts = handle.facts
     try:
-        yield pool
-    except BrokenProcessPool as failure:
+        program = psutil.Process(facts["process"])
+        is_it = facts["host"] == platform.node() and program.create_time() == facts["born"]
+    except psutil.Error:
+        return None
+    return program if is_it else None
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this program may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    n = torch.cuda.device_count()
+    return [*named[:n]] if any(named) else [str(number) for number in range(n)]
+
+
+def _chosen(devices: list[str], numbers: Sequence[int] | None) -> list[str]:
+    """The GPUs with these numbers among those that are visible."""
+    if numbers is None:
+        return devices
+    if missing := [number for number in numbers if number >= len(devices)]:
         raise LabError(
-            "a worker process was ended from outside (was memory short?)",
-            "workers that end by themselves; finished runs are stored",
-            "the same command, which continues; --workers 1 needs the least memory",
-            exit_code=1,
-        ) from failure
-    except BaseException:
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        raise
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        pool.shutdown(cancel_futures=True)
-
-
-_planner: Planner
-"""Of a worker process: what its cells share stays open between them."""
-
-
-def _begin_worker(threads: int, params: Params) -> None:
-    global _planner  # noqa: PLW0603  # a worker has no other place that lasts between tasks
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _planner = Planner(params, makes=False)
-
-
-def _in_worker(cell: FrozenCell, execution: Execution) -> Outcome:
-    """Compute a cell; a worker that was told to stop, and has saved its state, ends.
-
-    One that lived on would take the next task from the queue.
-    """
-    try:
-        return carry_out_frozen(cell, _planner, execution)
-    except Interrupted as stop:
-        os._exit(128 + stop.signal_number)
-
-
-def _end_with_parent() -> None:
-    """Stop this worker when the program that started it is gone, even if it was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+            f"GPU {missing[0]} on a machine that shows {len(devices)}",
+            f"numbers below {len(devices)}" if devices else "a machine with GPUs",
+            "nvidia-smi, which lists them",
+        )
+    return [devices[number] for number in dict.fromkeys(numbers)]

@@ -1,0 +1,26 @@
+"""The engine that a grid uses, by name; its library is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from pipeline.config import LocalEngine, Params, engine_settings
+from pipeline.errors import LabError
+from pipeline.grids.engines.engine import Engine
+
+
+def choose_engine(name: str, params: Params, workers: int) -> Engine:
+    """The engine of an entry of the `engines` block, or of a kind.
+
+    Args:
+        name: of the entry or the kind.
+        params: with the block.
+        workers: processes of the engine `local` where there is no GPU.
+
+    Raises:
+        LabError: for an unknown name, a faulty entry, or a kind that is not there.
+    """
+    settings = engine_settings(name, params.engines)
+    if isinstance(settings, LocalEngine):
+        from pipeline.grids.engines.local import Local
+
+        return Local(name, settings, workers)
+    raise LabError(f"engine {name} of kind {settings.kind}", "kind local", "--engine local")

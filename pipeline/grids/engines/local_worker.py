@@ -1,0 +1,104 @@
+"""What a worker process of the engine `local` does; imported by the server that forks them."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from pipeline.errors import Interrupted, LabError
+from pipeline.grids.batch import Batch, read_batch
+from pipeline.grids.bundles import Bundle
+from pipeline.grids.worker import Worker
+from pipeline.training.processes import Processes
+
+
+def serve(
+    pipe: Connection, folder: Path, token: str, threads: int, environment: Mapping[str, str]
+) -> None:
+    """Compute the bundles that come through a pipe; answer each by why it was refused, or "".
+
+    A worker that was told to stop, and has saved its state, ends with 128 + the signal.
+
+    Args:
+        pipe: closed by the other side when there is no more to do.
+        folder: of the batch.
+        token: of the batch.
+        threads: of torch.
+        environment: of this process from now on, with the GPUs it may see.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
+    # Ctrl-C reaches workers, too: one without a run just ends.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    batch = read_batch(folder, token)
+    worker: Worker | None = None
+    while True:
+        try:
+            bundle: Bundle = pipe.recv()
+        except EOFError:
+            return
+        try:
+            if bundle.gpus > 1:
+                pipe.send(_launched(batch, bundle))
+                continue
+            if worker is None:
+                worker = Worker(batch, Processes(bundle.precision), batch.params)
+                gc.freeze()  # what stays need not be looked at again after each run
+            pipe.send(_carried_out(worker, bundle))
+        except Interrupted as stop:
+            os._exit(128 + stop.signal_number)
+
+
+def serve_here(batch: Batch, bundle: Bundle) -> str:
+    """Compute a bundle in this process; returns why it was refused, or ""."""
+    return _carried_out(Worker(batch, Processes(bundle.precision), batch.params), bundle)
+
+
+def _carried_out(worker: Worker, bundle: Bundle) -> str:
+    try:
+        worker.carry_out(bundle)
+    except LabError as refusal:
+        return str(refusal)
+    return ""
+
+
+def _launched(batch: Batch, bundle: Bundle) -> str:
+    """Compute a bundle on several GPUs, a process each; returns how the launcher failed, or ""."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone",
+        f"--nproc-per-node={bundle.gpus}", "-m", "pipeline.grids.worker", str(batch.folder),
+        str(bundle.number), "--token", batch.token,
+    ]  # fmt: skip
+    launcher = subprocess.Popen(command)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        del frame
+        launcher.terminate()
+        launcher.wait()
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    code = launcher.wait()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return f"its launcher ended with {code}" if code else ""
+
+
+def _end_with_parent() -> None:
+    """Stop this worker when the program that started it is gone, even if it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,175 @@
+"""Following a batch to its end: cells that were lost with their job are handed out again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pipeline.errors import LabError
+from pipeline.grids.batch import Batch, FrozenCell, refused
+from pipeline.grids.bundles import add_bundles, bundles_of
+from pipeline.grids.carrying import note_failure
+from pipeline.grids.engines.engine import Engine, Handle, Job, save_handle
+from pipeline.grids.news import Event, Reader
+from pipeline.results.store import Store
+from pipeline.runs.planning import Planner
+from pipeline.runs.record import FINAL
+from pipeline.training.processes import Processes
+
+_ROUNDS = 5
+"""Jobs that may end one after another without any cell settled."""
+_TRIES = 2
+"""Times that a cell may end its worker; the second time it is alone."""
+_ENDINGS = frozenset({"done", "diverged", "failed", "stored"})
+
+
+def submit(batch: Batch, engine: Engine, rows: Iterable[int], alone: Iterable[int] = ()) -> Handle:
+    """Submit cells of a batch in bundles, and save the handle."""
+    bundles = add_bundles(batch, rows, engine.slots(), engine.lengths(), alone)
+    handle = engine.submit(batch, bundles)
+    save_handle(batch, handle)
+    return handle
+
+
+@dataclass
+class Follower:
+    """Waits for the jobs of a batch.
+
+    Args:
+        batch: followed.
+        engine: that computes it.
+        ended: called with each cell as it ends: the cell, how, and details.
+    """
+
+    batch: Batch
+    engine: Engine
+    ended: Callable[[FrozenCell, str, str], None]
+    endings: Counter[str] = field(default_factory=Counter, init=False)
+    """How many cells ended how."""
+
+    def __post_init__(self) -> None:
+        self._reader = Reader(self.batch.folder)
+        self._row = {cell.key: row for row, cell in enumerate(self.batch.cells)}
+        self._settled: set[int] = set()
+        self._begun: dict[int, int] = {}  # bundle -> row of the cell that is being computed
+        self._tries: Counter[int] = Counter()
+        self._later: set[int] = set()
+        self._rounds = 0
+        self._refusal = ""
+
+    def follow(self, handle: Handle | None, elsewhere: Iterable[int] = ()) -> Counter[str]:
+        """Wait until each cell of the batch is settled.
+
+        Args:
+            handle: of the bundles that were submitted, if any.
+            elsewhere: rows that another program computes.
+
+        Returns:
+            How many cells ended how.
+
+        Raises:
+            LabError: when a bundle was refused, or when cells are lost with their jobs again and
+                again.
+            Interrupted: when a stop was asked for.
+        """
+        active = [] if handle is None else [handle]
+        seen: set[int] = set()
+        self._later = set(elsewhere)
+        while active or self._later:
+            if not active:
+                time.sleep(max(self.engine.pause, 1.0))
+                rows, self._later = self._open(self._later), set()
+                active = [submit(self.batch, self.engine, rows)] if rows else []
+            for one in list(active):
+                jobs = self.engine.state(self.batch, one, self.engine.pause)
+                self._take_in(self._reader.new())
+                if self._refusal:
+                    raise refused(self._refusal)
+                ended = [job for job in jobs if job.phase == "ended"]
+                for job in ended:
+                    if not seen.issuperset(job.bundles):
+                        seen.update(job.bundles)
+                        active += self._again(job)
+                if len(ended) == len(jobs):
+                    active.remove(one)
+        return self.endings
+
+    def _take_in(self, news: Iterable[tuple[int, Event]]) -> None:
+        for bundle, event in news:
+            if event.what == "refused":
+                self._refusal = event.detail
+                continue
+            row = self._row[event.key]
+            if event.what == "begun":
+                self._begun[bundle] = row
+                continue
+            if self._begun.get(bundle) == row:
+                del self._begun[bundle]
+            if event.what in _ENDINGS:
+                self._settle(row, event.what, event.detail)
+            elif event.what == "busy":
+                self._later.add(row)
+
+    def _settle(self, row: int, ending: str, detail: str) -> None:
+        if row not in self._settled:
+            self._settled.add(row)
+            self._later.discard(row)
+            self._rounds = 0
+            self.endings[ending] += 1
+            self.ended(self.batch.cells[row], ending, detail)
+
+    def _again(self, job: Job) -> list[Handle]:
+        """Hand out again what an ended job has left."""
+        known = {bundle.number: bundle for bundle in bundles_of(self.batch)}
+        rows = [row for number in job.bundles for row in known[number].rows]
+        left = [row for row in self._open(rows) if row not in self._later]
+        if not left:
+            return []
+        self._rounds += 1
+        if self._rounds > _ROUNDS:
+            raise self._no_progress(len(left), job)
+        culprits = {
+            row for number in job.bundles if (row := self._begun.pop(number, None)) is not None
+        }
+        alone = self._on_trial(culprits & set(left), job) if job.blames_cell else set()
+        failed = {row for row in left if row in self._settled}
+        rest = [row for row in left if row not in alone | failed]
+        if not rest and not alone:
+            return []
+        return [submit(self.batch, self.engine, rest, alone)]
+
+    def _on_trial(self, culprits: set[int], job: Job) -> set[int]:
+        """Those that get one more try, alone; a cell that ended two workers has failed."""
+        alone = set()
+        for row in culprits:
+            self._tries[row] += 1
+            if self._tries[row] < _TRIES:
+                alone.add(row)
+                continue
+            cell, detail = self.batch.cells[row], f"{job.reason}, twice"
+            planned = cell.planned(Planner(self.batch.params, makes=False))
+            note_failure(planned, detail, Processes(cell.precision))
+            self._settle(row, "failed", detail)
+        return alone
+
+    def _open(self, rows: Iterable[int]) -> list[int]:
+        """Rows that are not settled, in order; what the store has settled meanwhile is."""
+        asked = [row for row in rows if row not in self._settled]
+        found = Store().runs([self.batch.cells[row].key for row in asked])
+        for key, status, at in found.select("key", "status", "finished_at").collect().iter_rows():
+            if status in FINAL or (
+                status == "failed" and at is not None and at > self.batch.frozen_at
+            ):
+                self._settle(self._row[key], "stored" if status in FINAL else status, "")
+        return [row for row in asked if row not in self._settled]
+
+    def _no_progress(self, n: int, job: Job) -> LabError:
+        return LabError(
+            f"{_ROUNDS} jobs in a row ended without a stored cell, {n} cells left: "
+            f"{job.reason or 'no reason given'}",
+            "jobs that reach the store and end their cells",
+            f"the logs in {self.batch.folder / 'logs'}; is LNL_STORE the same place on all nodes?",
+            exit_code=1,
+        )
