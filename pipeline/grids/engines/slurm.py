@@ -7,6 +7,7 @@ skips what is stored and continues its cell.
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import signal
@@ -33,6 +34,8 @@ _SHORTEST = 600.0
 """Seconds of a bundle that are worth a job's start and its place in the queue."""
 _NOTICE = 120
 """Seconds between SIGUSR2 and the end of a job, in which it saves its state."""
+_PATIENCE = 600.0
+"""Seconds in which a controller that has answered before may be away, as in an upgrade."""
 _NOT_SEEN = 74
 """Exit status of a job whose node does not see the folder of the batch."""
 _WAITING = frozenset(
@@ -64,6 +67,7 @@ class Slurm:
 
     def __init__(self, name: str, settings: SlurmEngine) -> None:
         self.name, self._settings = name, settings
+        self._answered = -math.inf
 
     def check(self) -> None:
         """Refuse a host without Slurm, and jobs that the cluster would never start."""
@@ -111,7 +115,14 @@ class Slurm:
         """The jobs by one question to squeue; one it no longer knows has ended."""
         time.sleep(patience)
         jobs = _jobs(handle)
-        found = {one.id: one for one in commands.told(_arrays(jobs))}
+        try:
+            found = {one.id: one for one in commands.told(_arrays(jobs))}
+        except LabError as failure:
+            if time.monotonic() - self._answered > _PATIENCE:
+                raise
+            words = failure.given
+            return [Job(job, bundles, "waiting", words) for job, bundles in jobs.items()]
+        self._answered = time.monotonic()
         if blind := next((one for one in found.values() if _saw_nothing(one)), None):
             self.cancel(batch, handle)
             raise LabError(
