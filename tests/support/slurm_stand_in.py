@@ -16,6 +16,7 @@ case "$name $*" in
     if [ -e $here/sbatch.$n ]; then cat $here/sbatch.$n >&2; exit 1; fi
     echo "Submitted batch job $((n * 10))"
     exit ;;
+  "sinfo "*--states=*) what=away ;;
   *) what=$name ;;
 esac
 if [ -e $here/$what.error ]; then cat $here/$what.error >&2; exit 1; fi
@@ -27,7 +28,8 @@ class StandIn:
     """The commands, in a folder to put on the path.
 
     A file `NAME` is what a command prints, `NAME.error` how it fails, `NAME.hangs` that it gives no
-    answer; `sbatch.2` is how the second submission fails.
+    answer; `test-only` and `away` are the answers of sbatch --test-only and sinfo --states, and
+    `sbatch.2` is how the second submission fails.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -160,7 +160,8 @@ class Slurm:
         return asked | {name: value for name, value in chosen.items() if value is not None}
 
     def _check_granted(self, gpus: int) -> None:
-        commands.check_granted(self.name, _flags(self._parameters(gpus)))
+        flags = _flags(self._parameters(gpus))
+        commands.check_granted(self.name, self._settings.partition, flags)
 
     def _submit_array(
         self,
@@ -257,7 +258,8 @@ def _job(job: str, bundles: tuple[int, ...], found: commands.Told | None) -> Job
         reason = found.reason if phase == "waiting" else ""
         return Job(job, bundles, phase, reason, found.host)
     reason, blames_cell = _ending(found)
-    return Job(job, bundles, phase, reason, found.host, blames_cell)
+    cancelled = found.state == "CANCELLED"
+    return Job(job, bundles, phase, reason, found.host, blames_cell, cancelled)
 
 
 def _phase(state: str) -> Phase:

@@ -15,6 +15,8 @@ SECONDS = 30
 """Longest wait for an answer of the controller. Slurm's commands alone would wait for minutes."""
 _COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 _FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "exit_code", "Reason", "NodeList")
+_NO_NODE = "node configuration is not available"
+_AWAY = ("down", "drain", "fail", "maint")
 _LIMIT = re.compile(r"(?:(?P<days>\d+)-)?(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)")
 
 
@@ -85,19 +87,28 @@ def _minutes(limit: str) -> int | None:
     return (days * 24 + hours) * 60 + minutes
 
 
-def check_granted(engine: str, flags: Sequence[str]) -> None:
+def check_granted(engine: str, partition: str | None, flags: Sequence[str]) -> None:
     """Refuse jobs that the cluster would refuse, or could never start.
 
     Args:
         engine: name of the engine.
+        partition: of the jobs; None for the cluster's default.
         flags: of sbatch.
 
     Raises:
         LabError: with Slurm's own words.
     """
     done = _run("sbatch", "--test-only", *flags, "--wrap=true")
-    if done.returncode:
+    # The test looks at nodes that are up; jobs may wait for the others, which sbatch itself knows.
+    may_come = _NO_NODE in done.stderr and _some_are_away(partition)
+    if done.returncode and not may_come:
         raise refusal(engine, flags, done.stderr)
+
+
+def _some_are_away(partition: str | None) -> bool:
+    chosen = [f"--partition={partition}"] if partition else []
+    asked = ("--noheader", f"--states={','.join(_AWAY)}", "--format=%N")
+    return any(line.strip() for line in _answer("sinfo", *chosen, *asked))
 
 
 def refusal(engine: str, flags: Sequence[str], words: str) -> LabError:

@@ -15,6 +15,8 @@ from pipeline.grids.engines.slurm import Slurm
 from pipeline.grids.engines.slurm_job import QUEUE_AGAIN, SlurmJob
 from tests.support.slurm_stand_in import StandIn
 
+NO_NODE = "allocation failure: Requested node configuration is not available\n"
+
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
@@ -104,11 +106,16 @@ def test_an_array_that_is_refused_takes_the_others_with_it(cluster, batch):
 
 
 def test_nothing_is_submitted_that_the_cluster_would_not_grant(cluster, batch):
-    cluster.says("test-only.error", "allocation failure: Requested node configuration is not a\n")
-
+    cluster.says("test-only.error", NO_NODE)
     with pytest.raises(LabError, match=r"gpus-per-node=8: allocation failure: Requested node"):
         engine().submit(batch, bundles(1, gpus=8))
     assert not (cluster.folder / "submitted").exists()
+
+
+def test_jobs_may_wait_for_nodes_that_are_away(cluster, batch):
+    cluster.says("test-only.error", NO_NODE)
+    cluster.says("away", "node7\n")
+    assert engine().submit(batch, bundles(1, gpus=8)).jobs == "Slurm jobs 10"
 
 
 def test_a_host_without_slurm_is_told_so(tmp_path, monkeypatch):
@@ -156,7 +163,8 @@ def test_a_controller_that_gives_no_answer_is_not_waited_for(cluster, monkeypatc
         ("10|0|RUNNING|0|None|n1|", Job("10_0", (0,), "running", "", "n1")),
         ("10|0|COMPLETING|0|None|n1|", Job("10_0", (0,), "running", "", "n1")),
         ("10|0|COMPLETED|0|None|n1|", Job("10_0", (0,), "ended", "", "n1")),
-        ("10|0|CANCELLED|15|None|n1|", Job("10_0", (0,), "ended", "cancelled on n1", "n1")),
+        ("10|0|CANCELLED|15|None|n1|",
+         Job("10_0", (0,), "ended", "cancelled on n1", "n1", cancelled=True)),
         ("10|0|NODE_FAIL|1|None|n1|", Job("10_0", (0,), "ended", "node fail on n1", "n1")),
         ("10|0|TIMEOUT|15|TimeLimit|n1|", Job("10_0", (0,), "ended", "timeout on n1", "n1")),
         ("10|0|PREEMPTED|15|None|n1|", Job("10_0", (0,), "ended", "preempted on n1", "n1")),
