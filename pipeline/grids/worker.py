@@ -1,6 +1,6 @@
 """The program of every job: the cells of one bundle of a frozen batch, one after another.
 
-    python -m pipeline.grids.worker FOLDER NUMBER
+    uv run python -m pipeline.grids.worker results/engine/GRID/BATCH 0
 
 With RANK, WORLD_SIZE and LOCAL_RANK in the environment, as torchrun and launchers of clusters set
 them, the processes compute each cell together.
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from tyro.conf import Positional
 
 from pipeline.command_line import read_flags
 from pipeline.config import Execution, Params
@@ -31,9 +33,9 @@ from pipeline.training.processes import Processes
 class Flags:
     """Compute a bundle of a batch."""
 
-    folder: Path
+    folder: Positional[Path]
     """Folder of the batch."""
-    number: int
+    number: Positional[int]
     """Of the bundle."""
     token: str | None = None
     """Text that the folder's file `token` must hold."""

@@ -214,7 +214,8 @@ class Local:
         environment = dict(os.environ)
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
-        threads = max(1, (os.cpu_count() or 1) // self.slots())
+        shared = max(1, (os.cpu_count() or 1) // self.slots())
+        threads = None if os.environ.get("OMP_NUM_THREADS") else shared
         process = context.Process(
             target=serve, args=(theirs, batch.folder, batch.token, threads, environment)
         )

@@ -25,7 +25,7 @@ from pipeline.training.processes import Processes
 
 
 def serve(
-    pipe: Connection, folder: Path, token: str, threads: int, environment: Mapping[str, str]
+    pipe: Connection, folder: Path, token: str, threads: int | None, environment: Mapping[str, str]
 ) -> None:
     """Compute the bundles that come through a pipe; answer each by why it was refused, or "".
 
@@ -35,7 +35,7 @@ def serve(
         pipe: closed by the other side when there is no more to do.
         folder: of the batch.
         token: of the batch.
-        threads: of torch.
+        threads: of torch; None for what the environment says.
         environment: of this process from now on, with the GPUs it may see.
     """
     os.environ.clear()
@@ -43,7 +43,8 @@ def serve(
     # Ctrl-C reaches workers, too: one without a run just ends.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stderr = _NoTerminal(sys.stderr.buffer, line_buffering=True)
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     batch = read_batch(folder, token)
     worker: Worker | None = None
