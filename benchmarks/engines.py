@@ -177,6 +177,7 @@ def bytes_(cells: int = 200, entries: str = "{}") -> None:
         cells: of the grid.
         entries: further settings by engine, JSON.
     """
+    os.environ["OMP_NUM_THREADS"] = "1"  # sums of several threads round otherwise
     found: dict[str, str] = {}
     for engine in _ENGINES:
         with tempfile.TemporaryDirectory() as folder:

@@ -20,8 +20,7 @@ import torch
 from pipeline.errors import Interrupted, LabError
 from pipeline.grids.batch import Batch, read_batch
 from pipeline.grids.bundles import Bundle
-from pipeline.grids.worker import Worker
-from pipeline.training.processes import Processes
+from pipeline.grids.worker import Worker, make_worker
 
 
 def serve(
@@ -57,25 +56,15 @@ def serve(
             if bundle.gpus > 1:
                 pipe.send(_launched(batch, bundle))
                 continue
-            if worker is None:
-                worker = Worker(batch, Processes(bundle.precision), batch.params)
             gc.freeze()  # what is there stays; each run ends with a full collection of the rest
-            pipe.send(_carried_out(worker, bundle))
+            try:
+                worker = worker or make_worker(batch, bundle, batch.params)
+                worker.carry_out(bundle)
+                pipe.send("")
+            except LabError as refusal:
+                pipe.send(str(refusal))
         except Interrupted as stop:
             os._exit(128 + stop.signal_number)
-
-
-def serve_here(batch: Batch, bundle: Bundle) -> str:
-    """Compute a bundle in this process; returns why it was refused, or ""."""
-    return _carried_out(Worker(batch, Processes(bundle.precision), batch.params), bundle)
-
-
-def _carried_out(worker: Worker, bundle: Bundle) -> str:
-    try:
-        worker.carry_out(bundle)
-    except LabError as refusal:
-        return str(refusal)
-    return ""
 
 
 def _launched(batch: Batch, bundle: Bundle) -> str:
