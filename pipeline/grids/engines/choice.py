@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.config import LocalEngine, Params, engine_settings
+from pipeline.config import LocalEngine, Params, SlurmEngine, engine_settings
 from pipeline.errors import LabError
 from pipeline.grids.engines.engine import Engine
 
@@ -23,4 +23,8 @@ def choose_engine(name: str, params: Params, workers: int = 1) -> Engine:
         from pipeline.grids.engines.local import Local
 
         return Local(name, settings, workers)
+    if isinstance(settings, SlurmEngine):
+        from pipeline.grids.engines.slurm import Slurm
+
+        return Slurm(name, settings)
     raise LabError(f"engine {name} of kind {settings.kind}", "kind local", "--engine local")
