@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.config import LocalEngine, Params, engine_settings
+from pipeline.config import LocalEngine, Params, RayEngine, engine_settings
 from pipeline.errors import LabError
 from pipeline.grids.engines.engine import Engine
 
@@ -23,4 +23,8 @@ def choose_engine(name: str, params: Params, workers: int) -> Engine:
         from pipeline.grids.engines.local import Local
 
         return Local(name, settings, workers)
-    raise LabError(f"engine {name} of kind {settings.kind}", "kind local", "--engine local")
+    if isinstance(settings, RayEngine):
+        from pipeline.grids.engines.ray import Ray
+
+        return Ray(name, settings)
+    raise LabError(f"engine {name} of kind {settings.kind}", "kind local or ray", "--engine local")
