@@ -28,7 +28,7 @@ import polars as pl
 from pipeline.config import Execution, Params, read_params, validated
 from pipeline.errors import LabError
 from pipeline.files import data_folder, labels_folder, replacing, results_folder
-from pipeline.grids.cells import Cell, cell_text
+from pipeline.grids.cells import Cell, cell_texts
 from pipeline.noise.noise_spec import OpenSet, parse
 from pipeline.results.circumstances import Circumstances, circumstances
 from pipeline.results.provenance import provenance
@@ -99,11 +99,11 @@ class FrozenCell(NamedTuple):
         return run
 
 
-def _frozen(cell: Cell, gpus: int, seconds: float | None) -> FrozenCell:
+def _frozen(cell: Cell, text: str, gpus: int, seconds: float | None) -> FrozenCell:
     encoders = [one.run.key for one in cell.inputs.encoders.values() if one.run is not None]
     return FrozenCell(
         key=cell.key,
-        text=cell_text(cell),
+        text=text,
         method=cell.method.name(),
         settings=cell.settings.model_dump_json(),
         recipe_status=cell.resolved.recipe_status,
@@ -127,6 +127,7 @@ class Batch:
         execution: how each run is carried out.
         params: that it was planned from.
         params_file: where those were read.
+        n_cells: of the whole grid, with those that were stored before.
         planned_under: the circumstances of that.
         cards: files that say what its inputs are.
         frozen_at: when.
@@ -139,6 +140,7 @@ class Batch:
     execution: Execution
     params: Params
     params_file: Path
+    n_cells: int
     planned_under: Circumstances
     cards: tuple[Path, ...]
     frozen_at: datetime
@@ -190,6 +192,7 @@ def freeze(
     execution: Execution,
     params: Params,
     params_file: Path,
+    n_cells: int,
 ) -> Batch:
     """Freeze cells in a new folder.
 
@@ -201,6 +204,7 @@ def freeze(
         execution: how.
         params: that they were planned from.
         params_file: where those were read.
+        n_cells: of the whole grid.
 
     Returns:
         The batch.
@@ -209,18 +213,32 @@ def freeze(
     grid = execution.group
     stamp = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = batches_folder(grid) / f"{engine}-{stamp}"
-    frozen = [_frozen(*row) for row in zip(cells, gpus, seconds, strict=True)]
+    texts = cell_texts(cells)
+    frozen = [
+        _frozen(cell, texts[cell.key], n, expected)
+        for cell, n, expected in zip(cells, gpus, seconds, strict=True)
+    ]
     cards = sorted({card for cell in cells for card in _cards(cell)})
     batch = Batch(
-        folder, grid, engine, execution, params, params_file, circumstances(params, cards),
-        tuple(cards), now, secrets.token_hex(16),
-    )  # fmt: skip
+        folder=folder,
+        grid=grid,
+        engine=engine,
+        execution=execution,
+        params=params,
+        params_file=params_file,
+        n_cells=n_cells,
+        planned_under=circumstances(params, cards),
+        cards=tuple(cards),
+        frozen_at=now,
+        token=secrets.token_hex(16),
+    )
     facts = {
         "grid": grid,
         "engine": engine,
         "execution": execution.model_dump(mode="json"),
         "params": params.model_dump(mode="json"),
         "params_file": str(params_file),
+        "n_cells": n_cells,
         "planned_under": batch.planned_under._asdict(),
         "cards": [str(card) for card in cards],
         "frozen_at": now.isoformat(),
@@ -262,6 +280,7 @@ def read_batch(folder: Path, token: str | None = None) -> Batch:
         execution=validated(Execution, facts["execution"], f"{folder}/batch.json"),
         params=validated(Params, facts["params"], f"{folder}/batch.json"),
         params_file=Path(facts["params_file"]),
+        n_cells=facts["n_cells"],
         planned_under=Circumstances(**facts["planned_under"]),
         cards=tuple(Path(card) for card in facts["cards"]),
         frozen_at=datetime.fromisoformat(facts["frozen_at"]),

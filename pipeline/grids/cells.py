@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,11 +93,37 @@ def place_name(cell: PlannedRun) -> str:
     return f"{cell.settings.dataset}/{cell.settings.noise}"
 
 
-def cell_text(cell: PlannedRun) -> str:
-    """What a cell is called in plans and progress."""
-    row = cell.row
-    words = [row["method"], row["variant"], row["dataset"], row["noise"], f"seed {row['seed']}"]
-    return " ".join(words)
+def cell_texts(cells: Sequence[PlannedRun]) -> dict[str, str]:
+    """What cells are called in plans and progress, by key: no two of them the same.
+
+    Method, variant, data set, label table and seed, and the settings in which those that agree in
+    all this differ.
+    """
+    alike: dict[str, list[PlannedRun]] = {}
+    for cell in cells:
+        row = cell.row
+        words = [row["method"], row["variant"], row["dataset"], row["noise"], f"seed {row['seed']}"]
+        alike.setdefault(" ".join(words), []).append(cell)
+    return {
+        cell.key: f"{words}{differs}"
+        for words, group in alike.items()
+        for cell, differs in zip(group, _differences(group), strict=True)
+    }
+
+
+def _differences(cells: Sequence[PlannedRun]) -> list[str]:
+    """Of each cell the settings that are not the same in all of them, as words."""
+    if len(cells) == 1:
+        return [""]
+    settings = [cell.settings.model_dump(mode="json") for cell in cells]
+    names = [
+        name for name in settings[0] if any(one[name] != settings[0][name] for one in settings)
+    ]
+    return ["".join(f" {name} {_word(one[name])}" for name in names) for one in settings]
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _blocks(grid: Grid) -> Iterator[dict[str, Any]]:

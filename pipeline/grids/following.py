@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline.errors import LabError
-from pipeline.grids.batch import Batch, FrozenCell, refused
+from pipeline.grids.batch import Batch, refused
 from pipeline.grids.bundles import add_bundles, bundles_of
 from pipeline.grids.carrying import note_failure
 from pipeline.grids.engines.engine import Engine, Handle, Job, save_handle
+from pipeline.grids.living import held_keys
 from pipeline.grids.news import Event, Reader
+from pipeline.grids.progress import Progress
 from pipeline.results.store import Store
 from pipeline.runs.planning import Planner
 from pipeline.runs.record import FINAL
@@ -20,6 +22,8 @@ from pipeline.training.processes import Processes
 
 _ROUNDS = 5
 """Jobs that may end one after another without any cell settled."""
+_LONGEST_PAUSE = 30.0
+"""Seconds between two looks at cells that other programs compute."""
 _TRIES = 2
 """Times that a cell may end its worker; the second time it is alone."""
 _ENDINGS = frozenset({"done", "diverged", "failed", "stored"})
@@ -40,12 +44,12 @@ class Follower:
     Args:
         batch: followed.
         engine: that computes it.
-        ended: called with each cell as it ends: the cell, how, and details.
+        progress: shown meanwhile.
     """
 
     batch: Batch
     engine: Engine
-    ended: Callable[[FrozenCell, str, str], None]
+    progress: Progress
     endings: Counter[str] = field(default_factory=Counter, init=False)
     """How many cells ended how."""
 
@@ -57,14 +61,13 @@ class Follower:
         self._tries: Counter[int] = Counter()
         self._later: set[int] = set()
         self._rounds = 0
-        self._refusal = ""
 
     def follow(self, handle: Handle | None, elsewhere: Iterable[int] = ()) -> Counter[str]:
         """Wait until each cell of the batch is settled.
 
         Args:
             handle: of the bundles that were submitted, if any.
-            elsewhere: rows that another program computes.
+            elsewhere: rows that were left out, since another program computes them.
 
         Returns:
             How many cells ended how.
@@ -77,16 +80,15 @@ class Follower:
         active = [] if handle is None else [handle]
         seen: set[int] = set()
         self._later = set(elsewhere)
+        pauses = 0
         while active or self._later:
             if not active:
-                time.sleep(max(self.engine.pause, 1.0))
-                rows, self._later = self._open(self._later), set()
-                active = [submit(self.batch, self.engine, rows)] if rows else []
+                time.sleep(min(max(self.engine.pause, 1.0 + pauses), _LONGEST_PAUSE))
+                pauses += 1
+                active = self._look_again()
             for one in list(active):
                 jobs = self.engine.state(self.batch, one, self.engine.pause)
                 self._take_in(self._reader.new())
-                if self._refusal:
-                    raise refused(self._refusal)
                 ended = [job for job in jobs if job.phase == "ended"]
                 for job in ended:
                     if not seen.issuperset(job.bundles):
@@ -96,11 +98,18 @@ class Follower:
                     active.remove(one)
         return self.endings
 
+    def _look_again(self) -> list[Handle]:
+        """Hand out what was left to other programs, unless they still compute it."""
+        rows, held = self._open(self._later), held_keys(self.batch)
+        self._later = {row for row in rows if self.batch.cells[row].key in held}
+        free = [row for row in rows if row not in self._later]
+        return [submit(self.batch, self.engine, free)] if free else []
+
     def _take_in(self, news: Iterable[tuple[int, Event]]) -> None:
         for bundle, event in news:
             if event.what == "refused":
-                self._refusal = event.detail
-                continue
+                raise refused(event.detail)
+            self.progress.happened(bundle, event)
             row = self._row[event.key]
             if event.what == "begun":
                 self._begun[bundle] = row
@@ -118,7 +127,7 @@ class Follower:
             self._later.discard(row)
             self._rounds = 0
             self.endings[ending] += 1
-            self.ended(self.batch.cells[row], ending, detail)
+            self.progress.ended(self.batch.cells[row], ending, detail)
 
     def _again(self, job: Job) -> list[Handle]:
         """Hand out again what an ended job has left."""

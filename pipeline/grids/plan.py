@@ -20,6 +20,8 @@ class OpenCell(NamedTuple):
 
     cell: Cell
     why: str
+    status: str | None
+    """What the store says of it."""
 
 
 def plan(all_cells: Sequence[Cell], store: Store) -> list[OpenCell]:
@@ -37,7 +39,8 @@ def plan(all_cells: Sequence[Cell], store: Store) -> list[OpenCell]:
     if not open_cells:
         return []
     stored = _stored_by_place(store)
-    return [OpenCell(cell, _why(cell, statuses.get(cell.key), stored)) for cell in open_cells]
+    found = [(cell, statuses.get(cell.key)) for cell in open_cells]
+    return [OpenCell(cell, _why(cell, status, stored), status) for cell, status in found]
 
 
 _PLACE = ("method", "variant", "dataset", "noise", "seed")

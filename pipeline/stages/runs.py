@@ -1,11 +1,16 @@
 """DVC stage `runs`: compute the missing runs of the grid and write its view.
 
-    uv run python -m pipeline.stages.runs --plan      # what would run, and why; starts nothing
-    uv run python -m pipeline.stages.runs             # run it; stop and continue at any point
+    uv run python -m pipeline.stages.runs --plan           # what would run, and why
+    uv run python -m pipeline.stages.runs                  # run it; stop and continue at any point
+    uv run python -m pipeline.stages.runs --engine slurm   # submit it; again: what is missing still
+    uv run python -m pipeline.stages.runs --status         # done, running, waiting, failed; the end
 
 What is needed only to compute is imported late: a finished grid is found so without torch.
 """
 
+from __future__ import annotations
+
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +18,15 @@ from pipeline.command_line import read_flags
 from pipeline.config import (
     Execution,
     Grid,
+    LocalEngine,
     Params,
+    engine_settings,
     grid_of,
     params_path,
     read_params,
     validated,
 )
-from pipeline.errors import LabError, program
+from pipeline.errors import LabError, program, quoted
 from pipeline.files import results_folder
 from pipeline.identity import digest
 from pipeline.results.finished import finished_cells, note_finished
@@ -34,47 +41,110 @@ class Flags:
 
     plan: bool = False
     """Only list what would run and why."""
+    status: bool = False
+    """Only show how the grid stands: done, running, waiting, failed, and when it should end."""
+    cancel: bool = False
+    """Only end all jobs of the grid; what they compute is saved."""
+    engine: str | None = None
+    """Engine that computes the runs: an entry of the `engines` block of params.yaml, or local,
+    slurm or ray; default: the grid's."""
+    wait: bool = False
+    """Wait for the jobs of a cluster, hand out again what is lost, and write the view; the engine
+    local always waits."""
+    retry_failed: bool = False
+    """Compute only those that failed before."""
+    workers: int | None = None
+    """Processes of the engine local that compute runs at the same time, where there is no GPU; 0
+    for this program itself; default: the grid's."""
+    gpus: str | None = None
+    """GPUs of the engine local by number, such as 0,1; default: all that are visible."""
     params: Path | None = None
     """Another file in the form of params.yaml."""
-    workers: int | None = None
-    """Processes that compute runs at the same time; default: the grid's."""
     tracking: bool = True
     """Show the runs in MLflow."""
 
 
 @program
 def main() -> None:
-    """Plan or compute the grid."""
+    """Plan, compute, show or cancel the grid."""
     flags = read_flags(Flags, __doc__)
-    params = read_params(flags.params)
+    params = _with_flags(read_params(flags.params), flags)
     grid = grid_of(params)
-    if flags.workers is not None:
-        grid = validated(Grid, grid.model_dump() | {"workers": flags.workers}, "flags")
+    _refuse_contradictions(flags, params, grid)
+    if flags.status:
+        from pipeline.grids.status import print_status
+
+        print_status(grid.name, params)
+        return
+    if flags.cancel:
+        from pipeline.grids.living import cancel
+
+        cancel(grid.name, params)
+        return
     view = results_folder() / "views" / f"{grid.name}.parquet"
     made_from = digest(sources(params))
     known = finished_cells(view, params_path(flags.params), Store(), made_from)
     if known:
         print(f"grid {grid.name}: {known} cells; nothing to run; view {view}")
     elif flags.plan:
-        _print_plan(params)
+        _print_plan(params, flags.retry_failed)
     else:
         _compute(flags, params, grid, view, made_from)
 
 
-def _print_plan(params: Params) -> None:
-    from pipeline.grids.cells import cell_text, cells
+def _with_flags(params: Params, flags: Flags) -> Params:
+    """The params with what flags say of the grid and its engine."""
+    grid = grid_of(params)
+    changes = {"engine": flags.engine, "workers": flags.workers}
+    given = {name: value for name, value in changes.items() if value is not None}
+    grid = validated(Grid, grid.model_dump() | given, "flags")
+    settings = engine_settings(grid.engine, params.engines)
+    engines = dict(params.engines)
+    if flags.gpus is not None and isinstance(settings, LocalEngine):
+        numbers = [int(word) if word.isdecimal() else word for word in flags.gpus.split(",")]
+        entry = settings.model_dump(exclude_unset=True) | {"kind": "local", "gpus": numbers}
+        engines[grid.engine] = validated(LocalEngine, entry, "flags").model_dump()
+    return params.model_copy(update={"grid": grid, "engines": engines})
+
+
+def _refuse_contradictions(flags: Flags, params: Params, grid: Grid) -> None:
+    """Raise LabError for flags that make no sense together."""
+    given = {name: value for name, value in vars(flags).items() if value not in {None, False}}
+    only = [f"--{name}" for name in ("plan", "status", "cancel") if name in given]
+    others = {"engine", "wait", "retry_failed", "workers", "gpus"} & given.keys()
+    if len(only) > 1:
+        raise LabError(" with ".join(only), "one of them", only[0])
+    if only and (meant := others - ({"retry_failed"} if flags.plan else set())):
+        flag = f"--{min(meant).replace('_', '-')}"
+        raise LabError(
+            f"{flag} with {only[0]}, which computes nothing", f"{only[0]} alone", only[0]
+        )
+    kind = engine_settings(grid.engine, params.engines).kind
+    for name in ("workers", "gpus"):
+        if name in given and kind != "local":
+            raise LabError(
+                f"--{name} {quoted(given[name])} with engine {grid.engine} of kind {kind}",
+                f"--{name} with the engine local",
+                f"{'max_parallel' if name == 'workers' else 'gpus'} in its entry in engines",
+            )
+
+
+def _print_plan(params: Params, retry_failed: bool) -> None:
+    from pipeline.grids.cells import cell_texts, cells
     from pipeline.grids.plan import expected_seconds, plan
     from pipeline.runs.pretraining import missing_encoders
 
     all_cells, store = cells(params), Store()
-    planned = plan(all_cells, store)
+    found = plan(all_cells, store)
+    planned = [one for one in found if one.status == "failed" or not retry_failed]
+    texts = cell_texts(all_cells)
     encoders: dict[str, str] = {}
-    for cell, _ in planned:
-        encoders |= missing_encoders(cell)
+    for one in planned:
+        encoders |= missing_encoders(one.cell)
     for key, name in encoders.items():
         print(f"{key} encoder {name}: missing")
-    for cell, why in planned:
-        print(f"{cell.key} {cell_text(cell)}: {why}")
+    for one in planned:
+        print(f"{one.cell.key} {texts[one.cell.key]}: {one.why}")
     seconds = expected_seconds(planned, store) if planned else 0.0
     cost = "unknown" if seconds is None else f"about {seconds / 3600:.2f} h by past runs"
     print(f"{len(planned)} of {len(all_cells)} cells would run; {cost}")
@@ -83,12 +153,28 @@ def _print_plan(params: Params) -> None:
 def _compute(flags: Flags, params: Params, grid: Grid, view: Path, made_from: str) -> None:
     from pipeline.grids.cells import cells
     from pipeline.grids.engines.choice import choose_engine
-    from pipeline.grids.run import run_grid
+    from pipeline.grids.run import (
+        frozen_for,
+        missing_cells,
+        note_names,
+        run_batch,
+        submit_batch,
+    )
 
+    engine = choose_engine(grid.engine, params, grid.workers)
+    engine.check()
     execution = Execution(tracking=flags.tracking, group=grid.name)
     all_cells = cells(params)
-    engine = choose_engine(grid.engine, params, grid.workers)
-    endings = run_grid(all_cells, params, execution, engine, flags.params)
+    missing = missing_cells(all_cells, flags.retry_failed)
+    endings: Counter[str] = Counter()
+    if missing:
+        file = params_path(flags.params)
+        batch = frozen_for(engine, missing, len(all_cells), params, file, execution)
+        if engine.stays and not flags.wait:
+            print(submit_batch(batch, engine))
+            return
+        endings = run_batch(batch, engine)
+    note_names(all_cells)
     keys = [cell.key for cell in all_cells]
     write_view(keys, view)
     note_finished(view, params_path(flags.params), keys, made_from)

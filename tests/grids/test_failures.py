@@ -11,10 +11,9 @@ from pipeline.config import Execution, read_params
 from pipeline.errors import LabError
 from pipeline.files import store_folder
 from pipeline.grids.cells import cells, place_name
-from pipeline.grids.run import run_grid
 from pipeline.results.store import Store
 from tests.support.data_files import write_class_folders
-from tests.support.engines import local
+from tests.support.engines import compute, local
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import row
 
@@ -30,13 +29,13 @@ def write_grid(folder, *runs, **params):
 def test_a_failed_cell_is_a_row_and_the_others_follow(lab, workers):
     write_grid(lab, GOOD | {"val_rate": 0.0001}, GOOD, GOOD | {"loss": "dal"})
     all_cells = cells(read_params())
-    ended = run_grid(all_cells, read_params(), QUIET, local(workers))
+    ended = compute(all_cells, local(workers), read_params())
     assert ended == Counter(failed=1, done=2)
     failed = row(all_cells[0].key)
     assert failed["status"] == "failed"
     assert "val_rate" in failed["status_detail"]
     # It is tried again by the next start.
-    assert run_grid(all_cells, read_params(), QUIET, local(0)) == Counter(failed=1)
+    assert compute(all_cells) == Counter(failed=1)
 
 
 def test_a_failed_encoder_is_said_in_the_rows_of_its_cells(lab):
@@ -44,7 +43,7 @@ def test_a_failed_encoder_is_said_in_the_rows_of_its_cells(lab):
                  "optimizer": "sgd", "lr": 1000.0}  # fmt: skip
     write_grid(lab, GOOD | {"start_from": "bad"}, GOOD, encoders={"bad": diverging})
     all_cells = cells(read_params())
-    assert run_grid(all_cells, read_params(), QUIET, local(0)) == Counter(failed=1, done=1)
+    assert compute(all_cells) == Counter(failed=1, done=1)
     assert "encoder bad" in row(all_cells[0].key)["status_detail"]
 
 
@@ -54,7 +53,7 @@ def test_a_grid_runs_as_it_was_planned_whatever_becomes_of_params(lab):
     params = read_params()
     all_cells = cells(params)
     (lab / "params.yaml").write_text("noise: {half a file")
-    assert run_grid(all_cells, params, QUIET, local(2)) == Counter(done=2)
+    assert compute(all_cells, local(2), params) == Counter(done=2)
 
 
 def test_labels_that_change_while_a_grid_runs_are_noticed(lab):
@@ -63,7 +62,7 @@ def test_labels_that_change_while_a_grid_runs_are_noticed(lab):
     noise = PARAMS["noise"] | {"symmetric-40": {"kind": "symmetric", "rate": 0.4, "seed": 2}}
     write_grid(lab, GOOD | {"loss": ["ce", "dal"]}, noise=noise)
     cells(read_params())  # makes the other labels under the same name
-    assert run_grid(all_cells, read_params(), QUIET, local()) == Counter(failed=2)
+    assert compute(all_cells) == Counter(failed=2)
     assert Store().runs().collect().is_empty()
 
 
@@ -75,7 +74,7 @@ def test_a_cell_that_another_program_computes_is_waited_for(lab):
     lock = FileLock(path, thread_local=False)
     lock.acquire()
     threading.Timer(1.5, lock.release).start()
-    assert run_grid(all_cells, read_params(), QUIET, local(0)) == Counter(done=1)
+    assert compute(all_cells) == Counter(done=1)
 
 
 def test_two_names_of_one_label_table_are_one_run_and_two_rows(lab):
@@ -84,10 +83,10 @@ def test_two_names_of_one_label_table_are_one_run_and_two_rows(lab):
     noise = PARAMS["noise"] | {"alias": PARAMS["noise"]["symmetric-40"]}
     grid = PARAMS["grid"] | {"runs": [GOOD], "noises": ["symmetric-40", "alias"]}
     write_params(lab, PARAMS | {"noise": noise, "grid": PARAMS["grid"] | {"runs": [GOOD]}})
-    run_grid(cells(read_params()), read_params(), QUIET, local(0))
+    compute(cells(read_params()))
     write_params(lab, PARAMS | {"noise": noise, "grid": grid})
     both = cells(read_params())
-    assert run_grid(both, read_params(), QUIET, local(0)) == Counter()
+    assert compute(both) == Counter()
     write_view([cell.key for cell in both], lab / "view.parquet")
     assert sorted(read_views([lab / "view.parquet"]).runs.collect()["noise"]) == [
         "alias", "symmetric-40",

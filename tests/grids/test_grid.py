@@ -10,9 +10,8 @@ from pipeline.config import Execution, read_params
 from pipeline.errors import LabError
 from pipeline.grids.cells import cells
 from pipeline.grids.plan import expected_seconds, plan
-from pipeline.grids.run import run_grid
 from pipeline.results.store import Store
-from tests.support.engines import local
+from tests.support.engines import compute, local
 from tests.support.lab import PARAMS, write_params
 
 QUIET = Execution(tracking=False)
@@ -37,18 +36,18 @@ def test_lists_are_crossed_and_repeats_counted_once(lab):
 
 def test_an_edit_computes_only_what_is_new_and_the_plan_says_so(lab):
     first = planned()
-    assert [why for _, why in first] == ["new", "new"]
+    assert [one.why for one in first] == ["new", "new"]
     assert expected_seconds(first, Store()) is None
-    assert run_grid(cells(read_params()), read_params(), QUIET, local(0)) == Counter(done=2)
+    assert compute(cells(read_params())) == Counter(done=2)
     assert planned() == []
-    assert run_grid(cells(read_params()), read_params(), QUIET, local(0)) == Counter()
+    assert compute(cells(read_params())) == Counter()
 
     write_params(lab, edited(seeds=[0, 1], noises=["symmetric-40"]))
     more = planned()
-    assert {cell.settings.seed for cell, _ in more} == {1}
+    assert {cell.settings.seed for cell, *_ in more} == {1}
     assert expected_seconds(more, Store()) > 0
-    before = {cell.key for cell, _ in more}
-    run_grid(cells(read_params()), read_params(), QUIET, local(0))
+    before = {cell.key for cell, *_ in more}
+    compute(cells(read_params()))
     assert before <= set(Store().runs().collect()["key"])
     assert planned() == []
 
@@ -57,9 +56,9 @@ def test_the_plan_names_what_changed(lab):
     run_grid_of_one = edited(runs=[{"method": "robust_loss", "loss": "ce"}])
     write_params(lab, run_grid_of_one)
     planned()
-    run_grid(cells(read_params()), read_params(), QUIET, local(0))
+    compute(cells(read_params()))
     write_params(lab, edited(runs=[{"method": "robust_loss", "loss": "ce", "lr": 0.02}]))
-    assert [why for _, why in planned()] == ["changed: lr 0.01 -> 0.02"]
+    assert [one.why for one in planned()] == ["changed: lr 0.01 -> 0.02"]
     other_labels = copy.deepcopy(run_grid_of_one)
     other_labels["noise"]["symmetric-40"]["seed"] = 2
     write_params(lab, other_labels)
@@ -69,10 +68,10 @@ def test_the_plan_names_what_changed(lab):
 @pytest.mark.slow
 def test_two_workers_compute_what_one_computes(lab, monkeypatch):
     planned()
-    assert run_grid(cells(read_params()), read_params(), QUIET, local(2)) == Counter(done=2)
+    assert compute(cells(read_params()), local(2), read_params()) == Counter(done=2)
     both = Store().epochs().drop("seconds").sort("key", "epoch").collect()
     monkeypatch.setenv("LNL_STORE", str(lab / "alone"))
-    run_grid(cells(read_params()), read_params(), QUIET, local(0))
+    compute(cells(read_params()))
     alone = Store().epochs().drop("seconds").sort("key", "epoch").collect()
     assert both.equals(alone)
 
@@ -83,9 +82,7 @@ def test_a_diverged_cell_does_not_stop_the_others(lab):
                "weight_decay": decay} for lr, decay in ((1000.0, 1000.0), (0.1, 0.0))]  # fmt: skip
     write_params(lab, edited(runs=losses))
     planned()
-    assert run_grid(cells(read_params()), read_params(), QUIET, local(0)) == Counter(
-        done=1, diverged=1
-    )
+    assert compute(cells(read_params())) == Counter(done=1, diverged=1)
     assert planned() == []
 
 
@@ -108,10 +105,10 @@ def test_the_view_of_a_grid_is_the_same_bytes_whoever_computed_it(lab, monkeypat
 
     planned()
     keys = [cell.key for cell in cells(read_params())]
-    run_grid(cells(read_params()), read_params(), QUIET, local(0))
+    compute(cells(read_params()))
     write_view(keys, lab / "a.parquet")
     monkeypatch.setenv("LNL_STORE", str(lab / "again"))
-    run_grid(cells(read_params()), read_params(), QUIET, local(0))
+    compute(cells(read_params()))
     write_view(reversed(keys), lab / "b.parquet")
     assert (lab / "a.parquet").read_bytes() == (lab / "b.parquet").read_bytes()
     assert "seconds" not in pl.read_parquet(lab / "a.parquet").columns
@@ -128,7 +125,7 @@ def test_a_finished_grid_is_known_until_anything_it_hangs_on_changes(lab):
 
     assert known() == 0
     planned()
-    run_grid(cells(read_params()), read_params(), QUIET, local(0))
+    compute(cells(read_params()))
     keys = [cell.key for cell in cells(read_params())]
     note_finished(view, params_path(), keys)
     assert known() == 0  # no view yet

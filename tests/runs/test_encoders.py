@@ -8,7 +8,7 @@ import torch
 from filelock import FileLock
 
 from methods.robust_loss import RobustLoss, RobustLossSettings
-from pipeline.config import Execution, Params, read_params
+from pipeline.config import Params, read_params
 from pipeline.encoders.artefact import load_encoder, read_encoder_card
 from pipeline.encoders.encoder import Encoder
 from pipeline.encoders.start import load_into
@@ -16,14 +16,13 @@ from pipeline.errors import LabError
 from pipeline.files import encoders_folder, kept_weights_folder, store_folder
 from pipeline.grids.cells import cells
 from pipeline.grids.plan import plan
-from pipeline.grids.run import run_grid
 from pipeline.results.store import Store
 from pipeline.runs.key import EncoderIdentity, identify
 from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import missing_encoders
 from pipeline.stages import encoder as stage
 from pipeline.training.method import Problem
-from tests.support.engines import local
+from tests.support.engines import compute
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import numbers, planned, row, run
 
@@ -228,7 +227,7 @@ def test_a_grid_plans_without_training_and_its_cells_share_encoders(lab):
     missing = [missing_encoders(cell) for cell in all_cells]
     assert [list(names.values()) for names in missing] == [["base"], ["base"], ["warm"]]
     assert Store().runs().collect().is_empty()
-    assert run_grid(all_cells, read_params(), Execution(tracking=False), local()) == {"done": 3}
+    assert compute(all_cells) == {"done": 3}
     # Three cells, one shared encoder, one warm start; each encoder trained once.
     assert len(Store().runs().collect()) == 5
     assert plan(cells(read_params()), Store()) == []

@@ -7,7 +7,7 @@ from pipeline.errors import LabError
 from pipeline.grids.engines.engine import Engine
 
 
-def choose_engine(name: str, params: Params, workers: int) -> Engine:
+def choose_engine(name: str, params: Params, workers: int = 1) -> Engine:
     """The engine of an entry of the `engines` block, or of a kind.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import multiprocessing
 import os
 import signal
@@ -41,6 +42,7 @@ def serve(
     os.environ.update(environment)
     # Ctrl-C reaches workers, too: one without a run just ends.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.stderr = _NoTerminal(sys.stderr.buffer, line_buffering=True)
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     batch = read_batch(folder, token)
@@ -94,6 +96,14 @@ def _launched(batch: Batch, bundle: Bundle) -> str:
     code = launcher.wait()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return f"its launcher ended with {code}" if code else ""
+
+
+class _NoTerminal(io.TextIOWrapper):
+    """A stream on which no worker draws a bar: one table shows them all."""
+
+    def isatty(self) -> bool:
+        """It is none."""
+        return False
 
 
 def _end_with_parent() -> None:

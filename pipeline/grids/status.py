@@ -1,0 +1,157 @@
+"""How a grid stands: cells done, running, waiting and failed; its jobs; when it should end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.config import Params
+from pipeline.grids.batch import Batch, FrozenCell, read_batch
+from pipeline.grids.living import Living, batch_folders, living
+from pipeline.grids.news import Event, Reader
+from pipeline.grids.progress import duration
+from pipeline.results.store import Store
+from pipeline.runs.record import FINAL
+
+WIDTH = 100
+_MOST_FAILED, _MOST_RUNNING = 20, 40
+
+
+class _Cell(NamedTuple):
+    cell: FrozenCell
+    status: str | None
+    detail: str
+    event: Event | None
+    """The last news of it."""
+
+
+def print_status(grid: str, params: Params) -> None:
+    """Print how the newest batch of a grid stands, and all jobs of the grid.
+
+    Args:
+        grid: its name.
+        params: with the `engines` block.
+    """
+    folders = batch_folders(grid)
+    if not folders:
+        print(f"grid {grid}: nothing was started yet; --plan lists what would run")
+        return
+    batch = read_batch(folders[-1])
+    news = _news(batch)
+    cells = _cells(batch, news)
+    jobs = living(grid, params)
+    console = Console(width=WIDTH, highlight=False)
+    for line in _summary(batch, cells, news, jobs):
+        console.print(line, markup=False, soft_wrap=True)
+    for table in (_running(cells), _failed(cells)):
+        if table.row_count:
+            console.print(table)
+
+
+def _news(batch: Batch) -> list[Event]:
+    return sorted(event for _, event in Reader(batch.folder).new())
+
+
+def _cells(batch: Batch, news: Sequence[Event]) -> list[_Cell]:
+    keys = [cell.key for cell in batch.cells]
+    columns = ("key", "status", "status_detail")
+    rows = Store().runs(keys).select(columns).collect().iter_rows()
+    stored = {key: (status, detail or "") for key, status, detail in rows}
+    last = {event.key: event for event in news}
+    return [
+        _Cell(cell, *stored.get(cell.key, (None, "")), last.get(cell.key)) for cell in batch.cells
+    ]
+
+
+def _is_running(one: _Cell) -> bool:
+    return one.status not in FINAL and one.event is not None and one.event.what == "begun"
+
+
+def _has_failed(one: _Cell) -> bool:
+    return one.status == "failed" and not _is_running(one)
+
+
+def _summary(
+    batch: Batch, cells: Sequence[_Cell], news: Sequence[Event], jobs: Sequence[Living]
+) -> list[str]:
+    before = batch.n_cells - len(cells)
+    counts = Counter(one.status for one in cells if one.status in FINAL)
+    running, failed = sum(map(_is_running, cells)), sum(map(_has_failed, cells))
+    waiting = len(cells) - counts.total() - running - failed
+    diverged = f" ({counts['diverged']} diverged)" if counts["diverged"] else ""
+    lines = [
+        f"grid {batch.grid}: {batch.n_cells} cells: {before + counts.total()} done{diverged}, "
+        f"{running} running, {waiting} waiting, {failed} failed",
+        f"batch {batch.folder.name}: {len(cells)} cells since "
+        f"{batch.frozen_at.astimezone():%d %b %H:%M}{_pace(cells, news, running)}",
+    ]
+    for one in jobs:
+        phases = Counter(job.phase for job in one.jobs)
+        words = ", ".join(f"{n} {phase}" for phase, n in sorted(phases.items()))
+        reasons = {job.reason for job in one.jobs if job.phase == "waiting" and job.reason}
+        why = f" ({', '.join(sorted(reasons))})" if reasons else ""
+        lines.append(f"engine {one.handle.engine}: {one.handle.jobs}: {words}{why}")
+    return lines if jobs else [*lines, "no job waits or runs"]
+
+
+def _pace(cells: Sequence[_Cell], news: Sequence[Event], running: int) -> str:
+    """Share of the workers' time in which they computed, and when they should be through."""
+    now = time.time()
+    spans: dict[tuple[str, int], tuple[float, float]] = {}
+    for event in news:
+        place = event.host, event.process
+        first, _ = spans.get(place, (event.at, 0.0))
+        spans[place] = first, now if event.what == "begun" else event.at
+    open_since = sum(now - one.event.at for one in cells if one.event and _is_running(one))
+    computed = sum(event.seconds for event in news) + open_since
+    wall = sum(last - first for first, last in spans.values())
+    busy = f"; {min(computed / wall, 1):.0%} busy" if wall > 0 else ""
+    left = _seconds_left(cells, news)
+    if not running or left is None:
+        return busy
+    end = datetime.fromtimestamp(now + left / running).astimezone()
+    return f"{busy}; end expected {end:%d %b %H:%M}, in {duration(left / running)}"
+
+
+def _seconds_left(cells: Sequence[_Cell], news: Sequence[Event]) -> float | None:
+    ended = [event.seconds for event in news if event.what in {"done", "diverged"}]
+    usual = sum(ended) / len(ended) if ended else None
+    left = 0.0
+    for one in cells:
+        if one.status in FINAL or _has_failed(one):
+            continue
+        expected = one.cell.seconds if one.cell.seconds is not None else usual
+        if expected is None:
+            return None
+        spent = time.time() - one.event.at if one.event and _is_running(one) else 0.0
+        left += max(expected - spent, 0.0)
+    return left
+
+
+def _running(cells: Sequence[_Cell]) -> Table:
+    table = _table("running", "on", "for")
+    found = sorted((one for one in cells if _is_running(one)), key=lambda one: one.event or ())
+    for one in found[:_MOST_RUNNING]:
+        if one.event is not None:
+            place = f"{one.event.host} {one.event.process}"
+            table.add_row(one.cell.key, one.cell.text, place, duration(time.time() - one.event.at))
+    return table
+
+
+def _failed(cells: Sequence[_Cell]) -> Table:
+    table = _table("failed", "why")
+    for one in [one for one in cells if _has_failed(one)][:_MOST_FAILED]:
+        table.add_row(one.cell.key, one.cell.text, one.detail)
+    return table
+
+
+def _table(what: str, *columns: str) -> Table:
+    table = Table("key", what, *columns, box=None, pad_edge=False, header_style="")
+    table.columns[0].no_wrap = True
+    return table
