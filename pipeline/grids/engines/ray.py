@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from pipeline.grids.engines.ray_cluster import (
     ANSWER_SECONDS,
     NAMESPACE,
     address_of,
+    connected,
     join,
-    reach,
     require,
     start,
     stop,
@@ -39,6 +40,8 @@ _SHORTEST = 30.0
 """Seconds that a bundle should take at least: a task costs tenths of one, its process seconds."""
 _SAVE_SECONDS = 60.0
 """Longest wait for runs to save their state before a cluster of our own ends."""
+_LOOK_SECONDS = 0.3
+_LOST = "lost: its cluster or its keeper has ended"
 _UNITS = {"M": 2**20, "G": 2**30}
 
 
@@ -61,7 +64,6 @@ class Ray:
         self._address = address_of(settings.address)
         # A cluster that exists is there without this program.
         self.stays = self._address is not None
-        self._own: Any = None
         self._n_gpus = 0
         if self._address is None:
             self._n_gpus = len(visible_gpus() if devices is None else devices)
@@ -70,7 +72,7 @@ class Ray:
         """Ray is installed, and the cluster, if it is to exist, answers."""
         require()
         if self._address is not None:
-            reach(self._address)
+            join(self._address)
 
     def gpus(self, asked: int | None) -> int:
         """GPUs of a cell: what it asks for, else what the entry says.
@@ -131,34 +133,41 @@ class Ray:
             there = program_of(handle.facts) is not None
             phase: Phase = "running" if there else "ended"
             return [Job(handle.jobs, handle.bundles, phase, "", handle.facts["host"])]
-        ray, lost = self._cluster(), "lost: its cluster or its keeper has ended"
+        if reported := read_report(Path(handle.facts["report"])):
+            return reported
+        ray, lost = _connected(handle), [Job(handle.jobs, handle.bundles, "ended", _LOST)]
+        if ray is None:
+            return lost
         try:
             actor = ray.get_actor(handle.facts["keeper"], NAMESPACE)
             jobs = ray.get(actor.state.remote(patience), timeout=patience + ANSWER_SECONDS)
         except (ValueError, ray.exceptions.RayActorError):
-            reported = read_report(Path(handle.facts["report"]))
-            return reported or [Job(handle.jobs, handle.bundles, "ended", lost)]
+            return read_report(Path(handle.facts["report"])) or lost
         except ray.exceptions.RayError as failure:
             raise _unable(failure) from failure
         return [self._explained(job, batch) for job in jobs]
 
     def cancel(self, batch: Batch, handle: Handle) -> None:
-        """Cancel all tasks; a cluster of our own ends after them."""
-        if handle.facts["address"] is None and not is_this_program(handle.facts):
+        """Cancel all tasks; a cluster of our own ends with them."""
+        own = handle.facts["address"] is None
+        if own and not is_this_program(handle.facts):
             if program := program_of(handle.facts):
                 program.terminate()
             return
-        ray = self._cluster()
-        try:
-            actor = ray.get_actor(handle.facts["keeper"], NAMESPACE)
-            ray.get(actor.cancel.remote(), timeout=ANSWER_SECONDS)
-        except (ValueError, ray.exceptions.RayError):
-            pass  # it has ended
-        else:
-            self._wait_for_saving(batch, handle)
-        if self._own is not None:
+        ray = _connected(handle)
+        if ray is None:
+            return
+        keepers = ray.util.list_named_actors() if own else [handle.facts["keeper"]]
+        for keeper in keepers:
+            # One that has ended meanwhile has nothing to cancel.
+            with suppress(ValueError, ray.exceptions.RayError):
+                actor = ray.get_actor(keeper, NAMESPACE)
+                ray.get(actor.cancel.remote(), timeout=ANSWER_SECONDS)
+        until = time.monotonic() + _SAVE_SECONDS
+        while set(keepers) & set(ray.util.list_named_actors()) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        if own:
             stop(ray)
-            self._own = None
 
     def options(self, bundle: Bundle) -> dict[str, float]:
         """What Ray reserves for the task of a bundle: a part of a GPU where cells share one."""
@@ -176,9 +185,7 @@ class Ray:
         """The library, connected."""
         if self._address is not None:
             return join(self._address)
-        if self._own is None:
-            self._own = start(_cpus(), self._n_gpus)
-        return self._own
+        return connected() or start(_cpus(), self._n_gpus)
 
     def _nodes(self) -> list[dict[str, float]]:
         """What each node has in all."""
@@ -208,11 +215,11 @@ class Ray:
         found = self._reserved(gpus)
         return ", ".join(f"{found[name]:g} {word}" for name, word in words.items() if name in found)
 
-    def _wait_for_saving(self, batch: Batch, handle: Handle) -> None:
-        until = time.monotonic() + _SAVE_SECONDS
-        while time.monotonic() < until:
-            if all(job.phase == "ended" for job in self.state(batch, handle, self.pause)):
-                return
+
+def _connected(handle: Handle) -> Any | None:
+    """The library, connected to the cluster of a handle; None where our own has ended."""
+    address = handle.facts["address"]
+    return connected() if address is None else join(address)
 
 
 def _cpus() -> int:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ ANSWER_SECONDS = 60.0
 """Longest wait for an answer of a cluster that is there."""
 _CONNECT_SECONDS = 5.0
 _JOIN_SECONDS = 30.0
+_END_SECONDS = 3.0
 _STORE_BYTES = 100 * 2**20
 _FOLDER = "lnl-ray-"
 
@@ -87,7 +89,7 @@ def address_of(given: str | None) -> str | None:
     return address
 
 
-def reach(address: str) -> None:
+def _reach(address: str) -> None:
     """Make sure that a cluster answers, within 35 seconds.
 
     Args:
@@ -115,11 +117,24 @@ def reach(address: str) -> None:
 
 
 def join(address: str) -> Any:
-    """Connect this program to a cluster that answers; returns the library."""
+    """Connect this program to a cluster that exists, within a minute; returns the library.
+
+    Raises:
+        LabError: when Ray is not installed or nobody answers.
+    """
+    require()
+    if (ray := connected()) is not None:
+        return ray
+    _reach(address)
     ray = library()
-    if not ray.is_initialized():
-        ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
+    ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     return ray
+
+
+def connected() -> Any | None:
+    """The library, if this program is connected to a cluster."""
+    ray = sys.modules.get("ray")
+    return ray if ray is not None and ray.is_initialized() else None
 
 
 def start(n_cpus: int, n_gpus: int) -> Any:
@@ -159,10 +174,23 @@ def start(n_cpus: int, n_gpus: int) -> Any:
 
 
 def stop(ray: Any) -> None:
-    """Leave a cluster; one that this program started ends, and its folder goes."""
+    """End the cluster that this program started, all its processes, and remove its folder."""
+    ours = [child for child in psutil.Process().children() if _FOLDER in " ".join(_words(child))]
+    family = [one for child in ours for one in (child, *child.children(recursive=True))]
     ray.shutdown()
+    # Workers end a while after the rest.
+    for left in psutil.wait_procs(family, timeout=_END_SECONDS)[1]:
+        with suppress(psutil.Error):
+            left.kill()
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}{os.getpid()}-*"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
 
 
 def _left_behind(folders: Iterable[Path]) -> list[Path]:

@@ -21,7 +21,6 @@ from pipeline.grids.engines.ray_cluster import library
 from pipeline.grids.engines.ray_worker import compute
 
 _LOOK_SECONDS = 0.5
-_LINGER_SECONDS = 2.0
 RETRIES = 2
 """Times that Ray starts a task again whose worker or node was lost."""
 
@@ -105,7 +104,6 @@ class Keeper:
                     self._end(self._tasks.pop(task), reason, blames_cell)
         with replacing(self._report) as temporary:
             temporary.write_text(json.dumps(list(self._jobs.values())))
-        threading.Event().wait(_LINGER_SECONDS)  # who asks just now is answered
         self._ray.kill(me)
 
     def _how(self, task: Any) -> tuple[str, bool]:
