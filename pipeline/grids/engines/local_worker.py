@@ -7,19 +7,18 @@ import io
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import FrameType
 
 import torch
 
 from pipeline.errors import Interrupted, LabError
 from pipeline.grids.batch import Batch, read_batch
 from pipeline.grids.bundles import Bundle
+from pipeline.grids.engines.ranks import launch
 from pipeline.grids.worker import Worker
 from pipeline.training.processes import Processes
 
@@ -54,7 +53,7 @@ def serve(
             return
         try:
             if bundle.gpus > 1:
-                pipe.send(_launched(batch, bundle))
+                pipe.send(launch(batch, bundle, threads))
                 continue
             if worker is None:
                 worker = Worker(batch, Processes(bundle.precision), batch.params)
@@ -75,27 +74,6 @@ def _carried_out(worker: Worker, bundle: Bundle) -> str:
     except LabError as refusal:
         return str(refusal)
     return ""
-
-
-def _launched(batch: Batch, bundle: Bundle) -> str:
-    """Compute a bundle on several GPUs, a process each; returns how the launcher failed, or ""."""
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone",
-        f"--nproc-per-node={bundle.gpus}", "-m", "pipeline.grids.worker", str(batch.folder),
-        str(bundle.number), "--token", batch.token,
-    ]  # fmt: skip
-    launcher = subprocess.Popen(command)
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        del frame
-        launcher.terminate()
-        launcher.wait()
-        os._exit(128 + number)
-
-    signal.signal(signal.SIGTERM, pass_on)
-    code = launcher.wait()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    return f"its launcher ended with {code}" if code else ""
 
 
 class _NoTerminal(io.TextIOWrapper):

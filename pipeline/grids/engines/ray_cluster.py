@@ -149,6 +149,8 @@ def start(n_cpus: int, n_gpus: int) -> Any:
     """
     # Ray's own switch for machines where it must not face the network.
     loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    # Its helpers end this long after a killed program; otherwise a minute.
+    loopback |= {"RAY_gcs_rpc_server_reconnect_timeout_s": "15"}
     # A secret of its own: otherwise Ray would write one into the home folder.
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for left in _left_behind(Path(tempfile.gettempdir()).glob(f"{_FOLDER}*")):

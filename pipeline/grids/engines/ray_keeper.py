@@ -10,9 +10,10 @@ import json
 import os
 import platform
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.files import replacing
 from pipeline.grids.bundles import Bundle
@@ -21,8 +22,15 @@ from pipeline.grids.engines.ray_cluster import library
 from pipeline.grids.engines.ray_worker import compute
 
 _LOOK_SECONDS = 0.5
-RETRIES = 2
-"""Times that Ray starts a task again whose worker or node was lost."""
+_MOVES = 20
+"""Times that a bundle may lose its node and start again elsewhere."""
+
+
+class _Ending(NamedTuple):
+    reason: str
+    blames_cell: bool = False
+    moves: bool = False
+    """Whether its node was lost, so that it starts again elsewhere."""
 
 
 class Keeper:
@@ -56,11 +64,13 @@ class Keeper:
         self._waiting = list(zip(bundles, options, strict=True))
         self._jobs = {one.number: Job(f"bundle {one.number}", (one.number,), "waiting")
                       for one in bundles}  # fmt: skip
-        self._tasks: dict[Any, int] = {}
+        self._tasks: dict[Any, tuple[Bundle, Mapping[str, float]]] = {}
+        self._moves: Counter[int] = Counter()
+        self._cancelled = False
         self._changed = threading.Condition()
         # A process that had another GPU or precision before is no use to a bundle.
         once = len({one.precision for one in bundles}) > 1 or any(one.gpus for one in bundles)
-        self._task = self._ray.remote(max_calls=int(once), max_retries=RETRIES)(run)
+        self._task = self._ray.remote(max_calls=int(once), max_retries=0)(run)
         threading.Thread(target=self._keep, daemon=True).start()
 
     def state(self, patience: float) -> list[Job]:
@@ -79,8 +89,9 @@ class Keeper:
     def cancel(self) -> None:
         """Cancel what waits, and ask what runs to save its state."""
         with self._changed:
+            self._cancelled = True
             for bundle, _ in self._waiting:
-                self._end(bundle.number, "cancelled")
+                self._end(bundle.number, _Ending("cancelled"))
             self._waiting.clear()
             tasks = list(self._tasks)
         for task in tasks:
@@ -93,35 +104,50 @@ class Keeper:
                 while self._waiting and len(self._tasks) < self._most:
                     bundle, options = self._waiting.pop(0)
                     call = (*self._batch, bundle, self._threads, self._environment, me)
-                    self._tasks[self._task.options(**options).remote(*call)] = bundle.number
+                    self._tasks[self._task.options(**options).remote(*call)] = bundle, options
                 running = list(self._tasks)
             if not running:
                 break
             ended, _ = self._ray.wait(running, timeout=_LOOK_SECONDS)
             for task in ended:
-                reason, blames_cell = self._how(task)
+                ending = self._how(task)
                 with self._changed:
-                    self._end(self._tasks.pop(task), reason, blames_cell)
+                    self._settle(*self._tasks.pop(task), ending)
         with replacing(self._report) as temporary:
             temporary.write_text(json.dumps(list(self._jobs.values())))
         self._ray.kill(me)
 
-    def _how(self, task: Any) -> tuple[str, bool]:
-        """Why a task ended, and whether its cell is to blame."""
+    def _how(self, task: Any) -> _Ending:
         errors = self._ray.exceptions
         try:
-            return self._ray.get(task), False
+            reason, stopped = self._ray.get(task)
         except errors.TaskCancelledError:
-            return "cancelled", False
+            return _Ending("cancelled")
+        except errors.NodeDiedError:
+            return _Ending("its node was lost", moves=True)
         except (errors.WorkerCrashedError, errors.OutOfMemoryError):
-            return f"worker lost {RETRIES + 1} times (was memory short?)", True
+            return _Ending("worker was killed (was memory short?)", blames_cell=True)
         except errors.RayError as failure:
             lines = str(failure).strip().splitlines() or [type(failure).__name__]
-            return lines[-1], False
+            return _Ending(lines[-1])
+        return _Ending(reason, moves=stopped)
 
-    def _end(self, number: int, reason: str, blames_cell: bool = False) -> None:
-        before = self._jobs[number]
-        self._jobs[number] = before._replace(phase="ended", reason=reason, blames_cell=blames_cell)
+    def _settle(self, bundle: Bundle, options: Mapping[str, float], ending: _Ending) -> None:
+        number = bundle.number
+        if ending.moves and not self._cancelled and self._moves[number] < _MOVES:
+            self._moves[number] += 1
+            self._waiting.append((bundle, options))
+            self._jobs[number] = Job(
+                f"bundle {number}", (number,), "waiting", f"starts again: {ending.reason}"
+            )
+            self._changed.notify_all()
+        else:
+            self._end(number, ending)
+
+    def _end(self, number: int, ending: _Ending) -> None:
+        self._jobs[number] = self._jobs[number]._replace(
+            phase="ended", reason=ending.reason, blames_cell=ending.blames_cell
+        )
         self._changed.notify_all()
 
 
@@ -132,7 +158,7 @@ def run(
     threads: int,
     environment: Mapping[str, str],
     keeper: Any,
-) -> str:
+) -> tuple[str, bool]:
     """The task of a bundle; see `compute`."""
     keeper.begun.remote(bundle.number, platform.node(), os.getpid())
     return compute(folder, token, bundle, threads, environment)

@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 
 def compute(
     folder: Path, token: str, bundle: Bundle, threads: int, environment: Mapping[str, str]
-) -> str:
-    """Compute a bundle; returns why it was refused or stopped, or "".
-
-    A process that was told to end by SIGTERM, as on a node that is drained, saves its run and ends:
-    Ray starts the task again elsewhere. Being cancelled is SIGINT, after which it is not.
+) -> tuple[str, bool]:
+    """Compute a bundle.
 
     Args:
         folder: of the batch.
@@ -33,22 +30,24 @@ def compute(
         bundle: of the batch.
         threads: of torch; Ray sets OMP_NUM_THREADS, but not where the node does.
         environment: variables that name the project and the store.
+
+    Returns:
+        Why it was refused or stopped, or ""; and whether SIGTERM stopped it, as on a node that is
+        drained: the run is saved and goes on elsewhere. Ray cancels by SIGINT, which is final.
     """
     os.environ.update(environment)
-    ending = signal.signal(signal.SIGTERM, _end)
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         log = folder / "logs" / f"{bundle.number}.log"
         log.parent.mkdir(exist_ok=True)
         with log.open("a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
-            return _computed(folder, token, bundle, threads)
+            return _computed(folder, token, bundle, threads), False
     except LabError as refusal:
-        return str(refusal)
+        return str(refusal), False
     except Interrupted as stop:
-        if stop.signal_number == signal.SIGTERM:
-            _end(stop.signal_number, None)
-        return str(stop)
+        return str(stop), stop.signal_number == signal.SIGTERM
     finally:
-        signal.signal(signal.SIGTERM, ending)
+        signal.signal(signal.SIGTERM, before)
 
 
 def sees(folder: Path, token: str) -> str:
@@ -82,6 +81,7 @@ def _worker(folder: Path, token: str, precision: str) -> Worker:
     return Worker(read_batch(folder, token), Processes(precision))
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
+    """What SIGTERM does while no run is there to be saved."""
     del frame
-    os._exit(128 + number)
+    raise Interrupted("stopped", number)
