@@ -7,6 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def provenance() -> dict[str, object]:
         and torch_version of `schema.RUNS`; None where something cannot be known. The container
         image is named by LNL_IMAGE_DIGEST, and its code by the commit it was built from.
     """
-    commit, changed = _commit()
+    commit, changed = _commit(_files_in_use())
     return {
         "host": platform.node(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -33,13 +34,17 @@ def provenance() -> dict[str, object]:
     }
 
 
-def _commit() -> tuple[str | None, bool | None]:
-    """Commit of the code that runs and whether the code is another; None where unknown."""
+@lru_cache(maxsize=64)
+def _commit(used: frozenset[Path]) -> tuple[str | None, bool | None]:
+    """Commit of the code that runs and whether the code is another; None where unknown.
+
+    Asked of git anew when more of the code is in use: what is loaded does not change any more.
+    """
     top = _git("rev-parse", "--show-toplevel")
     # Code unpacked inside another repository is none of that repository's business.
     if top is not None and Path(top.strip()).resolve() == _root():
         commit = _git("rev-parse", "--verify", "HEAD")
-        return (commit.strip(), _is_changed()) if commit else (None, None)
+        return (commit.strip(), _is_changed(used)) if commit else (None, None)
     # An image holds the code without its history: docker/prepare_project.py leaves this file.
     stamp = _root() / ".build-commit"
     built_from = stamp.read_text().strip() if stamp.exists() else ""
@@ -48,7 +53,7 @@ def _commit() -> tuple[str | None, bool | None]:
     return built_from.removesuffix("-dirty"), built_from.endswith("-dirty")
 
 
-def _is_changed() -> bool | None:
+def _is_changed(used: frozenset[Path]) -> bool | None:
     """Whether Python files of the commit were changed, or files in use are not part of it.
 
     Settings (params.yaml, recipes) are no code: each run stores its own, fully resolved.
@@ -60,7 +65,6 @@ def _is_changed() -> bool | None:
     if listed is None:
         return None
     entries = [(entry[:2], entry[3:]) for entry in listed.split("\0") if entry.endswith(".py")]
-    used = _files_in_use()
     return any(
         state not in {"??", "!!"} or (_root() / path).resolve() in used for state, path in entries
     )
@@ -70,9 +74,17 @@ _FOLDERS = ("pipeline", "methods")
 """Where the code lies that numbers come from."""
 
 
-def _files_in_use() -> set[Path]:
+def _files_in_use() -> frozenset[Path]:
+    """The files of this code that are loaded."""
+    roots = {_root(), Path(pipeline.__file__).parent.parent}
+    places = tuple(f"{root / folder}{os.sep}" for root in roots for folder in _FOLDERS)
     loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    return {Path(file).resolve() for file in loaded if file}
+    return frozenset(_resolved(file) for file in loaded if file and file.startswith(places))
+
+
+@lru_cache(maxsize=4096)
+def _resolved(file: str) -> Path:
+    return Path(file).resolve()
 
 
 def _root() -> Path:
@@ -103,6 +115,7 @@ def _git(*arguments: str) -> str | None:
 _MISLEADING = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
+@cache
 def _installed(package: str) -> str | None:
     try:
         return version(package)

@@ -49,6 +49,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def recorded() -> tuple[object, object]:
+    provenance_module._commit.cache_clear()  # as in a new program
     columns = provenance()
     return columns["git_commit"], columns["git_dirty"]
 

@@ -145,7 +145,8 @@ class Local:
             return
         self._waiting.clear()
         for running in self._running.values():
-            running.process.terminate()
+            if running.bundle is not None:
+                running.process.terminate()
         for place in list(self._running):
             self._retire(place)
 

@@ -57,7 +57,7 @@ def serve(
                 continue
             if worker is None:
                 worker = Worker(batch, Processes(bundle.precision), batch.params)
-                gc.freeze()  # what stays need not be looked at again after each run
+            gc.freeze()  # what is there stays; each run ends with a full collection of the rest
             pipe.send(_carried_out(worker, bundle))
         except Interrupted as stop:
             os._exit(128 + stop.signal_number)
