@@ -87,7 +87,7 @@ class Ray:
             raise LabError(
                 f"cells of {self._text(wanted)} on a Ray cluster without a node for them",
                 "cells that a node of it can hold, or grows: true where nodes come when needed",
-                "gpus, per_gpu, cpus and memory of the entry, or gpus in that run of the grid",
+                "gpus: 0 in the engine's entry where nodes have none, or less of what is too much",
             )
         return wanted
 

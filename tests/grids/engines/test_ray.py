@@ -193,7 +193,7 @@ def test_a_stopped_driver_lets_runs_save_and_the_next_one_goes_on(lab):
     _, err = driver.communicate(timeout=120)
     assert driver.returncode == 128 + signal.SIGTERM
     assert err.strip().splitlines()[-1].startswith("error: stopped; finished runs are stored")
-    assert list(lab.glob("results/checkpoints/*"))
+    assert list(lab.glob("results/store/checkpoints/*.pt"))
     code, _, err = finish(*RUNS, "--engine", "ray", lab=lab)
     assert code == 0, err
     assert Store().runs().collect()["resumed"].max() == 1
@@ -205,21 +205,21 @@ def test_a_cluster_that_exists_goes_on_without_the_program_that_submitted(lab, m
     with head(2, OMP_NUM_THREADS="1") as (address, user, _):
         for name, value in user.items():
             monkeypatch.setenv(name, value)
-        write_grid(lab, n_seeds=2, epochs=60)
-        ray = ("--engine", "ray", "--address", address)
+        write_grid(lab, n_seeds=2, epochs=200, mine={"kind": "ray", "gpus": 0})
+        ray = ("--engine", "mine", "--address", address)
         code, out, err = finish(*RUNS, *ray, lab=lab)
         assert (code, err) == (0, ""), err
-        assert "4 cells in 4 bundles submitted to ray" in out
-        # A worker that is killed costs its bundle a new process.
+        assert "4 cells in 4 bundles submitted to mine" in out
+        # Two drivers: what is in jobs is not submitted again.
+        code, out, err = finish(*RUNS, *ray, lab=lab)
+        assert code == 0, err
+        assert "nothing to submit; 4 cells are in jobs already" in out
+        # A worker that is killed costs its bundle, which `--wait` hands out again.
         begun = r'"begun", "", 0.0, "[^"]*", (\d+)\]'
         news = lab / "results" / "engine"
         wait_until(lambda: list(news.glob("*/*/news/*.jsonl")), 120)
         text = next(news.glob("*/*/news/*.jsonl")).read_text()
         os.kill(int(re.findall(begun, text)[0]), signal.SIGKILL)
-        # Two drivers at once: what is in jobs is not submitted again.
-        code, out, err = finish(*RUNS, *ray, lab=lab)
-        assert code == 0, err
-        assert "nothing to submit; 4 cells are in jobs already" in out
         code, out, err = finish(*RUNS, "--status", lab=lab)
         assert code == 0, err
         code, out, err = finish(*RUNS, *ray, "--wait", lab=lab)
@@ -235,14 +235,14 @@ def test_a_cancelled_grid_saves_what_runs_and_drops_what_waits(lab, monkeypatch)
     with head(1) as (address, user, process):
         for name, value in user.items():
             monkeypatch.setenv(name, value)
-        write_grid(lab, n_seeds=2, epochs=400, mine={"kind": "ray", "address": address})
+        write_grid(lab, n_seeds=2, epochs=400, mine={"kind": "ray", "gpus": 0, "address": address})
         assert finish(*RUNS, "--engine", "mine", lab=lab)[0] == 0
         wait_until(lambda: list(lab.glob("results/engine/*/*/news/*")), 120)
         time.sleep(3)
         code, out, err = finish(*RUNS, "--cancel", lab=lab)
         assert code == 0, err
         assert "1 submissions cancelled" in out
-        assert len(list(lab.glob("results/checkpoints/*"))) == 1
+        assert len(list(lab.glob("results/store/checkpoints/*.pt"))) == 1
         assert "no job waits or runs" in finish(*RUNS, "--status", lab=lab)[1]
         assert Store().runs().collect()["status"].to_list() == ["running"]
         # What the cluster keeps afterwards is its own: no keeper, no busy worker.
