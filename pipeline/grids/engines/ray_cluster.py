@@ -11,12 +11,14 @@ import importlib.util
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +129,8 @@ def join(address: str) -> Any:
         return ray
     _reach(address)
     ray = library()
-    ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
+    with _signals_kept():
+        ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     return ray
 
 
@@ -149,21 +152,20 @@ def start(n_cpus: int, n_gpus: int) -> Any:
     """
     # Ray's own switch for machines where it must not face the network.
     loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    # Its helpers end this long after a killed program; otherwise a minute.
-    loopback |= {"RAY_gcs_rpc_server_reconnect_timeout_s": "15"}
     # A secret of its own: otherwise Ray would write one into the home folder.
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for left in _left_behind(Path(tempfile.gettempdir()).glob(f"{_FOLDER}*")):
         shutil.rmtree(left, ignore_errors=True)
     ray = library(loopback | ({} if "RAY_AUTH_MODE" in os.environ else secret))
     try:
-        ray.init(
-            "local", num_cpus=n_cpus, num_gpus=n_gpus, include_dashboard=False,
-            namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR",
-            # Its sockets lie there, whose paths must be short.
-            _temp_dir=tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"),
-            object_store_memory=_STORE_BYTES,
-        )  # fmt: skip
+        with _signals_kept():
+            ray.init(
+                "local", num_cpus=n_cpus, num_gpus=n_gpus, include_dashboard=False,
+                namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR",
+                # Its sockets lie there, whose paths must be short.
+                _temp_dir=tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"),
+                object_store_memory=_STORE_BYTES,
+            )  # fmt: skip
     except Exception as failure:
         stop(ray)
         raise LabError(
@@ -186,6 +188,17 @@ def stop(ray: Any) -> None:
             left.kill()
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}{os.getpid()}-*"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """While entered, Ray may take SIGTERM; afterwards it is this program's again."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _words(process: psutil.Process) -> list[str]:
