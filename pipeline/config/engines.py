@@ -60,6 +60,9 @@ class SlurmEngine(_Engine):
     """Jobs at the same time; default: as many as the cluster grants."""
     setup: tuple[str, ...] = ()
     """Shell lines before a job's program starts, such as `module load cuda`."""
+    python: str | None = Field(None, min_length=1)
+    """Command that starts Python on a node, such as `apptainer exec --nv lab.sif python`; default:
+    the Python of the program that submits."""
 
 
 class RayEngine(_Engine):

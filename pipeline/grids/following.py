@@ -73,8 +73,8 @@ class Follower:
             How many cells ended how.
 
         Raises:
-            LabError: when a bundle was refused, or when cells are lost with their jobs again and
-                again.
+            LabError: when a bundle was refused, when somebody cancelled a job, or when cells are
+                lost with their jobs again and again.
             Interrupted: when a stop was asked for.
         """
         active = [] if handle is None else [handle]
@@ -136,6 +136,14 @@ class Follower:
         left = [row for row in self._open(rows) if row not in self._later]
         if not left:
             return []
+        if job.cancelled:
+            raise LabError(
+                f"job {job.id} of engine {self.engine.name} was cancelled, {len(left)} of its "
+                "cells are left",
+                "jobs that nobody cancels; others go on, unless they were cancelled, too",
+                "the same command, which computes what is left",
+                exit_code=1,
+            )
         self._rounds += 1
         if self._rounds > _ROUNDS:
             raise self._no_progress(len(left), job)

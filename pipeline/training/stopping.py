@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.errors import Interrupted
 from pipeline.training.processes import Processes
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 _CARRY_ON, _SAVE = 0, 1  # smaller than the number of any signal that is handled
 _MOST_STEPS = 20
 _MICROSECONDS = 500_000

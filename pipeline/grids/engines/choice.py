@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.config import LocalEngine, Params, RayEngine, engine_settings
-from pipeline.errors import LabError
+from pipeline.config import LocalEngine, Params, SlurmEngine, engine_settings
 from pipeline.grids.engines.engine import Engine
 
 
@@ -16,15 +15,17 @@ def choose_engine(name: str, params: Params, workers: int = 1) -> Engine:
         workers: processes of the engine `local` where there is no GPU.
 
     Raises:
-        LabError: for an unknown name, a faulty entry, or a kind that is not there.
+        LabError: for an unknown name, or a faulty entry.
     """
     settings = engine_settings(name, params.engines)
     if isinstance(settings, LocalEngine):
         from pipeline.grids.engines.local import Local
 
         return Local(name, settings, workers)
-    if isinstance(settings, RayEngine):
-        from pipeline.grids.engines.ray import Ray
+    if isinstance(settings, SlurmEngine):
+        from pipeline.grids.engines.slurm import Slurm
 
-        return Ray(name, settings)
-    raise LabError(f"engine {name} of kind {settings.kind}", "kind local or ray", "--engine local")
+        return Slurm(name, settings)
+    from pipeline.grids.engines.ray import Ray
+
+    return Ray(name, settings)

@@ -34,6 +34,8 @@ class Job(NamedTuple):
     blames_cell: bool = False
     """Whether it ended by what its cell may have done, such as taking too much memory; a node that
     was lost, a time limit or pre-emption is no cell's fault."""
+    cancelled: bool = False
+    """Whether somebody cancelled it, who does not want it handed out again."""
 
 
 @dataclass(frozen=True)

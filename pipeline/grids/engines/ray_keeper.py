@@ -146,7 +146,10 @@ class Keeper:
 
     def _end(self, number: int, ending: _Ending) -> None:
         self._jobs[number] = self._jobs[number]._replace(
-            phase="ended", reason=ending.reason, blames_cell=ending.blames_cell
+            phase="ended",
+            reason=ending.reason,
+            blames_cell=ending.blames_cell,
+            cancelled=self._cancelled,
         )
         self._changed.notify_all()
 

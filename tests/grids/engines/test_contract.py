@@ -14,7 +14,9 @@ from pipeline.grids.worker import carry_out_bundle
 from pipeline.results.store import Store
 from tests.support.engines import compute, local
 from tests.support.lab import write_params
+from tests.support.ray_cluster import ray_cluster
 from tests.support.sites import Site, kill
+from tests.support.slurm import Slurm
 
 TINY = {"method": "robust_loss", "loss": ["ce", "dal"], "lr": [0.1, 0.01]}
 LONG = {"method": "robust_loss", "loss": ["ce", "dal"], "epochs": 25}
@@ -24,7 +26,27 @@ def local_site(lab):
     return Site(lab, {"kind": "local"}, ("--workers", "2"))
 
 
-ENGINES = [pytest.param(local_site, id="local", marks=pytest.mark.slow)]
+def slurm_site(lab):
+    cluster = Slurm()
+    try:
+        cluster.start()
+        entry = {"kind": "slurm", "gpus": 0, "cpus": 1, "memory": "500M"}
+        yield Site(lab, entry, environment=cluster.environment)
+    finally:
+        cluster.stop()
+
+
+def ray_site(lab):
+    with ray_cluster(2) as (address, user, _):
+        entry = {"kind": "ray", "gpus": 0, "address": address}
+        yield Site(lab, entry, environment=user)
+
+
+ENGINES = [
+    pytest.param(local_site, id="local", marks=pytest.mark.slow),
+    pytest.param(slurm_site, id="slurm", marks=pytest.mark.services),
+    pytest.param(ray_site, id="ray", marks=pytest.mark.services),
+]
 """Functions that make a site of a laboratory; one that starts a service yields the site."""
 
 
