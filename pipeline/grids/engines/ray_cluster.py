@@ -6,7 +6,6 @@ answers; both are dealt with here.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import secrets
@@ -71,7 +70,9 @@ def library(extra: Mapping[str, str] | None = None) -> Any:
     require()
     if "ray" not in sys.modules:
         os.environ.update(_ALWAYS | dict(extra or {}))
-    return importlib.import_module("ray")
+    import ray
+
+    return ray
 
 
 def address_of(given: str | None) -> str | None:
