@@ -41,7 +41,9 @@ def launch(batch: Batch, bundle: Bundle, threads: int) -> str:
         sys.executable, "-m", "pipeline.grids.engines.ranks", str(bundle.gpus), str(batch.folder),
         str(bundle.number), batch.token,
     ]  # fmt: skip
-    launcher = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    # Where this process says something, which may be the log of the bundle.
+    launcher = subprocess.Popen(command, env=environment, stdout=sys.stdout, stderr=sys.stderr)
     wishes: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:

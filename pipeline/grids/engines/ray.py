@@ -27,6 +27,7 @@ from pipeline.grids.engines.ray_cluster import (
     ANSWER_SECONDS,
     NAMESPACE,
     address_of,
+    answer,
     connected,
     join,
     require,
@@ -119,7 +120,7 @@ class Ray:
             )
         )  # fmt: skip
         try:
-            ray.get(actor.state.remote(0.0), timeout=ANSWER_SECONDS)
+            answer(ray, actor.state.remote(0.0))
         except ray.exceptions.RayError as failure:
             ray.kill(actor)
             raise _unable(failure) from failure
@@ -140,7 +141,7 @@ class Ray:
             return lost
         try:
             actor = ray.get_actor(handle.facts["keeper"], NAMESPACE)
-            jobs = ray.get(actor.state.remote(patience), timeout=patience + ANSWER_SECONDS)
+            jobs = answer(ray, actor.state.remote(patience), patience)
         except (ValueError, ray.exceptions.RayActorError):
             return read_report(Path(handle.facts["report"])) or lost
         except ray.exceptions.RayError as failure:
@@ -162,7 +163,7 @@ class Ray:
             # One that has ended meanwhile has nothing to cancel.
             with suppress(ValueError, ray.exceptions.RayError):
                 actor = ray.get_actor(keeper, NAMESPACE)
-                ray.get(actor.cancel.remote(), timeout=ANSWER_SECONDS)
+                answer(ray, actor.cancel.remote())
         until = time.monotonic() + _SAVE_SECONDS
         while set(keepers) & set(ray.util.list_named_actors()) and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
@@ -237,7 +238,7 @@ def _require_shared(ray: Any, batch: Batch) -> None:
     """Refuse a cluster whose workers cannot import this code or read the folder of the batch."""
     asked = ray.remote(num_cpus=0, max_retries=0)(sees).remote(batch.folder, batch.token)
     try:
-        reason = ray.get(asked, timeout=ANSWER_SECONDS)
+        reason = answer(ray, asked)
     except ray.exceptions.RayError as failure:
         ray.cancel(asked, force=True)
         raise _unable(failure) from failure

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -23,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.errors import LabError, quoted
+from pipeline.errors import Interrupted, LabError, quoted
 
 NAMESPACE = "lnl"
 """Of the actors that this laboratory starts on a cluster."""
@@ -116,7 +117,7 @@ def _reach(address: str) -> None:
     except subprocess.TimeoutExpired:
         raise _silent(address, f"no answer as Ray gives it within {_JOIN_SECONDS:.0f} s") from None
     if tried.returncode:
-        raise _silent(address, _last_line(tried.stderr) or f"exit status {tried.returncode}")
+        raise _silent(address, _cause(tried.stderr) or f"exit status {tried.returncode}")
 
 
 def join(address: str) -> Any:
@@ -139,6 +140,26 @@ def connected() -> Any | None:
     """The library, if this program is connected to a cluster."""
     ray = sys.modules.get("ray")
     return ray if ray is not None and ray.is_initialized() else None
+
+
+def answer(ray: Any, asked: Any, patience: float = 0.0) -> Any:
+    """What a task or an actor answers.
+
+    Args:
+        ray: the library, connected.
+        asked: what Ray returned for the call.
+        patience: seconds that the answer takes by itself.
+
+    Raises:
+        Interrupted: when a stop was asked for meanwhile.
+        ray.exceptions.RayError: when there is none in time.
+    """
+    try:
+        return ray.get(asked, timeout=patience + ANSWER_SECONDS)
+    except SystemError as wrapped:  # what Ray makes of an exception of a signal's handler
+        if isinstance(wrapped.__cause__, Interrupted):
+            raise wrapped.__cause__ from None
+        raise
 
 
 def start(n_cpus: int, n_gpus: int) -> Any:
@@ -228,6 +249,7 @@ def _silent(address: str, why: str) -> LabError:
     )
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _cause(traceback: str) -> str:
+    """The first error of a chain, which is the one that began it."""
+    errors = re.findall(r"^[\w.]*(?:Error|Exception): .+$", traceback, re.MULTILINE)
+    return str(errors[0]) if errors else traceback.strip()[-200:]

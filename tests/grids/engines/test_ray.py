@@ -21,6 +21,7 @@ from pipeline.grids.engines.ray import Ray
 from pipeline.results.store import Store
 from tests.support.engines import compute, local
 from tests.support.lab import PARAMS, write_params
+from tests.support.paths import PROJECT
 from tests.support.programs import PYTHON, finish, start
 from tests.support.ray_cluster import family, free_port, wait_until
 from tests.support.ray_cluster import ray_cluster as head
@@ -286,7 +287,7 @@ def test_two_gpus_are_two_processes_that_one_task_starts(lab):
         "print(compute(cells(read_params()), engine(devices=('0', '1'), gpus=2)))\n"
     )
     write_grid(lab, n_seeds=1)
-    code, out, err = finish(sys.executable, "-c", program, lab=lab, cwd=None)
+    code, out, err = finish(sys.executable, "-c", program, lab=lab, cwd=PROJECT)
     assert code == 0, err
     assert "Counter({'done': 2})" in out
     assert set(Store().runs().collect()["n_processes"]) == {2}
