@@ -15,16 +15,18 @@ from pipeline.results.schema import RUN_COLUMNS
 
 CONDITIONS = (
     "epochs", "batch_size", "n_train", "backbone", "start_from", "encoder", "recipe", "precision",
-    "validation", "crop_padding", "flip", "transform",
+    "validation", "crop_padding", "flip", "transform", "n_networks",
 )  # fmt: skip
 """Columns of the runs table, or common settings of a run."""
 _NONE = "–"
+_UNTOLD = {"n_networks": "1"}
+"""What a condition was in runs that were stored before it was a column."""
 
 
 def condition(name: str) -> pl.Expr:
     """A column of the runs table or a setting, as text; a dash where a run has none."""
     own = pl.col(name) if name in RUN_COLUMNS else setting(name)
-    return own.cast(pl.String).fill_null(_NONE).alias(name)
+    return own.cast(pl.String).fill_null(_UNTOLD.get(name, _NONE)).alias(name)
 
 
 def setting(name: str) -> pl.Expr:

@@ -119,7 +119,7 @@ def laboratory(
         for step, batch in zip(
             steps, batches_of_steps(steps, method, train, 0, 0, processes), strict=True
         ):
-            _step(session, step, batch)
+            _step(session, {"": step}, batch)
             session.progress.step += 1
             yield
 

@@ -47,7 +47,7 @@ class FeatureClassifierSettings(RunSettings):
 
     def without_effect(self) -> set[str]:
         """No network and no augmented image is used; those defaults are what keys have held."""
-        unused = {"backbone", "flip", "crop_padding", "strong_scale", "normalisation"}
+        unused = {"backbone", "flip", "crop_padding", "rotation", "strong_scale", "normalisation"}
         return super().without_effect() | unused | ({"k"} if self.classifier == "linear" else set())
 
 

@@ -37,6 +37,7 @@ from torch import Tensor, nn
 
 from methods import losses
 from methods.losses.choice import Choices, EpochLoss, EveryLossSettings, completed
+from methods.losses.common import at_least_single
 from pipeline.backbones import make_backbone
 from pipeline.backbones.heads import projection_head
 from pipeline.config import RunSettings
@@ -273,7 +274,7 @@ class RepresentationRegularization(Method):
         state: dict[str, Tensor] = {}
         match self.base:
             case "dmi":
-                value = self.epoch_loss(gather(_wide(logits)), gather(y), gather(index))
+                value = self.epoch_loss(gather(at_least_single(logits)), gather(y), gather(index))
                 return value.new_zeros(()), {"base_loss": weight * value}
             case "elr":
                 loss, moved = self.epoch_loss(logits, y, index, target=self.targets[index])
@@ -297,7 +298,7 @@ class RepresentationRegularization(Method):
         settings, gather = self.settings, batch.gather.rows
         # In the order of the views, in which batch norm takes them in.
         projected = [self.projection(rows) for rows in (features, *others)]
-        first, *strong = [gather(_wide(rows)) for rows in projected]
+        first, *strong = [gather(at_least_single(rows)) for rows in projected]
         terms = {}
         if settings.info_nce_weight:
             info_nce = losses.info_nce(*strong, temperature=settings.temperature or 0.5)
@@ -306,7 +307,9 @@ class RepresentationRegularization(Method):
             own = {name: getattr(settings, name) for name in REGULARISERS[settings.regulariser]}
             weight = own.pop("reg_weight")
             regulariser = getattr(losses, settings.regulariser)
-            terms["regulariser"] = weight * regulariser(gather(_wide(logits)), first, **own)
+            terms["regulariser"] = weight * regulariser(
+                gather(at_least_single(logits)), first, **own
+            )
         return terms
 
     def predict(self, images: Tensor) -> Tensor:
@@ -316,11 +319,6 @@ class RepresentationRegularization(Method):
     def encoder_state(self) -> dict[str, Tensor]:
         """The network with its classifier, and the projection head where there is one."""
         return network_state(self.network, self.projection)
-
-
-def _wide(rows: Tensor) -> Tensor:
-    """In float32 at least: pair terms are differences of nearly equal numbers."""
-    return rows.to(torch.promote_types(rows.dtype, torch.float32))
 
 
 if __name__ == "__main__":

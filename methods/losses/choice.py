@@ -16,7 +16,7 @@ from pipeline.errors import LabError, quoted
 if TYPE_CHECKING:
     from pipeline.training.context import Context
 
-ROBUST: dict[str, dict[str, Any]] = {
+SHARED: dict[str, dict[str, Any]] = {
     "ce": {},
     "mae": {},
     "gce": {"q": 0.7},
@@ -33,11 +33,38 @@ ROBUST: dict[str, dict[str, Any]] = {
     "js": {"pi": 0.5},
     "dal": {"q_start": 0.6, "q_end": 1.5, "bootstrap": "soft", "strict_schedule": True},
 }
-"""Robust losses with their parameters and defaults, those of the CIFAR script of DAL where it has
-the loss (agce: of its WebVision script)."""
+"""Losses of every method with their parameters and defaults, those of the CIFAR script of DAL where
+it has the loss (agce: of its WebVision script)."""
+
+_CLAMPED = {"clamp": None}
+_ANL = {"alpha": 5.0, "beta": 5.0, "delta": 5e-5, "clamp": 1e-7}
+_EPS = {"m": 1e5, "alpha": 0.01, "beta": 5.0, "mae_scale": 2.0, "clamp": 1e-8}
+ROBUST: dict[str, dict[str, Any]] = (
+    SHARED
+    | {name: SHARED[name] | _CLAMPED for name in ("gce", "sce", "rce", "nce_and_rce")}
+    | {
+        "fl": {"gamma": 0.5},
+        "nfl": {"gamma": 0.5},
+        "nfl_and_rce": {"alpha": 1.0, "beta": 1.0, "gamma": 0.5, "clamp": 1e-7},
+        "nce_and_mae": {"alpha": 1.0, "beta": 1.0},
+        "aul": {"a": 1.5, "q": 0.9},
+        "ael": {"a": 2.5},
+        "nce_and_aul": {"alpha": 1.0, "beta": 4.0, "a": 6.3, "q": 1.5},
+        "nce_and_ael": {"alpha": 1.0, "beta": 4.0, "a": 5.0},
+        "anl_ce": _ANL,
+        "anl_fl": _ANL | {"gamma": 0.5},
+        "anl_ce_er": _ANL | {"entropy_weight": 2.0},
+        "eps_ce": {"m": 1e5, "clamp": 1e-8},
+        "eps_ce_and_mae": _EPS,
+        "eps_fl_and_mae": _EPS | {"gamma": 0.1},
+        "ldr": {"tau": 10.0, "margin": 0.1},
+    }
+)
+"""All losses of robust-loss training with their parameters and defaults; those that `SHARED` lacks
+have the values with which their authors train CIFAR-10 where these are known."""
 
 _ESTIMATION = {"eps": 1e-12, "estimate_in_train_mode": False}
-EVERY: dict[str, dict[str, Any]] = ROBUST | {
+EVERY: dict[str, dict[str, Any]] = SHARED | {
     "gce": {"q": 0.7, "clamp": 1e-7},
     "sce": {"alpha": 6.0, "beta": 1.0, "clamp": 1e-7},
     "rce": {"clamp": 1e-7},
@@ -50,8 +77,8 @@ EVERY: dict[str, dict[str, Any]] = ROBUST | {
     "confidence_regularised": {"weight": 1.0, "ramp": True},
     "dmi": {},
 }
-"""All losses of the package with their parameters and defaults, those of the RRR scripts where
-they have the loss."""
+"""Losses that the regularisers of RRR go with, and their parameters and defaults: those of the RRR
+scripts where they have the loss."""
 
 Choices = Mapping[str, Mapping[str, Any]]
 """Name of a choice -> its parameters and their defaults."""
@@ -83,24 +110,24 @@ def completed(values: dict[str, Any], what: str, choice: str, choices: Choices) 
 
 
 class LossSettings(RunSettings):
-    """A run with one of the robust losses; a parameter left at None takes its loss's default.
+    """A run with one of several losses; a parameter left at None takes its loss's default.
 
     A subclass names the losses it offers by redefining `LOSSES` and `loss`.
     """
 
-    LOSSES: ClassVar[Choices] = ROBUST
+    LOSSES: ClassVar[Choices] = SHARED
     """Parameters of each loss and their defaults."""
 
     loss: str = "ce"
     """Name of a loss."""
     q: float | None = Field(None, gt=0)
-    """Exponent of gce, agce and nce_and_agce."""
+    """Exponent of gce, agce, aul and sums with the last two."""
     alpha: float | None = Field(None, ge=0)
-    """Weight of the active term of sce, nce_and_rce and nce_and_agce."""
+    """Weight of the first term of sce and of losses that are sums of two."""
     beta: float | None = Field(None, ge=0)
-    """Weight of the passive term of sce, nce_and_rce and nce_and_agce."""
+    """Weight of the second term of sce and of losses that are sums of two."""
     a: float | None = Field(None, gt=0)
-    """Offset of agce and nce_and_agce."""
+    """Offset of agce, above 1 of aul, scale of ael; also of sums with them."""
     t: int | None = Field(None, ge=1, le=1000)
     """Order of tce, 1 to 1000."""
     t1: float | None = Field(None, lt=1)
@@ -108,7 +135,7 @@ class LossSettings(RunSettings):
     t2: float | None = Field(None, gt=1)
     """Temperature of the exponential of btl."""
     tau: float | None = Field(None, gt=0)
-    """Softmax temperature of sr."""
+    """Temperature of sr and ldr."""
     p: float | None = Field(None, gt=0)
     """Norm of sr."""
     weight: float | None = Field(None, ge=0)
@@ -152,12 +179,13 @@ class LossSettings(RunSettings):
         return self.q_start or 1.0, self.q_end or 1.0
 
     def parameters(self) -> dict[str, Any]:
-        """The parameters of the chosen loss."""
-        return {name: getattr(self, name) for name in self.LOSSES[self.loss]}
+        """The parameters of the chosen loss; what is None is left to its function."""
+        values = {name: getattr(self, name) for name in self.LOSSES[self.loss]}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class EveryLossSettings(LossSettings):
-    """A run with any loss of the package; a parameter left at None takes its loss's default."""
+    """A run with a loss that RRR goes with; a parameter left at None takes its loss's default."""
 
     LOSSES: ClassVar[Choices] = EVERY
 

@@ -1,6 +1,7 @@
 """What the losses share: precision, entries at labels, reduction, refusal of what does not fit."""
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import torch
@@ -17,6 +18,11 @@ def exact(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def at_least_single(tensor: Tensor) -> Tensor:
+    """The tensor in float32 or better."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def widened(logits: Tensor, y: Tensor) -> Tensor:
     """Raise the logits to float32 at least, after a look at the shapes.
 
@@ -27,7 +33,7 @@ def widened(logits: Tensor, y: Tensor) -> Tensor:
     # A shorter y would pass through `gather` unnoticed.
     expected = logits.shape if y.is_floating_point() else logits.shape[:1]
     require(y.shape == expected, f"y {list(expected)}", **shapes)
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return at_least_single(logits)
 
 
 def probabilities(logits: Tensor, y: Tensor) -> Tensor:
@@ -52,6 +58,22 @@ def reduce(losses: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "none":
         return losses
     raise LabError(f"reduction = {reduction}", *suggest(reduction, ("mean", "none"), "mean"))
+
+
+def weighted_sum(
+    logits: Tensor,
+    y: Tensor,
+    alpha: float,
+    first: Callable[..., Tensor],
+    beta: float,
+    second: Callable[..., Tensor],
+    reduction: Reduction,
+) -> Tensor:
+    """Sum alpha first + beta second of two losses, both weights >= 0."""
+    require_weights(alpha=alpha, beta=beta)
+    wide = widened(logits, y)
+    one, other = (loss(wide, y, reduction=reduction) for loss in (first, second))
+    return alpha * one + beta * other
 
 
 def require_weights(**weights: float) -> None:

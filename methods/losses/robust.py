@@ -8,6 +8,7 @@ replaced by algebra in log space. Definitions, down to these constants, are thos
 """
 
 import math
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
@@ -24,6 +25,7 @@ from methods.losses.common import (
     require_clamp,
     require_columns,
     require_weights,
+    weighted_sum,
     widened,
 )
 from pipeline.errors import LabError, suggest
@@ -90,16 +92,6 @@ def nce(logits: Tensor, y: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     return reduce(at_label(log_p, y) / log_p.sum(1), reduction)
 
 
-def agce(logits: Tensor, y: Tensor, *, a: float, q: float, reduction: Reduction = "mean") -> Tensor:
-    """Asymmetric generalised cross entropy, ((a + 1)^q - (a + p_y)^q) / q (arXiv 2106.03110).
-
-    a > 0 bounds the slope at p_y = 0, which is a^(q - 1); q > 0. There is no clamp.
-    """
-    require(0 < a < math.inf and 0 < q < math.inf, "a > 0 and q > 0", a=a, q=q)
-    p_y = at_label(probabilities(logits, y), y)
-    return reduce(((a + 1) ** q - (a + p_y).pow(q)) / q, reduction)
-
-
 def sce(
     logits: Tensor,
     y: Tensor,
@@ -110,37 +102,8 @@ def sce(
     reduction: Reduction = "mean",
 ) -> Tensor:
     """Symmetric cross entropy, alpha `ce` + beta `rce`(clamp), both >= 0 (arXiv 1908.06112)."""
-    require_weights(alpha=alpha, beta=beta)
-    wide = widened(logits, y)
-    active = ce(wide, y, reduction=reduction)
-    return alpha * active + beta * rce(wide, y, clamp=clamp, reduction=reduction)
-
-
-def nce_and_rce(
-    logits: Tensor, y: Tensor, *, alpha: float, beta: float, reduction: Reduction = "mean"
-) -> Tensor:
-    """Active passive loss, alpha `nce` + beta `rce`, both >= 0 (arXiv 2006.13554)."""
-    require_weights(alpha=alpha, beta=beta)
-    wide = widened(logits, y)
-    active, passive = nce(wide, y, reduction=reduction), rce(wide, y, reduction=reduction)
-    return alpha * active + beta * passive
-
-
-def nce_and_agce(
-    logits: Tensor,
-    y: Tensor,
-    *,
-    alpha: float,
-    beta: float,
-    a: float,
-    q: float,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    """Active passive loss, alpha `nce` + beta `agce`(a, q), both >= 0 (arXiv 2106.03110)."""
-    require_weights(alpha=alpha, beta=beta)
-    wide = widened(logits, y)
-    active = nce(wide, y, reduction=reduction)
-    return alpha * active + beta * agce(wide, y, a=a, q=q, reduction=reduction)
+    reverse = partial(rce, clamp=clamp)
+    return weighted_sum(logits, y, alpha, ce, beta, reverse, reduction)
 
 
 def tce(logits: Tensor, y: Tensor, *, t: int, reduction: Reduction = "mean") -> Tensor:

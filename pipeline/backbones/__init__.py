@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline.backbones.backbone import Backbone as Backbone
+from pipeline.backbones.cnn8 import CNN8
+from pipeline.backbones.preact_resnet import PreActResNet
 from pipeline.backbones.resnet import resnet18, resnet34, resnet50
 from pipeline.backbones.simclr_resnet import torchvision_start
 from pipeline.backbones.small_cnn import SmallCNN
 from pipeline.backbones.timm_model import PREFIX, TimmModel
+from pipeline.backbones.uniform_start import uniform_start
 from pipeline.backbones.wide_resnet import WideResNet
 from pipeline.errors import LabError, quoted, suggest
 
 _OWN: dict[str, Callable[[int, int], Backbone]] = {
     "small-cnn": SmallCNN,
+    "cnn8": CNN8,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
+    "preact18": PreActResNet,
     "wrn28-2": WideResNet,
+    "resnet34-uniform": uniform_start(resnet34),
     "resnet18-simclr": torchvision_start(resnet18),
     "resnet34-simclr": torchvision_start(resnet34),
     "resnet50-simclr": torchvision_start(resnet50),
@@ -28,9 +34,10 @@ def make_backbone(name: str, n_classes: int, n_channels: int) -> Backbone:
     """A classifier from normalised images [B, C, H, W] to logits [B, K].
 
     Args:
-        name: small-cnn; wrn28-2; resnet18, resnet34 or resnet50 (with the stem for 32-pixel
-            images), also with the random start of SimCLR codes (resnet34-simclr); or timm/NAME for
-            any model of timm, such as timm/resnet50, with random weights.
+        name: small-cnn; cnn8; preact18; wrn28-2; resnet18, resnet34 or resnet50 (with the stem for
+            32-pixel images), also with the random start of SimCLR codes (resnet34-simclr) or that
+            of cnn8 (resnet34-uniform); or timm/NAME for any model of timm, such as timm/resnet50,
+            with random weights.
         n_classes: K.
         n_channels: C.
 

@@ -42,8 +42,8 @@ class RunSettings(BaseModel):
     batch_size: int = Field(128, ge=1, le=2**20)
     """Global batch size, split over the processes; 1 to 1,048,576."""
     backbone: str = "resnet18"
-    """Network: small-cnn, one with the 32-pixel stem (resnet18, resnet34, resnet50, wrn28-2) or
-    timm/NAME."""
+    """Network: small-cnn, one for 32-pixel images (cnn8, preact18, resnet18, resnet34, resnet50,
+    wrn28-2) or timm/NAME."""
     start_from: Annotated[str, named("encoder")] | None = Field(None, json_schema_extra=NOT_IN_KEY)
     """Encoder (params.yaml: encoders) whose weights the network starts from; None for random."""
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -80,6 +80,9 @@ class RunSettings(BaseModel):
     crop."""
     flip: bool = True
     """Random horizontal flip in the weak and the strong view."""
+    rotation: float = Field(0.0, ge=0, le=180, json_schema_extra={"as_before": 0.0})
+    """Largest angle in degrees, either way, by which the weak view is turned after crop and flip,
+    at most 180; 0 for none."""
     strong_scale: float = Field(0.08, gt=0, le=1, json_schema_extra={"as_before": 0.08})
     """Least share of the image's area, above 0, that the random crop of the strong view covers."""
     normalisation: Literal["measured", "cifar10", "cifar100", "imagenet"] = "measured"

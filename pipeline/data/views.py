@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.data.images.rotation import rotated
 from pipeline.data.images.strong import MIN_SCALE, strong_view
 from pipeline.data.randomness import sample_uniforms
 
@@ -50,6 +51,7 @@ class DeviceImages:
         flip: whether the weak and the strong view are mirrored with probability 1/2.
         channels_last: memory order of the batches.
         strong_scale: least share of the area that the crop of the strong view covers.
+        rotation: largest angle in degrees, either way, by which the weak view is turned.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class DeviceImages:
         flip: bool = False,
         channels_last: bool = True,
         strong_scale: float = MIN_SCALE,
+        rotation: float = 0.0,
     ) -> None:
         self._crop_padding, self._flip, self._strong_scale = crop_padding, flip, strong_scale
+        self._rotation = rotation
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         stored = torch.from_numpy(np.array(images)).to(device)
         # Padding once turns every crop into a plain window of the stored tensor.
@@ -90,8 +94,8 @@ class DeviceImages:
         """One view of some images.
 
         Args:
-            name: `plain`, `weak` (zero padding, random crop, horizontal flip) or `strong` (see
-                `pipeline.data.images.strong`).
+            name: `plain`, `weak` (zero padding, random crop, horizontal flip, rotation) or `strong`
+                (see `pipeline.data.images.strong`).
             index: int64 [B], positions in the set.
             seed: of the view in this epoch; each draw is a pure function of (seed, position).
 
@@ -124,7 +128,7 @@ class DeviceImages:
         return x.contiguous(memory_format=self._format)
 
     def _weak(self, index: Tensor, seed: int) -> Tensor:
-        draws = sample_uniforms(seed, index, 3)
+        draws = sample_uniforms(seed, index, 4)
         offsets = (draws[:, :2] * (2 * self._crop_padding + 1)).long()
         # [N, 2p+1, 2p+1, H, W, C] view of all windows: one gather crops the whole batch.
         windows = self._padded.unfold(1, self._height, 1).unfold(2, self._width, 1)
@@ -132,6 +136,8 @@ class DeviceImages:
         if self._flip:
             mirrored = draws[:, 2] < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
+        if self._rotation:
+            images = rotated(images, self._rotation * (2 * draws[:, 3] - 1))
         return self._normalised(images)
 
     def _normalised(self, images: Tensor) -> Tensor:

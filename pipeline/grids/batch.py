@@ -162,20 +162,13 @@ class Batch:
         """
         now = circumstances(params or read_params(self.params_file), self.cards)
         if changed := now.changed_since(self.planned_under):
-            raise refused(
+            raise LabError(
                 f"{' and '.join(changed)} changed since batch {self.folder.name} of grid "
-                f"{self.grid} was planned"
+                f"{self.grid} was planned",
+                "a batch whose code, params and inputs are as they were",
+                "the same command again, which plans a new one",
+                exit_code=1,
             )
-
-
-def refused(given: str) -> LabError:
-    """The error about a batch whose circumstances have changed, in these words."""
-    return LabError(
-        given,
-        "a batch whose code, params and inputs are as they were",
-        "the same command again, which plans a new one",
-        exit_code=1,
-    )
 
 
 def batches_folder(grid: str) -> Path:

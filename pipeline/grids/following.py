@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline.errors import LabError
-from pipeline.grids.batch import Batch, refused
+from pipeline.grids.batch import Batch
 from pipeline.grids.bundles import add_bundles, bundles_of
 from pipeline.grids.carrying import note_failure
 from pipeline.grids.engines.engine import Engine, Handle, Job, save_handle
-from pipeline.grids.living import held_keys
+from pipeline.grids.living import held_keys, note_over
 from pipeline.grids.news import Event, Reader
 from pipeline.grids.progress import Progress
 from pipeline.results.store import Store
@@ -34,6 +35,7 @@ def submit(batch: Batch, engine: Engine, rows: Iterable[int], alone: Iterable[in
     bundles = add_bundles(batch, rows, engine.slots(), engine.lengths(), alone)
     handle = engine.submit(batch, bundles)
     save_handle(batch, handle)
+    note_over(batch, False)
     return handle
 
 
@@ -108,7 +110,8 @@ class Follower:
     def _take_in(self, news: Iterable[tuple[int, Event]]) -> None:
         for bundle, event in news:
             if event.what == "refused":
-                raise refused(event.detail)
+                given, allowed, remedy = json.loads(event.detail)
+                raise LabError(given, allowed, remedy, exit_code=1)
             self.progress.happened(bundle, event)
             row = self._row[event.key]
             if event.what == "begun":
@@ -167,7 +170,7 @@ class Follower:
                 continue
             cell, detail = self.batch.cells[row], f"{job.reason}, twice"
             planned = cell.planned(Planner(self.batch.params, makes=False))
-            note_failure(planned, detail, Processes(cell.precision))
+            note_failure(planned, detail, Processes())
             self._settle(row, "failed", detail)
         return alone
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,8 @@ from pipeline.grids.engines.choice import choose_engine
 from pipeline.grids.engines.engine import Engine, Handle, Job, handles
 
 _KEPT = 5
-"""Folders of batches whose jobs have all ended."""
+"""Folders of batches that stay in any case."""
+_DAY = 86_400.0
 _OVER = "over"
 """File that says so in a folder."""
 
@@ -30,27 +33,34 @@ class Living(NamedTuple):
     jobs: list[Job]
 
 
-def living(grid: str, params: Params) -> list[Living]:
+def living(grid: str, params: Params, but: Path | None = None) -> list[Living]:
     """Submissions of a grid with jobs that wait or run, the oldest first.
 
     Args:
         grid: its name.
         params: with the `engines` block.
+        but: folder of a batch that is left out.
     """
-    folders = [folder for folder in batch_folders(grid) if not (folder / _OVER).exists()]
+    folders = [one for one in batch_folders(grid) if one != but and not (one / _OVER).exists()]
     return [one for folder in folders for one in _living_of(folder, params)]
 
 
-def _living_of(folder: Path, params: Params) -> Iterator[Living]:
+def _living_of(folder: Path, params: Params) -> list[Living]:
+    found = []
     try:
         batch = read_batch(folder)
-        for handle in handles(batch):
+        submitted = handles(batch)
+        for handle in submitted:
             engine = choose_engine(handle.engine, params)
             jobs = engine.state(batch, handle, 0.0)
             if any(job.phase != "ended" for job in jobs):
-                yield Living(batch, engine, handle, jobs)
+                found.append(Living(batch, engine, handle, jobs))
     except LabError as trouble:
         print(f"note: batch {folder.name} is passed over: {trouble.given}", file=sys.stderr)
+        return []
+    if submitted and not found:
+        note_over(batch)
+    return found
 
 
 def held_keys(batch: Batch) -> set[str]:
@@ -58,12 +68,8 @@ def held_keys(batch: Batch) -> set[str]:
 
     Claims keep all programs apart; these cells need not even be submitted.
     """
-    others = [
-        one
-        for one in living(batch.grid, batch.params)
-        if one.engine.stays and one.batch.folder != batch.folder
-    ]
-    return {key for one in others for key in _keys(one)}
+    others = living(batch.grid, batch.params, but=batch.folder)
+    return {key for one in others if one.engine.stays for key in _keys(one)}
 
 
 def _keys(one: Living) -> Iterator[str]:
@@ -93,9 +99,16 @@ def batch_folders(grid: str) -> list[Path]:
     return sorted(folders, key=lambda folder: folder.name.split("-")[-3:])
 
 
-def note_over(batch: Batch) -> None:
-    """Note that all jobs of a batch have ended; the folders of older ones go."""
+def note_over(batch: Batch, is_over: bool = True) -> None:
+    """Note that all jobs of a batch have ended, or that there are new ones.
+
+    Of the folders of batches that are over for a day, the newest stay.
+    """
+    if not is_over:
+        (batch.folder / _OVER).unlink(missing_ok=True)
+        return
     (batch.folder / _OVER).touch()
-    over = [folder for folder in batch_folders(batch.grid) if (folder / _OVER).exists()]
-    for folder in over[:-_KEPT]:
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in batch_folders(batch.grid)[:-_KEPT]:
+        with suppress(OSError):  # another program tidies up, too
+            if time.time() - (folder / _OVER).stat().st_mtime > _DAY:
+                shutil.rmtree(folder)

@@ -1,6 +1,6 @@
 """The program of every job: the cells of one bundle of a frozen batch, one after another.
 
-    python -m pipeline.grids.worker FOLDER NUMBER
+    uv run python -m pipeline.grids.worker results/engine/GRID/BATCH 0
 
 With RANK, WORLD_SIZE and LOCAL_RANK in the environment, as torchrun and launchers of clusters set
 them, the processes compute each cell together.
@@ -8,10 +8,15 @@ them, the processes compute each cell together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from tyro.conf import Positional
 
 from pipeline.command_line import read_flags
 from pipeline.config import Execution, Params
@@ -31,9 +36,9 @@ from pipeline.training.processes import Processes
 class Flags:
     """Compute a bundle of a batch."""
 
-    folder: Path
+    folder: Positional[Path]
     """Folder of the batch."""
-    number: int
+    number: Positional[int]
     """Of the bundle."""
     token: str | None = None
     """Text that the folder's file `token` must hold."""
@@ -57,7 +62,34 @@ def carry_out_bundle(folder: Path, number: int, token: str | None = None) -> Non
     if str(number) not in known:
         raise LabError(f"bundle {number} of batch {folder}", *suggest(str(number), known))
     bundle = known[str(number)]
-    Worker(batch, Processes(bundle.precision)).carry_out(bundle)
+    make_worker(batch, bundle).carry_out(bundle)
+
+
+def make_worker(batch: Batch, bundle: Bundle, params: Params | None = None) -> Worker:
+    """A worker of this program for a bundle and others of the same precision.
+
+    Args:
+        batch: of the bundle.
+        bundle: the first one.
+        params: as they are now; read again for each bundle by default.
+
+    Raises:
+        LabError: when the device does not have the precision.
+    """
+    with _telling(batch, bundle):
+        return Worker(batch, Processes(bundle.precision), params)
+
+
+@contextmanager
+def _telling(batch: Batch, bundle: Bundle) -> Iterator[None]:
+    """While entered, an error is news of the whole bundle, too."""
+    try:
+        yield
+    except LabError as failure:
+        if os.environ.get("RANK", "0") == "0":
+            parts = (failure.given, failure.allowed, failure.remedy)
+            Reporter(news_path(batch.folder, bundle.number)).ended("", "refused", json.dumps(parts))
+        raise
 
 
 class Worker:
@@ -66,7 +98,7 @@ class Worker:
     Args:
         batch: of the cells.
         processes: to train on.
-        params: as they are now; read again by default.
+        params: as they are now; read again for each bundle by default.
     """
 
     def __init__(self, batch: Batch, processes: Processes, params: Params | None = None) -> None:
@@ -85,10 +117,10 @@ class Worker:
             Interrupted: when a stop was asked for; the state is saved.
         """
         main = self._processes.is_main
-        news = Reporter(news_path(self._batch.folder, bundle.number) if main else None)
-        with self._processes.together():
+        with _telling(self._batch, bundle), self._processes.together():
             if main:
-                self._check(news)
+                self._batch.check(self._params)
+        news = Reporter(news_path(self._batch.folder, bundle.number) if main else None)
         cells = [self._batch.cells[row] for row in bundle.rows]
         settled = self._settled(cells)
         left = []
@@ -99,13 +131,6 @@ class Worker:
                 left.append(cell)
         for cell in left:
             self._compute(cell, news)
-
-    def _check(self, news: Reporter) -> None:
-        try:
-            self._batch.check(self._params)
-        except LabError as failure:
-            news.ended("", "refused", failure.given)
-            raise
 
     def _settled(self, cells: Sequence[FrozenCell]) -> set[str]:
         """Keys that need no computing: stored, or failed since the batch was planned."""
@@ -134,7 +159,8 @@ class Worker:
 
     def _outcome(self, cell: FrozenCell, execution: Execution) -> Outcome:
         try:
-            planned = cell.planned(self._planner)
+            with self._processes.together():
+                planned = cell.planned(self._planner)
         except LabError as failure:
             return Outcome(cell.key, "failed", str(failure), "failed")
         return carry_out_cell(planned, execution, self._processes)

@@ -52,6 +52,9 @@ RUN_COLUMNS: dict[str, Column] = {
         _TEXT, "what the method script was asked to be, such as the loss", True, tag=True
     ),
     "version": Column(_COUNT, "VERSION of the method"),
+    "n_networks": Column(
+        _COUNT, "networks whose predictions are joined; null, as one, where stored before", True
+    ),
     "dataset": Column(_TEXT, "name of the data set", tag=True),
     "noise": Column(_TEXT, "name of the label table", tag=True),
     "noise_kind": Column(_TEXT, "kind of label noise: symmetric, pair, instance, ..."),

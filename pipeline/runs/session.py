@@ -21,6 +21,7 @@ from pipeline.training.loop import Progress, Session
 from pipeline.training.method import Method, Problem
 from pipeline.training.observers import Dynamics, Posterior
 from pipeline.training.optimisation import WeightAverage, make_optimizer
+from pipeline.training.parameter_groups import parameters_per_sample
 from pipeline.training.processes import Processes, set_determinism
 
 
@@ -86,7 +87,9 @@ def open_session(
         progress=Progress(),
     )
     if settings.averaging is not None:
-        session.average = WeightAverage(method, settings.averaging, settings.average_buffers)
+        session.average = WeightAverage(
+            method, settings.averaging, settings.average_buffers, parameters_per_sample(method)
+        )
     if execution.posterior:
         session.posterior = Posterior(problem.n_train, problem.n_classes, processes)
     return session

@@ -74,21 +74,18 @@ def check_batch_size(settings: RunSettings, y_noisy: Tensor, n_processes: int) -
         )
 
 
-def epoch_samples(
-    settings: RunSettings, epoch: int, y_noisy: Tensor, draw: str | None = None
-) -> Tensor:
+def epoch_samples(settings: RunSettings, epoch: int, y_noisy: Tensor, *names: str) -> Tensor:
     """Samples of an epoch, a function of the settings, the epoch and the draw alone.
 
     Args:
         settings: seed, sampling and per_class are read.
         epoch: from 0.
         y_noisy: int64 [N], given labels.
-        draw: name of a draw independent of the samples that are trained on; None for those.
+        names: of a draw independent of the samples that are trained on; none for those.
 
     Returns:
         int64 positions among the training samples, in the order of their use; on the CPU.
     """
-    names = () if draw is None else (draw,)
     seed = seed_stream(settings.seed, "order", epoch, *names)
     if settings.sampling == "all":
         return epoch_order(seed, len(y_noisy))
@@ -96,7 +93,7 @@ def epoch_samples(
 
 
 class Step(NamedTuple):
-    """What this process does in one step."""
+    """What this process does in one step, of one stream."""
 
     samples: Tensor
     """Positions among the training samples, int64 [B]."""
@@ -106,10 +103,23 @@ class Step(NamedTuple):
     """How many count on all processes."""
     partners: Tensor
     """Positions of the images and of the labels of `Partners`, int64 [2, B]; [0, B] for none."""
+    number: int = 0
+    """Of the pass over the stream that the step belongs to."""
+    turns: Tensor = torch.zeros(0, dtype=torch.int64)
+    """How often each sample came before in the pass, int64 [B], where the step is of a stream."""
+
+    def factor(self, n_processes: int) -> float:
+        """By which a mean over this process, averaged over processes, is one over all samples."""
+        return self.weight * n_processes / self.n_samples
 
 
 def steps_of_epoch(
-    settings: RunSettings, epoch: int, y_noisy: Tensor, processes: Processes, with_partners: bool
+    settings: RunSettings,
+    epoch: int,
+    y_noisy: Tensor,
+    processes: Processes,
+    with_partners: bool,
+    *phase: str,
 ) -> list[Step]:
     """The steps of an epoch on this process, a function of the settings and the epoch.
 
@@ -120,16 +130,37 @@ def steps_of_epoch(
         processes: whose share is taken.
         with_partners: whether partners are drawn: in every epoch, images and labels each visit the
             training set in an order of their own.
+        phase: its name, where the epoch has several: each visits the samples in its own order.
 
     Returns:
         One entry per step.
     """
-    draws = ("partner-images", "partner-labels") if with_partners else ()
-    samples = [epoch_samples(settings, epoch, y_noisy, draw) for draw in (None, *draws)]
+    draws: list[tuple[str, ...]] = [()]
+    if with_partners:
+        draws += [("partner-images",), ("partner-labels",)]
+    samples = [epoch_samples(settings, epoch, y_noisy, *phase, *draw) for draw in draws]
+    rows = torch.stack(samples).to(processes.device)
+    return shared_steps(rows, settings.batch_size, settings.drop_last, processes)
+
+
+def shared_steps(
+    rows: Tensor, batch_size: int, drop_last: bool, processes: Processes
+) -> list[Step]:
+    """This process's share of each batch of one pass.
+
+    Args:
+        rows: int64 [1 + n, N], samples in the order of their use, and what goes along with each.
+        batch_size: over all processes.
+        drop_last: leave out a last batch that is smaller.
+        processes: whose share is taken.
+
+    Returns:
+        One entry per step.
+    """
     steps = []
-    for batch in torch.stack(samples).to(processes.device).split(settings.batch_size, dim=1):
+    for batch in rows.split(batch_size, dim=1):
         n = batch.shape[1]
-        if settings.drop_last and n < settings.batch_size:
+        if drop_last and n < batch_size:
             break
         share = batch[:, processes.share(n)]
         # A last batch smaller than the number of processes: idle ones go along with weight 0.
@@ -146,6 +177,7 @@ def batches_of_steps(
     seed: int,
     epoch: int,
     processes: Processes,
+    *phase: str,
 ) -> Iterator[Batch]:
     """The batches of some steps, made ahead of their use where the images are decoded.
 
@@ -153,19 +185,20 @@ def batches_of_steps(
         steps: of this process.
         method: whose views are made.
         train: the training samples.
-        seed: root seed of the run; every draw of a view is a pure function of it, the epoch and
-            the sample.
+        seed: root seed of the run; every draw of a view is a pure function of it, the epoch, the
+            phase and the sample.
         epoch: from 0.
         processes: of the run.
+        phase: its name, where the epoch has several.
 
     Yields:
         One batch per step.
     """
-    stream = (seed, "augment", epoch)
-    made = _views(train, [step.samples for step in steps], method.views, *stream)
+    stream: tuple[str | int, ...] = ("augment", epoch, *phase)
+    made = views_of(train, [step.samples for step in steps], method.views, seed, *stream)
     partners: Iterator[Partners | None] = iter([None] * len(steps))
     if method.partner_views:
-        partners = _partners(train, steps, method.partner_views, *stream, "partners")
+        partners = _partners(train, steps, method.partner_views, seed, *stream, "partners")
     for step, views, others in zip(steps, made, partners, strict=True):
         gather = processes.gather(step.n_samples)
         yield Batch(views, train.y_noisy[step.samples], step.samples, gather, others)
@@ -174,17 +207,18 @@ def batches_of_steps(
 def _partners(
     train: TrainSamples, steps: list[Step], names: tuple[str, ...], seed: int, *stream: str | int
 ) -> Iterator[Partners]:
-    made = _views(train, [step.partners[0] for step in steps], names, seed, *stream)
+    made = views_of(train, [step.partners[0] for step in steps], names, seed, *stream)
     for step, views in zip(steps, made, strict=True):
         yield Partners(views, train.y_noisy[step.partners[1]])
 
 
-def _views(
+def views_of(
     train: TrainSamples,
     samples: list[Tensor],
     names: tuple[str, ...],
     seed: int,
     *stream: str | int,
 ) -> Iterator[tuple[Tensor, ...]]:
+    """Views of several batches of samples, drawn from the random stream of a name."""
     seeds = [seed_stream(seed, *stream, number) for number in range(len(names))]
     return train.images.batches([train.index[part] for part in samples], names, seeds)

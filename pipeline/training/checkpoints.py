@@ -16,7 +16,7 @@ from pipeline.errors import LabError
 from pipeline.files import replacing, store_folder
 from pipeline.training.loop import Progress, Session
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the content of a checkpoint changes."""
 _PARTS = ("key", "progress", "method", "optimizer", "scaler", "dynamics", "posterior", "average",
           "own")  # fmt: skip

@@ -38,7 +38,10 @@ class Context:
         share_pass: computes something once for all processes, see `from_main`.
         epoch: the current epoch, from 0.
         resumed: whether a resume entered the current epoch in its middle: what a method derived
-            from the network at the start of the epoch is then in its buffers already.
+            from the network at the start of the epoch is then in its buffers already. In
+            `phase_start` the same of the phase.
+        phase: name of the current phase, where the epoch has several.
+        step: optimiser steps that lie behind, in all epochs and phases.
     """
 
     method: str
@@ -52,6 +55,8 @@ class Context:
     share_pass: Callable[[Callable[[], Tensor], Tensor], Tensor] = _of_one_process
     epoch: int = 0
     resumed: bool = False
+    phase: str = ""
+    step: int = 0
 
     def __post_init__(self, y_clean: Tensor | None) -> None:
         """Keep of the clean labels what the method declares, and nothing else."""
@@ -92,7 +97,8 @@ class Context:
             samples: int64 [n], positions among the training samples; None for all.
             function: maps the views of a batch to [B, D], without gradient; None for the method's
                 `predict`.
-            views: of each sample; None for the method's `predict_views`.
+            views: of each sample; None for the method's `predict_views`. One that is named twice
+                is drawn twice.
             training: in training mode, in batches of 512; otherwise in evaluation mode.
 
         Returns:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.views import ImageSource
+from pipeline.identity import seed_stream
 from pipeline.training.method import Method
 from pipeline.training.processes import Processes
 
@@ -68,7 +69,7 @@ def predictions(
     else:
         parts = [(part, len(part)) for part in processes.share(len(index)).split(_BATCH)]
     asked = [index[part] for part, _ in parts]
-    made = images.batches(asked, views, [augmentation or 0] * len(views))
+    made = images.batches(asked, views, _seeds(augmentation or 0, views))
     for (part, n), batch in zip(parts, made, strict=True):
         with processes.autocast():
             p = (function or method.predict)(*batch).float()
@@ -81,6 +82,12 @@ def predictions(
     return processes.sum(joined)
 
 
+def _seeds(augmentation: int, views: tuple[str, ...]) -> list[int]:
+    """One for each view: a view that is asked for again is drawn again."""
+    turns = [views[:number].count(view) for number, view in enumerate(views)]
+    return [seed_stream(augmentation, turn) if turn else augmentation for turn in turns]
+
+
 @torch.no_grad()
 def evaluate(
     method: Method,
@@ -88,6 +95,7 @@ def evaluate(
     index: Tensor,
     labels: Mapping[str, Tensor],
     processes: Processes,
+    function: Callable[..., Tensor] | None = None,
 ) -> dict[str, Evaluation]:
     """Evaluate one pass over all images at `index` against one or more sets of labels.
 
@@ -97,6 +105,7 @@ def evaluate(
         index: int64 [N], positions in `images`.
         labels: int64 [N] each, on the device, by name.
         processes: each process evaluates its share; the result is the same on all.
+        function: evaluated instead of `predict`.
 
     Returns:
         The evaluation over all N images against each set of labels.
@@ -108,7 +117,7 @@ def evaluate(
     totals = {name: _Totals() for name in labels}
     for part, batch in zip(parts, made, strict=True):
         with processes.autocast():
-            p = method.predict(*batch)
+            p = (function or method.predict)(*batch)
         # Not less precise than it is: rounding could make two classes equal.
         p = p.to(torch.promote_types(p.dtype, torch.float32))
         for name, y in labels.items():

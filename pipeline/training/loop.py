@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline.config import RunSettings
-from pipeline.identity import finite_or_none, seed_stream
-from pipeline.training.batches import (
-    Labelled,
-    Step,
-    TrainSamples,
-    batches_of_steps,
-    steps_of_epoch,
-)
+from pipeline.identity import finite_or_none
+from pipeline.training.batches import Labelled, Step, TrainSamples
 from pipeline.training.context import Context
 from pipeline.training.evaluation import Evaluation, evaluate
 from pipeline.training.method import Batch, Method, StepOutput
@@ -30,8 +24,12 @@ from pipeline.training.optimisation import (
     learning_rate,
     set_learning_rate,
 )
+from pipeline.training.parameter_groups import begin_phase
+from pipeline.training.phases import WHOLE, checked_names
 from pipeline.training.processes import Processes
+from pipeline.training.running import Running
 from pipeline.training.stopping import StopRequest
+from pipeline.training.streams import PhaseSteps, Place
 
 
 @dataclass
@@ -42,18 +40,32 @@ class Progress:
     """
 
     epoch: int = 0
+    phase: int = 0
+    """Number of the phase within the epoch."""
     step: int = 0
+    """Within the phase."""
+    before: int = 0
+    """Steps of the epoch's earlier phases."""
+    in_all: int = 0
+    """Steps of the run."""
     sums: dict[str, float] = field(default_factory=dict)
     """Of the loss and the scalars over the samples of this process."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Samples of all processes behind each sum."""
     seconds: float = 0.0
     """Of the current epoch, in this and earlier sittings."""
     records: list[dict[str, Any]] = field(default_factory=list)
     """One row per finished epoch, in the columns of the epochs table."""
 
+    def next_phase(self) -> None:
+        """Stand at the start of the next phase of the epoch."""
+        self.phase, self.step, self.before = self.phase + 1, 0, self.before + self.step
+
     def next_epoch(self, record: dict[str, Any]) -> None:
         """Keep the record of the finished epoch and stand at the start of the next."""
         self.records.append(record)
-        self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
+        self.epoch, self.phase, self.step, self.before = self.epoch + 1, 0, 0, 0
+        self.sums, self.counts, self.seconds = {}, {}, 0.0
 
 
 @dataclass
@@ -102,7 +114,9 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
     settings, progress = session.settings, session.progress
     session.method.start(session.context)
     for epoch in range(progress.epoch, settings.epochs):
-        session.context.epoch, session.context.resumed = epoch, progress.step > 0
+        session.context.epoch, session.context.phase = epoch, WHOLE
+        session.context.step = progress.in_all
+        session.context.resumed = progress.phase > 0 or progress.step > 0
         rate = learning_rate(settings, epoch)
         session.method.epoch_start(session.context)
         means = _train_epoch(session, stop)
@@ -115,74 +129,96 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
 
 def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
     """Train the rest of the current epoch; returns the means of loss and scalars over it."""
-    settings, processes, progress = session.settings, session.processes, session.progress
-    epoch, method, train = progress.epoch, session.method, session.train
-    with_partners = bool(method.partner_views)
-    steps = steps_of_epoch(settings, epoch, train.y_noisy, processes, with_partners)
+    progress, context = session.progress, session.context
+    names = checked_names(session.method.phases(context))
+    running = Running(progress.sums, progress.counts, session.processes)
     began = time.perf_counter() - progress.seconds
-    sums = {
-        name: torch.tensor(total, dtype=torch.float64, device=processes.device)
-        for name, total in progress.sums.items()
-    }
-    rest = steps[progress.step :]
+
+    def save() -> None:
+        progress.sums, progress.seconds = running.sums(), time.perf_counter() - began
+        stop.save()
+
+    for number in range(progress.phase, len(names)):
+        if number > progress.phase:
+            # What a method measures between phases must not depend on the process it runs on.
+            session.processes.average_running_statistics(session.method)
+            progress.next_phase()
+        context.phase, context.resumed = names[number], progress.step > 0
+        for done in _train_phase(session, running, len(names)):
+            progress.step = done
+            if stop.save_now():
+                save()
+    progress.seconds = time.perf_counter() - began
+    return running.means()
+
+
+def _train_phase(session: Session, running: Running, n_phases: int) -> Iterator[int]:
+    """Train the rest of the current phase; yields, after each step, how many of it are done."""
+    settings, processes, progress = session.settings, session.processes, session.progress
+    method, epoch, context = session.method, progress.epoch, session.context
+    phase = method.phase_start(context)
+    still = begin_phase(session.optimizer, phase, method, context.resumed)
+    place = Place(settings.seed, epoch, context.phase)
+    plan = PhaseSteps(phase, place, settings, method, session.train, processes)
     bar = tqdm(
-        zip(
-            rest,
-            batches_of_steps(rest, method, train, settings.seed, epoch, processes),
-            strict=True,
-        ),
-        desc=f"epoch {epoch + 1}/{settings.epochs}",
+        plan.batches(progress.step),
+        desc=" ".join([f"epoch {epoch + 1}/{settings.epochs}", *place.names]),
         initial=progress.step,
-        total=len(steps),
+        total=len(plan),
         leave=False,
         # None means: shown on a terminal only.
         disable=None if processes.is_main else True,
     )
-    for step, batch in bar:
-        set_learning_rate(session.optimizer, settings, epoch + progress.step / len(steps))
-        output = _step(session, step, batch)
-        for name, value in {"loss": output.total, **output.scalars}.items():
-            sums[name] = sums.get(name, 0.0) + value.detach().double() * step.weight
-        method.step_end(session.context)
+    for number, (steps, batch) in enumerate(bar, start=progress.step):
+        passed = epoch + (progress.phase + number / len(plan)) / n_phases
+        set_learning_rate(session.optimizer, settings, passed)
+        # What a method draws from torch's global stream depends on the step alone, so a run that
+        # was stopped and resumed draws the same.
+        processes.seed(plan.seed_of("method", number, processes.rank))
+        output = _step(session, steps, batch, still)
+        running.add(output, steps)
+        _observe(session, output, steps, progress.before + number)
+        progress.in_all += 1
+        context.step = progress.in_all
+        method.step_end(context)
         if session.average is not None:
             session.average.update()
-        progress.step += 1
-        if stop.save_now():
-            progress.sums = {name: float(total) for name, total in sums.items()}
-            progress.seconds = time.perf_counter() - began
-            stop.save()
-    progress.seconds = time.perf_counter() - began
-    n = sum(step.n_samples for step in steps)
-    return {name: total / n for name, total in _joined(sums, processes).items()}
+        yield number + 1
 
 
-def _joined(sums: dict[str, Tensor], processes: Processes) -> dict[str, float]:
-    totals = processes.sum(torch.stack(list(sums.values())))
-    return dict(zip(sums, totals.tolist(), strict=True))
-
-
-def _step(session: Session, step: Step, batch: Batch) -> StepOutput:
-    """One optimiser step."""
+def _step(
+    session: Session, steps: Mapping[str, Step], batch: Batch, still: Iterable[nn.Parameter] = ()
+) -> StepOutput:
+    """One optimiser step on the steps of one or more streams, the main one first."""
     settings, processes = session.settings, session.processes
-    epoch, number = session.progress.epoch, session.progress.step
-    # What a method draws from torch's global stream depends on the step alone, so a run that
-    # was stopped and resumed draws the same.
-    processes.seed(seed_stream(settings.seed, "method", epoch, number, processes.rank))
     output: StepOutput = session.trained(batch)
-    # DDP averages over processes; this weight makes it the mean over the global batch.
-    loss = output.loss * (step.weight * processes.n_processes / step.n_samples)
+    # DDP averages over processes; this factor makes it the mean over the global batch.
+    loss = output.loss * next(iter(steps.values())).factor(processes.n_processes)
+    for name, term in (output.terms or {}).items():
+        loss = loss + term * steps[name].factor(processes.n_processes)
     if output.coupled is not None:
         loss = loss + output.coupled
-    processes.backward(loss, session.method.idle_parameters())
+    processes.backward(loss, [*session.method.idle_parameters(), *still])
     if settings.clip_norm is not None:
         processes.clip_gradients(clipped_groups(session.optimizer, settings), settings.clip_norm)
     session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
-    if step.weight and output.logits is not None:
-        session.dynamics.record(step.samples, output.logits)
-        if session.posterior is not None:
-            session.posterior.record(step.samples, output.logits)
     return output
+
+
+def _observe(session: Session, output: StepOutput, steps: Mapping[str, Step], number: int) -> None:
+    """Let the observers see the logits of a step, the `number`-th of the epoch."""
+    logits = output.logits
+    if logits is None:
+        return
+    if isinstance(logits, Tensor):
+        logits = {next(iter(steps)): logits}
+    for part, (name, rows) in enumerate(logits.items()):
+        if not steps[name].weight:
+            continue
+        for observer in (session.dynamics, session.posterior):
+            if observer is not None:
+                observer.record(steps[name].samples, rows, number, part)
 
 
 def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict[str, Any]:
@@ -233,11 +269,14 @@ def _evaluate(session: Session) -> tuple[dict[str, float | None], Evaluation]:
 
 
 def _evaluate_others(session: Session) -> dict[str, float | None]:
-    """Figures on the further test splits."""
+    """Figures on the further test splits, and of each network of the method on the test split."""
     figures: dict[str, float | None] = {}
     for name, data in session.other_tests.items():
         found = _evaluate_split(session, data)["clean"]
         figures |= {f"{name}_accuracy": found.accuracy, f"{name}_top5": found.top5}
+    for name, function in session.method.members().items():
+        found = _evaluate_split(session, session.test, function)["clean"]
+        figures[f"test_accuracy_{name}"] = found.accuracy
     return figures
 
 
@@ -249,8 +288,10 @@ def _label_accuracy(session: Session) -> dict[str, float | None]:
     return {"corrected_label_accuracy": float((labels == y_clean).double().mean())}
 
 
-def _evaluate_split(session: Session, data: Labelled) -> dict[str, Evaluation]:
+def _evaluate_split(
+    session: Session, data: Labelled, function: Callable[..., Tensor] | None = None
+) -> dict[str, Evaluation]:
     """One evaluation per kind of label that is known, of one pass over the images."""
     known = {"noisy": data.y_noisy, "clean": data.y_clean}
     labels = {kind: y for kind, y in known.items() if y is not None}
-    return evaluate(session.method, data.images, data.index, labels, session.processes)
+    return evaluate(session.method, data.images, data.index, labels, session.processes, function)

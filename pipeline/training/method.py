@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from pipeline.config import RunSettings
 from pipeline.encoders.encoder import Encoder
 from pipeline.training.context import Context, Knowledge
 from pipeline.training.gather import ALONE, Gather
+from pipeline.training.phases import WHOLE, Phase
 
 
 class Partners(NamedTuple):
@@ -37,6 +38,9 @@ class Batch:
         index: int64 [B], positions among the training samples, in [0, n_train).
         gather: joins what the processes have of this step.
         partners: where the method names `partner_views`.
+        parts: where the phase has streams, the batch of each by name; the main one is this batch.
+        seed: of what is drawn once for the whole step: the same on all processes, see `Mixing`.
+        done: share of the steps of the phase that lie behind, in [0, 1).
     """
 
     views: tuple[Tensor, ...]
@@ -44,6 +48,9 @@ class Batch:
     index: Tensor
     gather: Gather = ALONE
     partners: Partners | None = None
+    parts: Mapping[str, Batch] = field(default_factory=dict)
+    seed: int = 0
+    done: float = 0.0
 
     @property
     def x(self) -> Tensor:
@@ -56,21 +63,28 @@ class StepOutput(NamedTuple):
 
     Args:
         loss: scalar, the mean over the batch of this process.
-        logits: [B, K] on the first view, from which training dynamics are recorded; None if the
-            method predicts no classes while it trains.
-        scalars: further named scalars, averaged over the epoch and stored.
+        logits: [B, K] on the first view, from which training dynamics are recorded: those of the
+            prediction that the method stands for, so joint ones of several networks. Where the
+            phase has streams, of each that is to be recorded, by its name. None if the method
+            predicts no classes while it trains.
+        scalars: further named scalars, averaged over the steps of the epoch that have them, and
+            stored.
         coupled: scalar to be added to the loss, of the batch of all processes: a function of what
             `batch.gather` joined, the same on each of them.
+        terms: scalars to be added to the loss, by the stream over whose part of this process each
+            is a mean. What is a mean over a part does not belong in `loss`: processes may have
+            different shares of different parts.
     """
 
     loss: Tensor
-    logits: Tensor | None
+    logits: Tensor | Mapping[str, Tensor] | None
     scalars: dict[str, Tensor]
     coupled: Tensor | None = None
+    terms: Mapping[str, Tensor] | None = None
 
     @property
     def total(self) -> Tensor:
-        """The loss with the coupled term, detached."""
+        """The loss with the coupled term but without those of streams, detached."""
         loss = self.loss.detach()
         return loss if self.coupled is None else loss + self.coupled.detach()
 
@@ -103,6 +117,14 @@ class Method(nn.Module):
     A subclass in `methods/NAME.py` declares its settings and version, builds its networks in
     `__init__(settings, problem)` and implements `forward` and `predict`. State per training sample
     is registered as buffers `[n_train, ...]`, so that checkpoints hold it.
+
+    What a method may ask for besides, each with an example in docs/method_parts.md:
+
+    - an epoch in phases (`phases`, `phase_start`), each on streams of its own (`Phase`, `Stream`);
+    - several networks (`pipeline.training.peers`), trained together or one phase each;
+    - parameter groups with options of their own, restarts, frozen parts, parameters per sample;
+    - mixture fits on statistics of the samples (`pipeline.noise.estimation.mixture`);
+    - mixing of inputs and targets (`pipeline.training.mixing`).
     """
 
     Settings: ClassVar[type[RunSettings]] = RunSettings
@@ -133,6 +155,12 @@ class Method(nn.Module):
         """File name of the method without ending."""
         return inspect.getfile(cls).rsplit("/", 1)[-1].removesuffix(".py")
 
+    @classmethod
+    def n_networks(cls, settings: RunSettings) -> int:
+        """How many networks `predict` joins, a column of the runs table."""
+        del settings
+        return 1
+
     def forward(self, batch: Batch) -> StepOutput:
         """Loss of a batch; subclasses implement it."""
         raise TypeError(f"{type(self).__name__} lacks forward(batch)")
@@ -151,7 +179,23 @@ class Method(nn.Module):
         return ()
 
     def parameter_groups(self) -> list[dict[str, object]]:
-        """Parameter groups for the optimiser; a group may hold an `lr_factor` on the schedule."""
+        """Parameter groups for the optimiser.
+
+        Returns:
+            Dictionaries with `params` and, where a group differs from the run's settings:
+            name: by which a `Phase` speaks of it;
+            lr, schedule: instead of those of the run;
+            lr_factor: times the rate of the schedule;
+            from_epoch, over_epochs: epoch from which the schedule counts, and its length instead of
+            `epochs`: how a schedule is restarted;
+            momentum, betas, weight_decay: as in torch;
+            optimizer: sgd or adam;
+            clipped: False for gradients that `clip_norm` leaves alone;
+            per_sample: True for parameters [n_train, ...] of which a step moves the rows of its
+            samples. They are trained by SGD at a constant rate without momentum, weight decay and
+            clipping unless the group says otherwise, and averaged weights leave them out. Their
+            gradient is that of the mean over the global batch: a rate means a batch size.
+        """
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     def start(self, context: Context) -> None:
@@ -160,11 +204,33 @@ class Method(nn.Module):
     def epoch_start(self, context: Context) -> None:
         """Called before each epoch (again when a resume enters the middle of one)."""
 
+    def phases(self, context: Context) -> tuple[str, ...]:
+        """Names of the phases of the epoch, one after the other; called after `epoch_start`."""
+        del context
+        return (WHOLE,)
+
+    def phase_start(self, context: Context) -> Phase:
+        """Called before each phase (again when a resume enters the middle of one); see `Phase`.
+
+        `context.phase` is its name. What a phase is derived from must be in buffers where
+        `context.resumed` says that the weights have moved on.
+        """
+        del context
+        return Phase()
+
     def step_end(self, context: Context) -> None:
         """Called after each optimiser step."""
 
     def epoch_end(self, context: Context) -> None:
         """Called after the last step of each epoch, before evaluation."""
+
+    def members(self) -> Mapping[str, Callable[..., Tensor]]:
+        """Networks whose test accuracy is recorded beside that of `predict`, by name.
+
+        Returns:
+            Functions like `predict`: the epoch has a scalar `test_accuracy_NAME` for each.
+        """
+        return {}
 
     def corrected_labels(self) -> Tensor | None:
         """Labels int64 [n_train] that the method itself settled on; None if it does not."""

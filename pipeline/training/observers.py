@@ -16,12 +16,53 @@ from pipeline.files import replacing, results_folder
 from pipeline.training.processes import Processes
 
 _NEVER = -1
+_MOST_PARTS = 16
+
+
+class Sightings:
+    """When each training sample was last seen in the current epoch, and by which process.
+
+    An epoch with streams or phases may see a sample several times, on several processes: what is
+    told of it is what the last sighting told, the same on any number of processes.
+
+    Args:
+        n: number of training samples.
+        processes: of the run.
+    """
+
+    def __init__(self, n: int, processes: Processes) -> None:
+        self._processes = processes
+        # Zero is never. float32, as all that processes add up: exact for a million steps an epoch.
+        self.stamps = torch.zeros(n, device=processes.device)
+
+    def note(self, index: Tensor, step: int, part: int) -> None:
+        """Note that samples were seen in a step of the epoch, in the given part of its batch."""
+        self.stamps[index] = float(step * _MOST_PARTS + part + 1)
+
+    def joined(self, values: Tensor) -> Tensor:
+        """What the process that saw a sample last has of it, [N, ...]; zeros where none did."""
+        if self._processes.n_processes == 1:
+            return values
+        mine = self._processes.of_all(self.stamps).argmax(dim=0) == self._processes.rank
+        kept = torch.where(mine.view(-1, *[1] * (values.ndim - 1)), values, 0.0)
+        return self._processes.sum(kept.contiguous())
+
+    def state(self) -> Tensor:
+        """When each sample was last seen by any process."""
+        return self._processes.of_all(self.stamps).amax(dim=0)
+
+    def load_state(self, stamps: Tensor) -> None:
+        """Go on from `state`, with which the main process goes on alone."""
+        self.stamps.copy_(stamps * self._processes.is_main)
 
 
 class Dynamics:
     """What each training sample's predictions did over the epochs.
 
-    Predictions are those of the training pass: on augmented images, before that step's update.
+    Predictions are those of the training pass: on augmented images, before that step's update. Each
+    sample counts once per epoch in which it was seen, by its last sighting there: of several
+    networks that train in phases, the last one to see it speaks, or all of them where the method
+    hands over joint logits.
 
     Args:
         y_noisy: int64 [N], given labels.
@@ -32,8 +73,9 @@ class Dynamics:
     def __init__(self, y_noisy: Tensor, y_clean: Tensor | None, processes: Processes) -> None:
         self._y_noisy, self._y_clean, self._processes = y_noisy, y_clean, processes
         n, device = len(y_noisy), y_noisy.device
-        # Of the current epoch; a sample is seen by exactly one process, zeros elsewhere.
+        # Of the current epoch, zeros where this process has not seen a sample.
         self._now = torch.zeros(4, n, device=device)  # prediction + 1, loss, margin, seen
+        self._sightings = Sightings(n, processes)
         self._totals = torch.zeros(3, n, device=device)  # loss, margin, epochs seen
         self._last = torch.zeros(2, n, device=device)  # prediction + 1, loss
         self._fitted = torch.zeros(n, dtype=torch.bool, device=device)
@@ -41,13 +83,16 @@ class Dynamics:
         self._first_fitted = torch.full((n,), _NEVER, dtype=torch.int16, device=device)
 
     @torch.no_grad()
-    def record(self, index: Tensor, logits: Tensor) -> None:
-        """Take in one batch.
+    def record(self, index: Tensor, logits: Tensor, step: int = 0, part: int = 0) -> None:
+        """Take in one batch, or one part of it.
 
         Args:
             index: int64 [B], positions among the training samples.
             logits: [B, K].
+            step: of the epoch, over all its phases.
+            part: number of the part of the step's batch.
         """
+        self._sightings.note(index, step, part)
         log_p = logits.detach().float().log_softmax(dim=1)
         label = self._y_noisy[index][:, None]
         own = log_p.gather(1, label)
@@ -70,7 +115,7 @@ class Dynamics:
             (wrong ones predicted as true) and clean_fitted (right ones predicted so). None where
             unknown, or where there are no such samples. All in [0, 1].
         """
-        now = self._processes.sum(self._now)
+        now = self._joined()
         seen = now[3] > 0
         self._totals += torch.stack([now[1], now[2], seen.float()])
         self._last = torch.where(seen, now[:2], self._last)
@@ -80,8 +125,12 @@ class Dynamics:
         newly = seen & fitted & (self._first_fitted == _NEVER)
         self._first_fitted[newly] = epoch
         self._fitted = torch.where(seen, fitted, self._fitted)
-        self._now = torch.zeros_like(now)
+        self._now.zero_()
+        self._sightings.stamps.zero_()
         return self._measures(prediction, seen)
+
+    def _joined(self) -> Tensor:
+        return self._sightings.joined(self._now.T).T
 
     def _measures(self, prediction: Tensor, seen: Tensor) -> dict[str, float | None]:
         def share(hit: Tensor, among: Tensor) -> float | None:
@@ -123,7 +172,8 @@ class Dynamics:
     def state(self) -> dict[str, Any]:
         """Everything needed to go on in the middle of an epoch, parts of all processes joined."""
         return {
-            "now": self._processes.sum(self._now),
+            "now": self._joined(),
+            "sightings": self._sightings.state(),
             "totals": self._totals,
             "last": self._last,
             "fitted": self._fitted,
@@ -135,6 +185,7 @@ class Dynamics:
         """Go on from `state`; the joined part of the epoch is kept by the main process."""
         for name in ("now", "totals", "last", "fitted", "forgetting", "first_fitted"):
             getattr(self, f"_{name}").copy_(state[name])
+        self._sightings.load_state(state["sightings"])
         if not self._processes.is_main:
             self._now.zero_()
 
@@ -151,9 +202,9 @@ class Posterior:
     ones are the posterior of PMD noise (Zhang et al. 2021); their mean replaces the average that
     Chen et al. (2021) draw from separate passes in evaluation mode.
 
-    Where an epoch leaves samples out (drop_last, balanced sampling), the last ones are those of the
-    last epoch that saw the sample, and the mean is over the epochs that saw it. A sample that no
-    epoch saw has 1 / K for every class: nothing is known of it.
+    Each sample counts once per epoch, as in `Dynamics`. Where an epoch leaves samples out, the last
+    ones are those of the last epoch that saw the sample, and the mean is over the epochs that saw
+    it. A sample that no epoch saw has 1 / K for every class: nothing is known of it.
 
     Args:
         n: number of training samples.
@@ -165,21 +216,24 @@ class Posterior:
         self._processes = processes
         # Of this process in the current epoch, the last ones of all, and their sum over epochs.
         self._now, self._last, self._sum = torch.zeros(3, n, n_classes, device=processes.device)
+        self._sightings = Sightings(n, processes)
         self._epochs = torch.zeros(n, 1, dtype=torch.int32, device=processes.device)
 
     @torch.no_grad()
-    def record(self, index: Tensor, logits: Tensor) -> None:
-        """Take in the logits [B, K] of the samples at `index` [B]."""
+    def record(self, index: Tensor, logits: Tensor, step: int = 0, part: int = 0) -> None:
+        """Take in the logits [B, K] of the samples at `index` [B]; see `Dynamics.record`."""
+        self._sightings.note(index, step, part)
         self._now[index] = logits.detach().float().softmax(dim=1)
 
     def close_epoch(self) -> None:
         """Join the processes' parts of the epoch."""
-        now = self._processes.sum(self._now)
+        now = self._sightings.joined(self._now)
         # Probabilities sum to one: a row of zeros was not seen.
         seen = now.sum(dim=1, keepdim=True) > 0
         self._last = torch.where(seen, now, self._last)
         self._sum = self._sum + now
         self._now.zero_()
+        self._sightings.stamps.zero_()
         self._epochs += seen
 
     def save(self, key: str) -> None:
@@ -197,7 +251,8 @@ class Posterior:
     def state(self) -> dict[str, Tensor]:
         """Everything needed to go on in the middle of an epoch."""
         return {
-            "now": self._processes.sum(self._now),
+            "now": self._sightings.joined(self._now),
+            "sightings": self._sightings.state(),
             "last": self._last,
             "sum": self._sum,
             "epochs": self._epochs,
@@ -207,5 +262,6 @@ class Posterior:
         """Go on from `state`; the joined part of the epoch is kept by the main process."""
         for name in ("now", "last", "sum", "epochs"):
             getattr(self, f"_{name}").copy_(state[name])
+        self._sightings.load_state(state["sightings"])
         if not self._processes.is_main:
             self._now.zero_()

@@ -6,8 +6,9 @@ Learning rates are closed-form functions of progress: no state, no count of proc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pipeline.config import RunSettings
 from pipeline.training.method import Method
+from pipeline.training.mixed_optimizer import MixedOptimizer
+from pipeline.training.parameter_groups import groups_of, note_made
 
 
 def learning_rate(settings: RunSettings, progress: float) -> float:
@@ -50,40 +53,65 @@ def learning_rate(settings: RunSettings, progress: float) -> float:
 
 
 def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimizer:
-    """Optimiser over the method's parameter groups."""
-    groups = method.parameter_groups()
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(
-            groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-        )
-    return torch.optim.SGD(
-        groups,
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+    """Optimiser over the method's parameter groups, of which some may want another than the run's.
+
+    Raises:
+        LabError: for a group with an option that does not exist.
+    """
+    groups = groups_of(method)
+    make: dict[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]] = {
+        "adam": lambda own: torch.optim.Adam(
+            own, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+        ),
+        "sgd": lambda own: torch.optim.SGD(
+            own,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        ),
+    }
+    if any("optimizer" in group for group in groups):
+        usual: dict[str, Any] = {"optimizer": settings.optimizer}
+        optimizer: torch.optim.Optimizer = MixedOptimizer([usual | g for g in groups], make)
+    else:
+        optimizer = make[settings.optimizer](groups)
+    note_made(optimizer)
+    return optimizer
 
 
 def clipped_groups(
     optimizer: torch.optim.Optimizer, settings: RunSettings
 ) -> list[list[nn.Parameter]]:
     """Parameters whose gradient norms are limited: all together, or each group by itself."""
-    groups = [group["params"] for group in optimizer.param_groups]
+    groups = [group["params"] for group in optimizer.param_groups if group.get("clipped", True)]
     return groups if settings.clip_separately else [[p for group in groups for p in group]]
 
 
 def set_learning_rate(
     optimizer: torch.optim.Optimizer, settings: RunSettings, progress: float
 ) -> float:
-    """Set the rate of a step on all groups, times each group's `lr_factor`; return it."""
+    """Set the rate of a step on all groups, by the run's schedule or their own; return the run's.
+
+    A group has the rate of its `schedule` at its `own_lr`, counted from its `from_epoch` over its
+    `over_epochs`, times its `lr_factor`; what it does not name is that of the run.
+    """
     rate = learning_rate(settings, progress)
     for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("lr_factor", 1.0)
+        asked = {name: group.get(option) for name, option in _OF_SCHEDULE.items()}
+        own = {name: value for name, value in asked.items() if value is not None}
+        began = group.get("from_epoch", 0)
+        if own or began:
+            plan = settings.model_copy(update=own)
+            group["lr"] = learning_rate(plan, progress - began) * group.get("lr_factor", 1.0)
+        else:
+            group["lr"] = rate * group.get("lr_factor", 1.0)
     return rate
 
 
+_OF_SCHEDULE = {"lr": "own_lr", "schedule": "schedule", "epochs": "over_epochs"}
+"""Settings that a group may have a value of its own for, and its option."""
 _RUNNING = ("running_mean", "running_var")
 
 
@@ -98,11 +126,21 @@ class WeightAverage:
         decay: in (0, 1).
         buffers: whether the running statistics of batch norm are averaged too; if not, those of the
             module are used with the averaged weights.
+        without: parameters that are no weights, those per training sample.
     """
 
-    def __init__(self, module: nn.Module, decay: float, buffers: bool = True) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        decay: float,
+        buffers: bool = True,
+        without: Iterable[nn.Parameter] = (),
+    ) -> None:
         self._follow = get_ema_multi_avg_fn(decay)
-        self._weights: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        left_out = {id(parameter) for parameter in without}
+        self._weights: list[Tensor] = [
+            p for p in module.parameters() if p.requires_grad and id(p) not in left_out
+        ]
         if buffers:
             self._weights += [b for name, b in module.named_buffers() if name.endswith(_RUNNING)]
         self._averages = [weight.detach().clone() for weight in self._weights]

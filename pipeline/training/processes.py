@@ -97,19 +97,19 @@ class Processes:
             if name.endswith(("running_mean", "running_var")):
                 buffer.copy_(self.sum(buffer.clone()) / self.n_processes)
 
-    def backward(self, loss: Tensor, idle: Iterable[nn.Parameter] = ()) -> None:
+    def backward(self, loss: Tensor, still: Iterable[nn.Parameter] = ()) -> None:
         """Backward pass; gradients are averaged over processes.
 
         Args:
             loss: scalar.
-            idle: parameters to be trained on which the loss does not depend; they get no gradient.
+            still: parameters that get no gradient, whether or not the loss depends on them.
         """
-        unused = list(idle) if self.n_processes > 1 else []
+        unmoved = list(still)
         # Several processes wait for a gradient of every parameter: zero will do.
-        zeros = [0 * parameter.sum() for parameter in unused]
+        zeros = [0 * parameter.sum() for parameter in unmoved] if self.n_processes > 1 else []
         self._accelerator.backward(sum(zeros, start=loss))
-        for parameter in unused:
-            # With a zero gradient an optimiser would count a step.
+        for parameter in unmoved:
+            # With a zero gradient an optimiser would count a step, and decay the weight.
             parameter.grad = None
 
     def clip_gradients(self, groups: Iterable[Iterable[nn.Parameter]], norm: float) -> None:
@@ -120,7 +120,7 @@ class Processes:
 
     def share(self, n: int) -> Tensor:
         """Which of `n` samples this process works on: int64, ascending."""
-        return torch.arange(self.rank, n, self.n_processes, device=self.device)
+        return torch.arange(n, device=self.device)[self.rank :: self.n_processes]
 
     def gather(self, n: int) -> Gather:
         """What joins the processes in a step over `n` samples, shared out by rank."""

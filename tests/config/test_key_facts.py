@@ -40,7 +40,8 @@ def test_a_setting_is_in_the_key_only_where_it_has_effect(values, idle, used):
 def test_a_classifier_of_features_has_no_network_and_no_views():
     settings = load_method("feature_classifier").Settings
     for change in ({"backbone": "resnet50"}, {"flip": True}, {"crop_padding": 4},
-                   {"strong_scale": 0.5}, {"normalisation": "cifar10"}):  # fmt: skip
+                   {"strong_scale": 0.5}, {"rotation": 20.0},
+                   {"normalisation": "cifar10"}):  # fmt: skip
         assert key_facts(settings(**change)) == key_facts(settings())
     assert key_facts(settings(k=5)) == key_facts(settings())
     assert key_facts(settings(classifier="knn", k=5)) != key_facts(settings(classifier="knn"))

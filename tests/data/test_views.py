@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.data.images.rotation import rotated
 from pipeline.data.randomness import epoch_order, sample_normals, sample_uniforms
 from pipeline.data.views import DeviceImages
 
@@ -33,6 +34,20 @@ def test_the_weak_view_is_a_padded_crop_and_perhaps_a_mirror(flip):
         if flip and draws[i, 2] < 0.5:
             crop = crop[:, ::-1]
         np.testing.assert_allclose(x[i].permute(1, 2, 0), (crop / 255 - MEAN) / STD, atol=1e-5)
+
+
+def test_the_weak_view_is_turned_after_crop_and_mirror():
+    index, seed = torch.arange(20), 5
+    upright = make(crop_padding=2, flip=True).view("weak", index, seed)
+    turned = make(crop_padding=2, flip=True, rotation=30.0).view("weak", index, seed)
+    mean, std = torch.tensor(MEAN), torch.tensor(STD)
+    angles = 30 * (2 * sample_uniforms(seed, index, 4)[:, 3] - 1)
+    pixels = upright.permute(0, 2, 3, 1) * std + mean
+    expected = (rotated(pixels, angles) - mean) / std
+    torch.testing.assert_close(turned.permute(0, 2, 3, 1), expected, rtol=0, atol=1e-5)
+    assert not torch.equal(turned, upright)
+    plain = make(rotation=30.0).view("plain", index)
+    assert torch.equal(plain, make().view("plain", index))
 
 
 def test_a_view_depends_on_sample_and_seed_not_on_the_batch():

@@ -74,6 +74,8 @@ def test_a_tiny_run_ends_in_rows(lab, name):
     outcome = run(name, backbone="small-cnn", epochs=1)
     assert outcome.ending == "done"
     assert row(outcome.key)["method"] == name
+    method = load_method(name)
+    assert row(outcome.key)["n_networks"] == method.n_networks(method.Settings())
     epochs, samples = numbers(outcome.key)
     assert len(epochs) == 1
     assert len(samples) == row(outcome.key)["n_train"]
@@ -131,6 +133,13 @@ def test_every_loss_of_the_robust_method_has_a_fingerprint():
     from methods.losses.choice import ROBUST
 
     assert {f"robust_loss/{loss}" for loss in ROBUST} <= set(FINGERPRINTS)
+
+
+def test_what_trains_methods_names_none():
+    room = project_root() / "pipeline" / "training"
+    for path in room.glob("*.py"):
+        text = path.read_text()
+        assert [name for name in METHODS if name in text] == [], path
 
 
 def test_there_is_one_epoch_loop():

@@ -24,10 +24,22 @@ def firsts(conditions):
             conditions.items()}  # fmt: skip
 
 
+def lists(conditions):
+    """The values that each condition allows."""
+    return [value if isinstance(value, list) else [value] for value in conditions.values()]
+
+
 def combinations(conditions):
     """All cells that fulfil some conditions."""
-    values = [value if isinstance(value, list) else [value] for value in conditions.values()]
-    return [dict(zip(conditions, chosen, strict=True)) for chosen in product(*values)]
+    return [dict(zip(conditions, chosen, strict=True)) for chosen in product(*lists(conditions))]
+
+
+def few(conditions):
+    """So many of these cells that every value of every condition is in one of them."""
+    values = lists(conditions)
+    rounds = range(max(map(len, values)))
+    picked = [[value[i % len(value)] for value in values] for i in rounds]
+    return [dict(zip(conditions, chosen, strict=True)) for chosen in picked]
 
 
 ROWS = [
@@ -35,11 +47,19 @@ ROWS = [
     for (method, recipe), content in RECIPES.items()
     for number in range(len(content["rows"]))
 ]
+
+
+def as_case(method, recipe, conditions, slow):
+    name = "-".join(map(str, [method, recipe, *conditions.values()]))
+    marks = [pytest.mark.slow] if slow else []
+    return pytest.param(method, recipe, conditions, id=name, marks=marks)
+
+
 CELLS = [
-    pytest.param(method, recipe, cell, id="-".join(map(str, [method, recipe, *cell.values()])))
+    as_case(method, recipe, one, slow=one not in few(conditions))
     for (method, recipe), content in RECIPES.items()
     for conditions in content["cells"]
-    for cell in combinations(conditions)
+    for one in combinations(conditions)
 ]
 
 

@@ -4,6 +4,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from methods.robust_loss import RobustLoss
@@ -179,5 +180,5 @@ def test_a_stopped_grid_leaves_no_worker_behind_and_continues(lab, number):
 
 
 def children(pid):
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found]
+    """Its processes, and theirs: workers are forked by a server."""
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]

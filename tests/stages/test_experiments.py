@@ -21,21 +21,23 @@ N, COVERED = 5200, 5000
 """The largest `first` of the experiments is 5,000; a published file leaves the last images out."""
 PUBLISHERS = {one.name.split(" ", 1)[1].removeprefix("cifar10_") for one in PUBLISHED.values()}
 """Names of label files, as their publishers call them."""
-CELLS = {"dal_cifar10_cpu": 4, "lra_cifar10_cpu": 4, "rrr_cifar10_cpu": 16, "sln_cifar10_cpu": 6}
+CELLS = {"dal_cifar10_cpu": 4, "lra_cifar10_cpu": 4, "rrr_cifar10_cpu": 16, "sln_cifar10_cpu": 6,
+         "apl_cifar10": 459, "apl_cifar100": 459, "losses_digits": 126}  # fmt: skip
 
 
-@pytest.fixture
-def cifar10(lab: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """The archive of CIFAR-10 with a tenth of the images, prepared; its labels [N]."""
-    layout = replace(cifar.LAYOUTS["cifar10"], n_train=N, n_test=20)
-    monkeypatch.setitem(cifar.LAYOUTS, "cifar10", layout)
-    labels = np.random.default_rng(0).integers(0, 10, N)
+def prepared(name: str, lab: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """The archive of CIFAR with a tenth of the images, prepared; its labels [N]."""
+    layout = replace(cifar.LAYOUTS[name], n_train=N, n_test=200)
+    monkeypatch.setitem(cifar.LAYOUTS, name, layout)
+    n_classes = int(name.removeprefix("cifar"))
+    labels = np.random.default_rng(0).integers(0, n_classes, N)
     images, key = pictures(N), layout.label_key.encode()
     parts = np.array_split(np.arange(N), len(layout.train_files))
-    for name, rows in zip(layout.train_files, parts, strict=True):
-        write_batch(lab / "copy" / name, images[rows], labels[rows].tolist(), key)
-    write_batch(lab / "copy" / layout.test_files[0], pictures(20), list(range(10)) * 2, key)
-    started(monkeypatch, data, "cifar10", "--root", str(lab / "copy"))
+    for file, rows in zip(layout.train_files, parts, strict=True):
+        write_batch(lab / "copy" / file, images[rows], labels[rows].tolist(), key)
+    tested = (np.arange(200) % n_classes).tolist()
+    write_batch(lab / "copy" / layout.test_files[0], pictures(200), tested, key)
+    started(monkeypatch, data, name, "--root", str(lab / "copy"))
     return labels
 
 
@@ -61,16 +63,18 @@ def write_labels(path: Path, clean: np.ndarray) -> None:
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_an_experiment_plans_its_grid(
-    path: Path, lab: Path, cifar10, monkeypatch: pytest.MonkeyPatch, capsys
+    path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     params = yaml.safe_load(path.read_text())
+    (dataset,) = params["grid"]["datasets"]
+    labels = prepared(dataset, lab, monkeypatch) if dataset != "digits" else np.empty(0)
     # Every table that the file defines, not only those of its grid.
     for entry in params["noise"].values():
         if entry["kind"] == "file":
             assert Path(entry["path"]).stem in {
                 name.removeprefix("cifar10_") for name in PUBLISHERS
             }
-            write_labels(lab / entry["path"], cifar10)
+            write_labels(lab / entry["path"], labels)
     grid = params["grid"] | {"noises": list(params["noise"])}
     copy = lab / path.name
     copy.write_text(yaml.safe_dump(params | {"grid": grid}))

@@ -10,7 +10,6 @@ import os
 import selectors
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -24,7 +23,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 def main() -> None:
     """Start what the lines say until there are no more, then kill and reap every descendant."""
     assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that writes
     lines = selectors.DefaultSelector()
     lines.register(sys.stdin.fileno(), selectors.EVENT_READ)
     text = b""

@@ -2,6 +2,9 @@
 
 It knows nothing of a Slurm that this machine may belong to: configuration, ports, key and folders
 are its own. The GPUs are device files that always exist; nothing computes on them.
+
+`python -m tests.support.slurm COMMAND ...` runs a command with such a Slurm at hand, for example
+benchmarks/engines.py.
 """
 
 import os
@@ -89,7 +92,7 @@ class Slurm:
         self._write_settings()
         self.keeper = subprocess.Popen(
             [sys.executable, "-m", "tests.support.keeper", self.folder], cwd=PROJECT,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.PIPE, start_new_session=True,  # signals to the tests are not for it
             stdout=(self.folder / "programs.log").open("wb"), stderr=subprocess.STDOUT,
         )  # fmt: skip
         file = {name: shlex.quote(str(self.folder / name)) for name in ("munge", "slurm.conf")}
@@ -174,3 +177,17 @@ class Slurm:
         )  # fmt: skip
         (self.folder / "slurm.conf").write_text(settings)
         (self.folder / "gres.conf").write_text("Name=gpu File=/dev/zero\nName=gpu File=/dev/full\n")
+
+
+def main() -> int:
+    """Run a command beside a private Slurm; returns its exit status."""
+    cluster = Slurm()
+    try:
+        cluster.start()
+        return subprocess.call(sys.argv[1:], env=os.environ | cluster.environment)
+    finally:
+        cluster.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

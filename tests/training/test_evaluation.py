@@ -4,9 +4,12 @@ import pytest
 import torch
 from torch import distributed
 
+from pipeline.config import RunSettings
 from pipeline.training.evaluation import evaluate, predictions
+from pipeline.training.method import Problem
 from pipeline.training.processes import Processes
 from tests.support.tiny_session import Images, Tiny, images_of
+from tests.support.toy_methods import Plain, ToyImages
 from tests.support.two_processes import on_processes
 
 EVERYONE = torch.arange(12)
@@ -30,6 +33,21 @@ def test_two_sets_of_labels_take_one_pass():
     assert found["clean"].confusion.diagonal().sum() == 12
     loss = torch.nn.functional.nll_loss(p.log(), labels["noisy"])
     assert found["noisy"].loss == pytest.approx(float(loss.detach()), rel=1e-6)
+
+
+def test_a_view_that_is_asked_for_twice_is_drawn_twice():
+    method, seen = Plain(RunSettings(), Problem(3, 13, (4, 4, 1))), []
+
+    def apart(*views):
+        seen.extend(views)
+        return views[0].flatten(1)
+
+    drawn = predictions(method, ToyImages(), EVERYONE, Processes(), 5, apart, ("weak", "weak"))
+    first, second = seen
+    assert not torch.equal(first, second)
+    (alone,) = next(ToyImages().batches([EVERYONE], ("weak",), [5]))
+    assert torch.equal(first, alone)
+    assert torch.equal(drawn, alone.flatten(1))
 
 
 def in_precision(rank, precision):

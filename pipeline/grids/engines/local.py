@@ -20,8 +20,9 @@ from pipeline.errors import LabError
 from pipeline.grids.batch import Batch
 from pipeline.grids.bundles import Bundle, Lengths
 from pipeline.grids.engines.engine import Handle, Job, Phase
-from pipeline.grids.engines.local_worker import serve, serve_here
+from pipeline.grids.engines.local_worker import serve
 from pipeline.grids.engines.programs import is_this_program, program_of, this_program
+from pipeline.grids.worker import make_worker
 
 _LENGTHS = Lengths(shortest=2.0, longest=60.0, per_slot=32)
 """Handing out a bundle costs milliseconds; short ones let all workers end together."""
@@ -153,8 +154,8 @@ class Local:
     def _compute_here(self, batch: Batch) -> None:
         if self._waiting:
             bundle = self._waiting.pop(0)
-            reason = serve_here(batch, bundle)
-            self._ended[bundle.number] = Job("this program", (bundle.number,), "ended", reason)
+            make_worker(batch, bundle, batch.params).carry_out(bundle)
+            self._ended[bundle.number] = Job("this program", (bundle.number,), "ended")
 
     def _places(self) -> list[Place]:
         if self._devices:
@@ -210,7 +211,8 @@ class Local:
         environment = dict(os.environ)
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
-        threads = max(1, (os.cpu_count() or 1) // self.slots())
+        shared = max(1, (os.cpu_count() or 1) // self.slots())
+        threads = None if os.environ.get("OMP_NUM_THREADS") else shared
         process = context.Process(
             target=serve, args=(theirs, batch.folder, batch.token, threads, environment)
         )

@@ -19,12 +19,11 @@ from pipeline.errors import Interrupted, LabError
 from pipeline.grids.batch import Batch, read_batch
 from pipeline.grids.bundles import Bundle
 from pipeline.grids.engines.ranks import launch
-from pipeline.grids.worker import Worker
-from pipeline.training.processes import Processes
+from pipeline.grids.worker import Worker, make_worker
 
 
 def serve(
-    pipe: Connection, folder: Path, token: str, threads: int, environment: Mapping[str, str]
+    pipe: Connection, folder: Path, token: str, threads: int | None, environment: Mapping[str, str]
 ) -> None:
     """Compute the bundles that come through a pipe; answer each by why it was refused, or "".
 
@@ -34,7 +33,7 @@ def serve(
         pipe: closed by the other side when there is no more to do.
         folder: of the batch.
         token: of the batch.
-        threads: of torch.
+        threads: of torch; None for what the environment says.
         environment: of this process from now on, with the GPUs it may see.
     """
     os.environ.clear()
@@ -42,7 +41,8 @@ def serve(
     # Ctrl-C reaches workers, too: one without a run just ends.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stderr = _NoTerminal(sys.stderr.buffer, line_buffering=True)
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     batch = read_batch(folder, token)
     worker: Worker | None = None
@@ -55,25 +55,15 @@ def serve(
             if bundle.gpus > 1:
                 pipe.send(launch(batch, bundle, threads))
                 continue
-            if worker is None:
-                worker = Worker(batch, Processes(bundle.precision), batch.params)
             gc.freeze()  # what is there stays; each run ends with a full collection of the rest
-            pipe.send(_carried_out(worker, bundle))
+            try:
+                worker = worker or make_worker(batch, bundle, batch.params)
+                worker.carry_out(bundle)
+                pipe.send("")
+            except LabError as refusal:
+                pipe.send(str(refusal))
         except Interrupted as stop:
             os._exit(128 + stop.signal_number)
-
-
-def serve_here(batch: Batch, bundle: Bundle) -> str:
-    """Compute a bundle in this process; returns why it was refused, or ""."""
-    return _carried_out(Worker(batch, Processes(bundle.precision), batch.params), bundle)
-
-
-def _carried_out(worker: Worker, bundle: Bundle) -> str:
-    try:
-        worker.carry_out(bundle)
-    except LabError as refusal:
-        return str(refusal)
-    return ""
 
 
 class _NoTerminal(io.TextIOWrapper):

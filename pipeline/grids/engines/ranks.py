@@ -23,13 +23,13 @@ from pipeline.grids.bundles import Bundle
 _LOOKS = 0.5
 
 
-def launch(batch: Batch, bundle: Bundle, threads: int) -> str:
+def launch(batch: Batch, bundle: Bundle, threads: int | None) -> str:
     """Compute a bundle with a process for each of its GPUs.
 
     Args:
         batch: of the bundle.
         bundle: of several GPUs, which this process sees.
-        threads: of torch, in each process.
+        threads: of torch, in each process; None for what the environment says.
 
     Returns:
         How the launcher failed, or "".
@@ -41,9 +41,11 @@ def launch(batch: Batch, bundle: Bundle, threads: int) -> str:
         sys.executable, "-m", "pipeline.grids.engines.ranks", str(bundle.gpus), str(batch.folder),
         str(bundle.number), batch.token,
     ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    chosen = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     # Where this process says something, which may be the log of the bundle.
-    launcher = subprocess.Popen(command, env=environment, stdout=sys.stdout, stderr=sys.stderr)
+    launcher = subprocess.Popen(
+        command, env=os.environ | chosen, stdout=sys.stdout, stderr=sys.stderr
+    )
     wishes: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:

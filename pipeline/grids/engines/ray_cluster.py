@@ -252,4 +252,5 @@ def _silent(address: str, why: str) -> LabError:
 def _cause(traceback: str) -> str:
     """The first error of a chain, which is the one that began it."""
     errors = re.findall(r"^[\w.]*(?:Error|Exception): .+$", traceback, re.MULTILINE)
-    return str(errors[0]) if errors else traceback.strip()[-200:]
+    about_tokens = [error for error in errors if "token" in error]  # Ray tells of them in passing
+    return str([*about_tokens, *errors, traceback.strip()[-200:]][0])

@@ -6,13 +6,12 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from pipeline.errors import Interrupted, LabError
-from pipeline.grids.batch import read_batch
+from pipeline.grids.batch import Batch, read_batch
 from pipeline.grids.bundles import Bundle
 
 if TYPE_CHECKING:
@@ -66,19 +65,25 @@ def _computed(folder: Path, token: str, bundle: Bundle, threads: int) -> str:
     from pipeline.grids.engines.ranks import launch
 
     torch.set_num_threads(threads)
+    batch = read_batch(folder, token)
     if bundle.gpus > 1:
-        return launch(read_batch(folder, token), bundle, threads)
-    _worker(folder, token, bundle.precision).carry_out(bundle)
+        return launch(batch, bundle, threads)
+    _worker(batch, bundle).carry_out(bundle)
     return ""
 
 
-@lru_cache(maxsize=1)
-def _worker(folder: Path, token: str, precision: str) -> Worker:
-    """The worker of this process: what its cells share stays open between bundles."""
-    from pipeline.grids.worker import Worker
-    from pipeline.training.processes import Processes
+_workers: dict[tuple[str, str], Worker] = {}
+"""The worker of this process, by batch and precision: what its cells share stays open."""
 
-    return Worker(read_batch(folder, token), Processes(precision))
+
+def _worker(batch: Batch, bundle: Bundle) -> Worker:
+    from pipeline.grids.worker import make_worker
+
+    kind = (batch.token, bundle.precision)
+    if kind not in _workers:
+        _workers.clear()
+        _workers[kind] = make_worker(batch, bundle)
+    return _workers[kind]
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

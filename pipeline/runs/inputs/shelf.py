@@ -15,7 +15,6 @@ from pipeline.data.data_spec import DataSpec
 from pipeline.data.dataset import Dataset, load_dataset, prepare_dataset
 from pipeline.errors import LabError
 from pipeline.files import labels_folder
-from pipeline.noise.generate import make
 from pipeline.noise.label_table import LabelTable, open_table, save_table
 from pipeline.noise.made_from import noise_facts
 from pipeline.noise.noise_spec import NoiseSpec, OpenSet
@@ -100,6 +99,9 @@ class Shelf:
 
     def make_table(self, dataset: str, noise: str, spec: NoiseSpec) -> LabelTable:
         """Make a label table, whatever is there."""
+        # Imported here: a quarter of the start of a worker, which makes none.
+        from pipeline.noise.generate import make
+
         table = make(self._labelled_images(dataset, spec), noise, spec)
         save_table(table, labels_folder(dataset, noise))
         self._tables[dataset, noise] = table

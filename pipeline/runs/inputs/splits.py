@@ -71,6 +71,12 @@ class Opener:
                 "crop_padding and flip, which say how its weak view is made",
                 "leave --transform out",
             )
+        if settings.rotation and card.index is not None:
+            raise LabError(
+                f"rotation {settings.rotation:g} for {card.name}, whose images are files",
+                "the transform, which says how its weak view is made",
+                "leave --rotation out",
+            )
 
     def usual(self, split: str) -> ImageSource:
         """The images of a split, normalised as the settings say."""
@@ -115,7 +121,7 @@ class Opener:
             return DeviceImages(
                 images, mean, std, self._device,
                 settings.crop_padding if split == "train" else 0, settings.flip, in_order,
-                settings.strong_scale,
+                settings.strong_scale, settings.rotation if split == "train" else 0.0,
             )  # fmt: skip
         # Only those who decode files pay for what decodes them.
         from pipeline.data.images.decoded import DecodedImages

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from methods import losses
 from pipeline.errors import LabError
+from tests.support.active_losses_cases import ACTIVE_DEFAULTS
 from tests.support.losses_cases import DEFAULTS, Loss, evaluate, wave
 
 EVERY: dict[str, Loss] = {
     **DEFAULTS,
+    **ACTIVE_DEFAULTS,
     "dal_hard": partial(losses.dal, q=1.2, bootstrap_weight=0.4, bootstrap="hard"),
 }
 

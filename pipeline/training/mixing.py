@@ -1,0 +1,106 @@
+"""Mixing of inputs and targets (mixup): pairs and shares that no number of processes changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.identity import seed_stream
+from pipeline.training.method import Batch
+
+
+def beta_share(seed: int, alpha: float, at_least_half: bool = True) -> float:
+    """The share of one mixing, drawn from Beta(alpha, alpha).
+
+    Args:
+        seed: of the draw, which is a pure function of it.
+        alpha: above 0; small ones give shares near 0 and 1.
+        at_least_half: max(l, 1 - l) of a draw l, so that a mixed row resembles its own more.
+
+    Returns:
+        In [0, 1].
+    """
+    drawn = float(np.random.Generator(np.random.PCG64(seed)).beta(alpha, alpha))
+    return max(drawn, 1 - drawn) if at_least_half else drawn
+
+
+def random_partners(seed: int, keys: Tensor) -> Tensor:
+    """Which row each row is mixed with: a permutation that depends on the keys, not their order.
+
+    Args:
+        seed: of the draw.
+        keys: int64 [n], one for each row, all different.
+
+    Returns:
+        int64 [n], positions in `keys`.
+    """
+    order = keys.argsort(stable=True)
+    drawn = torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(len(keys)))
+    partners = torch.empty_like(order)
+    partners[order] = order[drawn.to(keys.device)]
+    return partners
+
+
+def mixed(rows: Tensor, partners: Tensor, share: float) -> Tensor:
+    """Rows at a share and partners at the rest: share rows + (1 - share) partners.
+
+    Zhang et al.: mixup (ICLR 2018), equation 1.
+
+    Args:
+        rows: floating [B, ...]; images, or targets as probabilities [B, K].
+        partners: of the same shape.
+        share: of the rows, in [0, 1].
+    """
+    return share * rows + (1 - share) * partners
+
+
+class Mixing:
+    """One mixing of a step: the same share and partners for its inputs and its targets.
+
+    A row may be mixed with one of another process. Pairs are drawn by what the rows are (their
+    part of the step and their sample), so one process and several mix the same images.
+
+    Args:
+        seed: of the step (`Batch.seed`), or of one of several mixings in it, see `named`.
+        alpha: of Beta(alpha, alpha), from which the share is drawn.
+        parts: batches whose rows are mixed with one another; one occurs as often as it has views
+            that are mixed.
+        at_least_half: see `beta_share`.
+    """
+
+    def __init__(self, seed: int, alpha: float, *parts: Batch, at_least_half: bool = True) -> None:
+        self.share = beta_share(seed_stream(seed, "share"), alpha, at_least_half)
+        self._gathers = [part.gather for part in parts]
+        keys = [torch.stack([part.index * 0 + n, part.index], 1) for n, part in enumerate(parts)]
+        everyone = torch.cat(self._everywhere(keys))
+        one_number = everyone[:, 0] * (everyone[:, 1].max() + 1) + everyone[:, 1]
+        partners = random_partners(seed_stream(seed, "partners"), one_number)
+        # Rows of this process, found again among those of all.
+        self._partners = [
+            partners[(everyone[None] == own[:, None]).all(dim=2).int().argmax(dim=1)]
+            for own in keys
+        ]
+
+    @staticmethod
+    def named(batch: Batch, name: str) -> int:
+        """Seed of one of several mixings of a step."""
+        return seed_stream(batch.seed, name)
+
+    def _everywhere(self, rows: list[Tensor]) -> list[Tensor]:
+        return [gather.rows(own) for gather, own in zip(self._gathers, rows, strict=True)]
+
+    def __call__(self, *rows: Tensor) -> list[Tensor]:
+        """Mix what belongs to the parts.
+
+        Args:
+            rows: floating [B, ...], one for each part, all with the same row shape.
+
+        Returns:
+            The rows of this process, mixed, for each part.
+        """
+        everyone = torch.cat(self._everywhere(list(rows)))
+        return [
+            mixed(own, everyone[partners], self.share)
+            for own, partners in zip(rows, self._partners, strict=True)
+        ]

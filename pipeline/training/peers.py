@@ -1,0 +1,72 @@
+"""Several networks in one method: each with a random start and parameter groups of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+import torch
+from torch import nn
+
+from pipeline.identity import seed_stream
+
+
+@contextmanager
+def seeded(seed: int, *names: str | int) -> Iterator[None]:
+    """Within the block torch's stream of the CPU is the named one of a run; after it, as before.
+
+    What is built there is the same on all processes, whatever was drawn before: the start of a
+    peer, or of a part that is re-initialised (build it anew, then load its state).
+
+    Args:
+        seed: root seed of the run.
+        names: of the stream, below `init`.
+    """
+    state = torch.random.get_rng_state()
+    torch.default_generator.manual_seed(seed_stream(seed, "init", *names))
+    try:
+        yield
+    finally:
+        torch.random.set_rng_state(state)
+
+
+class Peers(nn.ModuleDict):
+    """Networks by name, alike but for their random start.
+
+    Args:
+        names: of the peers, for their parameter groups and for phases.
+        build: makes one network.
+        seed: root seed of the run; each peer is built from a random stream of its name.
+    """
+
+    def __init__(self, names: tuple[str, ...], build: Callable[[], nn.Module], seed: int) -> None:
+        made = {}
+        for name in names:
+            with seeded(seed, "peer", name):
+                made[name] = build()
+        super().__init__(made)
+        self._training = names
+
+    def groups(self) -> list[dict[str, object]]:
+        """A parameter group per peer, under its name."""
+        return [
+            {"name": name, "params": [p for p in peer.parameters() if p.requires_grad]}
+            for name, peer in self.items()
+        ]
+
+    def train_only(self, *names: str) -> None:
+        """Put these peers in training mode whenever the method is, and the others never.
+
+        A peer that is not named keeps its running statistics of batch norm; that its weights stay
+        is for the phase to say (`trains`).
+        """
+        self._training = names
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode, as `train_only` asked."""
+        super().train(mode)
+        for name, peer in self.items():
+            peer.train(mode and name in self._training)
+        return self

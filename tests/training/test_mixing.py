@@ -1,0 +1,83 @@
+"""Mixing: shares and pairs that depend on what is mixed, and on no number of processes."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.training.gather import Gather
+from pipeline.training.method import Batch
+from pipeline.training.mixing import Mixing, beta_share, mixed, random_partners
+from tests.support.two_processes import on_processes
+
+N, U = 9, 5
+INDEX = torch.tensor([40, 3, 17, 8, 30, 1, 22, 11, 5])
+
+
+def rows_of(index, view):
+    return torch.sin(index[:, None].double() * (view + 1) + torch.arange(3.0))
+
+
+def test_shares_are_draws_of_a_beta_distribution():
+    draws = np.array([beta_share(seed, 4.0, at_least_half=False) for seed in range(2000)])
+    # Beta(4, 4) has mean 1/2 and variance 1/36; three standard errors.
+    assert abs(draws.mean() - 0.5) < 3 / 6 / 2000**0.5
+    assert draws.var() == pytest.approx(1 / 36, rel=0.12)
+    folded = [beta_share(seed, 4.0) for seed in range(50)]
+    assert folded == [max(draw, 1 - draw) for draw in draws[:50]]
+
+
+def test_partners_are_a_permutation_that_follows_the_keys():
+    partners = random_partners(3, INDEX)
+    assert sorted(partners.tolist()) == list(range(N))
+    shuffled = torch.randperm(N, generator=torch.Generator().manual_seed(0))
+    again = random_partners(3, INDEX[shuffled])
+    pairs = dict(zip(INDEX.tolist(), INDEX[partners].tolist(), strict=True))
+    found = dict(zip(INDEX[shuffled].tolist(), INDEX[shuffled][again].tolist(), strict=True))
+    assert found == pairs
+    assert random_partners(4, INDEX).tolist() != partners.tolist()
+
+
+def test_a_mixed_row_is_the_weighted_mean_of_both():
+    batch = Batch((), INDEX, INDEX, seed=5)
+    mixing = Mixing(batch.seed, 1.0, batch)
+    (x,) = mixing(rows_of(INDEX, 0))
+    (one_hot,) = mixing(torch.eye(N))
+    assert 0.5 <= mixing.share <= 1
+    torch.testing.assert_close(one_hot.sum(dim=1), torch.ones(N))
+    # The targets tell the pairs; the inputs are mixed with the same.
+    torch.testing.assert_close(x, one_hot.double() @ rows_of(INDEX, 0), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(mixed(torch.ones(2), torch.zeros(2), 0.7), torch.full((2,), 0.7))
+
+
+def test_mixings_of_a_step_have_seeds_of_their_own():
+    batch = Batch((), INDEX, INDEX, seed=5)
+    shares = {Mixing(Mixing.named(batch, name), 4.0, batch).share for name in "ab"}
+    assert len(shares) == 2
+
+
+def shared(rank, n_processes):
+    """Rows of two views of one stream and one of another, mixed on one of several processes."""
+    everyone = INDEX, INDEX[:U] + 100
+    parts = []
+    for index in everyone:
+        counts = tuple(len(index[r::n_processes]) for r in range(n_processes))
+        own = index[rank::n_processes]
+        parts.append(Batch((), own, own, Gather(counts, rank)))
+    first, second = parts
+    mixing = Mixing(77, 4.0, first, first, second)
+    return mixing.share, first.index, second.index, mixing(
+        rows_of(first.index, 0), rows_of(first.index, 1), rows_of(second.index, 2)
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_any_number_of_processes_mixes_the_same_rows(n_processes):
+    share, first, second, expected = shared(0, 1)
+    places = [dict(zip(i.tolist(), range(len(i)), strict=True)) for i in (first, first, second)]
+    for found_share, own_first, own_second, found in on_processes(n_processes, shared, n_processes):
+        assert found_share == share
+        for own, place, rows, whole in zip(
+            (own_first, own_first, own_second), places, found, expected, strict=True
+        ):
+            assert torch.equal(rows, whole[[place[i] for i in own.tolist()]])

@@ -1,0 +1,156 @@
+"""Steps and batches of streams: passes, shares of processes, and draws that depend on neither."""
+
+import pytest
+import torch
+
+from pipeline.config import RunSettings
+from pipeline.training.batches import TrainSamples
+from pipeline.training.gather import ALONE
+from pipeline.training.method import Method
+from pipeline.training.phases import Phase, Stream
+from pipeline.training.processes import Processes
+from pipeline.training.streams import PhaseSteps, Place
+
+N = 23
+EASY, HARD = torch.arange(0, N, 3), torch.tensor([i for i in range(N) if i % 3])
+
+
+PLACE = Place(0, 4, "a")
+
+
+class Share:
+    """One of several processes, as far as steps look at it."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, rank, n_processes):
+        self.rank, self.n_processes = rank, n_processes
+
+    share = Processes.share
+
+    def gather(self, n):
+        """All there is."""
+        return ALONE
+
+
+class Positions:
+    """Images that show where they come from: their position and the seed of the view."""
+
+    def batches(self, requests, views, seeds):
+        """Of each view a row for each image: its position, and the seed."""
+        for index in requests:
+            yield tuple(torch.stack([index, index * 0 + seed], dim=1) for seed in seeds)
+
+
+def steps(rank=0, n_processes=1, place=PLACE, phase=None, **values):
+    phase = phase or Phase({"easy": Stream(EASY), "hard": Stream(HARD, batch_size=4)})
+    train = TrainSamples(Positions(), torch.arange(N), torch.zeros(N, dtype=torch.int64), None)
+    settings = RunSettings(batch_size=3, seed=place.seed, **values)
+    return PhaseSteps(phase, place, settings, Method(), train, Share(rank, n_processes))
+
+
+def drawn(found):
+    """Samples of each stream, step by step."""
+    batches = list(found.batches())
+    return {
+        name: [batch.parts[name].index.tolist() for _, batch in batches]
+        for name in batches[0][1].parts
+    }
+
+
+def flat(batches):
+    return [sample for batch in batches for sample in batch]
+
+
+def test_the_main_stream_sets_the_length_and_others_begin_again():
+    found = steps(phase=Phase({"hard": Stream(HARD, batch_size=4), "easy": Stream(EASY)}))
+    assert (len(found), found.main) == (4, "hard")
+    samples = drawn(found)
+    assert sorted(flat(samples["hard"])) == HARD.tolist()
+    first, second = samples["easy"][:3], samples["easy"][3:]
+    assert [len(batch) for batch in first] == [3, 3, 2]  # no batch of two passes
+    assert sorted(flat(first)) == EASY.tolist()
+    assert second[0] != first[0]
+    assert len(steps(phase=Phase({"easy": Stream(EASY)}, steps=7))) == 7
+
+
+def test_a_stream_may_drop_its_last_batch_or_hold_a_sample_twice():
+    twice = Stream(torch.tensor([5, 5, 7, 7]), batch_size=2)
+    assert sorted(flat(drawn(steps(phase=Phase({"all": twice})))["all"])) == [5, 5, 7, 7]
+    dropping = Phase({"easy": Stream(EASY, drop_last=True)})
+    assert [len(batch) for batch in drawn(steps(phase=dropping))["easy"]] == [3, 3]
+    assert len(steps(phase=Phase({"easy": Stream(EASY)}), drop_last=True)) == 2
+
+
+def test_a_sample_that_comes_again_has_other_views():
+    twice = Stream(torch.tensor([5, 7, 5, 7, 5, 9]), batch_size=4, views=("weak",))
+    found_by = []
+    for n_processes in (1, 2, 3):
+        seeds = {}
+        for rank in range(n_processes):
+            for found, batch in steps(rank, n_processes, phase=Phase({"all": twice})).batches():
+                x = batch.views[0][: found["all"].weight].tolist()
+                assert [sample for sample, _ in x] == batch.index[: len(x)].tolist()
+                for sample, seed in x:
+                    seeds.setdefault(sample, []).append(seed)
+        assert {sample: len(set(found)) for sample, found in seeds.items()} == {5: 3, 7: 2, 9: 1}
+        found_by.append({sample: sorted(found) for sample, found in seeds.items()})
+    assert found_by[0] == found_by[1] == found_by[2]
+
+
+def test_every_epoch_phase_stream_and_seed_has_an_order_of_its_own():
+    places = [Place(0, 4, "a"), Place(0, 5, "a"), Place(0, 4, "b"), Place(1, 4, "a")]
+    orders = {str(drawn(steps(place=place))["easy"]) for place in places}
+    assert len(orders) == 4
+    alike = drawn(steps(phase=Phase({"one": Stream(HARD), "two": Stream(HARD)})))
+    assert alike["one"] != alike["two"]
+    whole = [steps(place=place, phase=Phase()) for place in places]
+    orders = {str([batch.index.tolist() for _, batch in found.batches()]) for found in whole}
+    assert len(orders) == 4
+
+
+@pytest.mark.parametrize("n_processes", [2, 5])
+def test_processes_share_every_batch_of_every_stream(n_processes):
+    whole = list(steps().batches())
+    parts = [list(steps(rank, n_processes).batches()) for rank in range(n_processes)]
+    for (expected, batch), *shares in zip(whole, *parts, strict=True):
+        for name, step in expected.items():
+            own = [share[name] for share, _ in shares]
+            assert sum(part.weight for part in own) == step.weight == step.n_samples
+            for rank, part in enumerate(own):
+                assert part.n_samples == step.n_samples
+                if part.weight:
+                    assert torch.equal(part.samples, step.samples[rank::n_processes])
+        assert {part.seed for _, part in shares} == {batch.seed}
+
+
+def seeds_of_samples(batch_size):
+    phase = Phase({"easy": Stream(EASY, batch_size=batch_size, views=("weak", "weak"))}, steps=6)
+    return {
+        (step["easy"].number, int(sample)): tuple(int(view[row, 1]) for view in batch.views)
+        for step, batch in steps(phase=phase).batches()
+        for row, sample in enumerate(batch.index)
+    }
+
+
+def test_views_depend_on_pass_and_sample_and_not_on_the_batch():
+    small, large = seeds_of_samples(3), seeds_of_samples(4)
+    assert all(large[place] == small[place] for place in small.keys() & large.keys())
+    first, second = (small[number, 0] for number in (0, 1))
+    assert len({*first, *second}) == 4
+
+
+def test_steps_that_are_left_are_those_of_the_whole():
+    whole, rest = list(steps().batches()), list(steps().batches(2))
+    assert len(rest) == len(whole) - 2
+    for (_, expected), (_, found) in zip(whole[2:], rest, strict=True):
+        assert found.seed == expected.seed
+        for name, part in expected.parts.items():
+            assert torch.equal(part.index, found.parts[name].index)
+            assert all(map(torch.equal, part.views, found.parts[name].views))
+
+
+def test_seeds_of_steps_differ():
+    places = [Place(0, 4, "a"), Place(0, 4, "b"), Place(0, 5, "a")]
+    seeds = [batch.seed for place in places for _, batch in steps(place=place).batches()]
+    assert len(set(seeds)) == len(seeds)
