@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from pipeline.errors import Interrupted, LabError
-from pipeline.grids.batch import Batch, read_batch
+from pipeline.grids.batch import read_batch
 from pipeline.grids.bundles import Bundle
 from pipeline.grids.engines.ranks import launch
 from pipeline.grids.worker import Worker, make_worker
