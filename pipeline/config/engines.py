@@ -79,6 +79,8 @@ class RayEngine(_Engine):
     """Memory that a cell reserves, such as 16G or 800M; default: none in particular."""
     max_parallel: int | None = Field(None, ge=1, le=MAX_WORKERS * MAX_WORKERS)
     """Bundles at the same time; default: as many as the cluster grants."""
+    grows: bool = False
+    """Whether nodes come when tasks wait for them; otherwise what no node can hold is refused."""
 
 
 EngineSettings = LocalEngine | SlurmEngine | RayEngine
