@@ -1,7 +1,7 @@
 """Several processes for each cell of a bundle, one a GPU, by torch's own launcher.
 
 As a program it takes the number of processes, and folder, bundle and token of a batch. The launcher
-with the program that started it, even when that was killed; its processes then save their
+ends with the program that started it, even when that was killed; its processes then save their
 state.
 """
 
