@@ -20,6 +20,7 @@ from pipeline.config import (
     Grid,
     LocalEngine,
     Params,
+    RayEngine,
     engine_settings,
     grid_of,
     params_path,
@@ -58,6 +59,9 @@ class Flags:
     for this program itself; default: the grid's."""
     gpus: str | None = None
     """GPUs of the engine local by number, such as 0,1; default: all that are visible."""
+    address: str | None = None
+    """Cluster of the engine ray, as HOST:PORT of its head or `auto`; default: its entry's, else
+    what RAY_ADDRESS says, else one on this machine for the time of this program."""
     params: Path | None = None
     """Another file in the form of params.yaml."""
     tracking: bool = True
@@ -104,6 +108,9 @@ def _with_flags(params: Params, flags: Flags) -> Params:
         numbers = [int(word) if word.isdecimal() else word for word in flags.gpus.split(",")]
         entry = settings.model_dump(exclude_unset=True) | {"kind": "local", "gpus": numbers}
         engines[grid.engine] = validated(LocalEngine, entry, "flags").model_dump()
+    if flags.address is not None and isinstance(settings, RayEngine):
+        entry = settings.model_dump(exclude_unset=True) | {"kind": "ray", "address": flags.address}
+        engines[grid.engine] = validated(RayEngine, entry, "flags").model_dump()
     return params.model_copy(update={"grid": grid, "engines": engines})
 
 
@@ -111,7 +118,7 @@ def _refuse_contradictions(flags: Flags, params: Params, grid: Grid) -> None:
     """Raise LabError for flags that make no sense together."""
     given = {name: value for name, value in vars(flags).items() if value not in {None, False}}
     only = [f"--{name}" for name in ("plan", "status", "cancel") if name in given]
-    others = {"engine", "wait", "retry_failed", "workers", "gpus"} & given.keys()
+    others = {"engine", "wait", "retry_failed", "workers", "gpus", "address"} & given.keys()
     if len(only) > 1:
         raise LabError(" with ".join(only), "one of them", only[0])
     if only and (meant := others - ({"retry_failed"} if flags.plan else set())):
@@ -120,12 +127,16 @@ def _refuse_contradictions(flags: Flags, params: Params, grid: Grid) -> None:
             f"{flag} with {only[0]}, which computes nothing", f"{only[0]} alone", only[0]
         )
     kind = engine_settings(grid.engine, params.engines).kind
-    for name in ("workers", "gpus"):
-        if name in given and kind != "local":
+    for name, owner, remedy in (
+        ("workers", "local", "max_parallel in its entry in engines"),
+        ("gpus", "local", "gpus in its entry in engines"),
+        ("address", "ray", "--engine ray"),
+    ):
+        if name in given and kind != owner:
             raise LabError(
                 f"--{name} {quoted(given[name])} with engine {grid.engine} of kind {kind}",
-                f"--{name} with the engine local",
-                f"{'max_parallel' if name == 'workers' else 'gpus'} in its entry in engines",
+                f"--{name} with the engine {owner}",
+                remedy,
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pipeline.config import LocalEngine, Params, SlurmEngine, engine_settings
-from pipeline.errors import LabError
 from pipeline.grids.engines.engine import Engine
 
 
@@ -16,7 +15,7 @@ def choose_engine(name: str, params: Params, workers: int = 1) -> Engine:
         workers: processes of the engine `local` where there is no GPU.
 
     Raises:
-        LabError: for an unknown name, a faulty entry, or a kind that is not there.
+        LabError: for an unknown name, or a faulty entry.
     """
     settings = engine_settings(name, params.engines)
     if isinstance(settings, LocalEngine):
@@ -27,4 +26,6 @@ def choose_engine(name: str, params: Params, workers: int = 1) -> Engine:
         from pipeline.grids.engines.slurm import Slurm
 
         return Slurm(name, settings)
-    raise LabError(f"engine {name} of kind {settings.kind}", "kind local", "--engine local")
+    from pipeline.grids.engines.ray import Ray
+
+    return Ray(name, settings)

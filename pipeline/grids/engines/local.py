@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import platform
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
-import psutil
-
 from pipeline.config import LocalEngine
 from pipeline.errors import LabError
 from pipeline.grids.batch import Batch
 from pipeline.grids.bundles import Bundle, Lengths
 from pipeline.grids.engines.engine import Handle, Job, Phase
 from pipeline.grids.engines.local_worker import serve
+from pipeline.grids.engines.programs import is_this_program, program_of, this_program
 from pipeline.grids.worker import make_worker
 
 _LENGTHS = Lengths(shortest=2.0, longest=60.0, per_slot=32)
@@ -112,17 +110,15 @@ class Local:
         # Those that need most GPUs first: later, single cells would hold one each.
         self._waiting = sorted([*self._waiting, *bundles], key=lambda bundle: -bundle.gpus)
         numbers = tuple(bundle.number for bundle in bundles)
-        process = psutil.Process()
-        facts = {"host": platform.node(), "process": process.pid, "born": process.create_time()}
-        return Handle(self.name, numbers, f"process {process.pid}", facts)
+        return Handle(self.name, numbers, f"process {os.getpid()}", this_program())
 
     def state(self, batch: Batch, handle: Handle, patience: float) -> list[Job]:
         """Hand out bundles, wait for workers, and say how the bundles of a handle stand.
 
         Of a handle of another program: whether that program is there.
         """
-        if not _is_ours(handle):
-            phase: Phase = "running" if _program_of(handle) else "ended"
+        if not is_this_program(handle.facts):
+            phase: Phase = "running" if program_of(handle.facts) else "ended"
             return [Job(handle.jobs, handle.bundles, phase, "", handle.facts["host"])]
         if self._workers == 0:
             self._compute_here(batch)
@@ -144,8 +140,8 @@ class Local:
 
     def cancel(self, batch: Batch, handle: Handle) -> None:
         """End all workers, or the program that started them; what is computed is saved."""
-        if not _is_ours(handle):
-            if program := _program_of(handle):
+        if not is_this_program(handle.facts):
+            if program := program_of(handle.facts):
                 program.terminate()
             return
         self._waiting.clear()
@@ -261,22 +257,6 @@ class Local:
         running = self._running.pop(place)
         running.pipe.close()  # a worker without a bundle ends by that
         running.process.join()
-
-
-def _is_ours(handle: Handle) -> bool:
-    facts = handle.facts
-    return (facts["host"], facts["process"]) == (platform.node(), os.getpid())
-
-
-def _program_of(handle: Handle) -> psutil.Process | None:
-    """The program of this host that a handle names, if it is there."""
-    facts = handle.facts
-    try:
-        program = psutil.Process(facts["process"])
-        is_it = facts["host"] == platform.node() and program.create_time() == facts["born"]
-    except psutil.Error:
-        return None
-    return program if is_it else None
 
 
 def visible_gpus() -> list[str]:

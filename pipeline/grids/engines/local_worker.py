@@ -7,19 +7,18 @@ import io
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import FrameType
 
 import torch
 
 from pipeline.errors import Interrupted, LabError
-from pipeline.grids.batch import Batch, read_batch
+from pipeline.grids.batch import read_batch
 from pipeline.grids.bundles import Bundle
+from pipeline.grids.engines.ranks import launch
 from pipeline.grids.worker import Worker, make_worker
 
 
@@ -54,7 +53,7 @@ def serve(
             return
         try:
             if bundle.gpus > 1:
-                pipe.send(_launched(batch, bundle))
+                pipe.send(launch(batch, bundle, threads))
                 continue
             gc.freeze()  # what is there stays; each run ends with a full collection of the rest
             try:
@@ -65,27 +64,6 @@ def serve(
                 pipe.send(str(refusal))
         except Interrupted as stop:
             os._exit(128 + stop.signal_number)
-
-
-def _launched(batch: Batch, bundle: Bundle) -> str:
-    """Compute a bundle on several GPUs, a process each; returns how the launcher failed, or ""."""
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone",
-        f"--nproc-per-node={bundle.gpus}", "-m", "pipeline.grids.worker", str(batch.folder),
-        str(bundle.number), "--token", batch.token,
-    ]  # fmt: skip
-    launcher = subprocess.Popen(command)
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        del frame
-        launcher.terminate()
-        launcher.wait()
-        os._exit(128 + number)
-
-    signal.signal(signal.SIGTERM, pass_on)
-    code = launcher.wait()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    return f"its launcher ended with {code}" if code else ""
 
 
 class _NoTerminal(io.TextIOWrapper):

@@ -14,6 +14,7 @@ from pipeline.grids.worker import carry_out_bundle
 from pipeline.results.store import Store
 from tests.support.engines import compute, local
 from tests.support.lab import write_params
+from tests.support.ray_cluster import ray_cluster
 from tests.support.sites import Site, kill
 from tests.support.slurm import Slurm
 
@@ -35,9 +36,16 @@ def slurm_site(lab):
         cluster.stop()
 
 
+def ray_site(lab):
+    with ray_cluster(2) as (address, user, _):
+        entry = {"kind": "ray", "gpus": 0, "address": address}
+        yield Site(lab, entry, environment=user)
+
+
 ENGINES = [
     pytest.param(local_site, id="local", marks=pytest.mark.slow),
     pytest.param(slurm_site, id="slurm", marks=pytest.mark.services),
+    pytest.param(ray_site, id="ray", marks=pytest.mark.services),
 ]
 """Functions that make a site of a laboratory; one that starts a service yields the site."""
 
