@@ -16,7 +16,7 @@ from pipeline.grids.engines.engine import handles
 from pipeline.grids.engines.slurm import Slurm
 from pipeline.grids.news import Reader
 from pipeline.grids.run import frozen_for, missing_cells, run_batch, submit_batch
-from pipeline.training.checkpoints import checkpoint_path
+from pipeline.training.checkpoints import unfinished_runs
 from tests.support.engines import compute
 from tests.support.lab import PARAMS, write_params
 from tests.support.programs import PYTHON, start
@@ -65,7 +65,7 @@ def equal(one, other):
 
 
 def checkpoint(cell):
-    wait_until(lambda: checkpoint_path(cell.key).exists(), 300)
+    wait_until(lambda: cell.key in unfinished_runs(), 300)
 
 
 def ids(batch):
