@@ -285,7 +285,7 @@ PUBLISHED = {
 def test_the_paper_recipe_per_data_set_and_noise(lab, dataset, noise, sigma, status):
     write_params(lab, PARAMS | {"noise": PUBLISHED})
     for correction in (False, True):
-        found, said, _ = settings_of(
+        found, said, *_ = settings_of(
             dataset=dataset, noise=noise, recipe="paper", correction=correction
         )
         assert (found.sigma, said) == (sigma, status)

@@ -104,7 +104,7 @@ def test_a_damaged_file_in_a_store_of_either_kind_is_named(store: Store) -> None
         assert "then computed again" in str(said.value)
     store.place.delete([name])
     assert set(store.runs().collect()["key"]) == {keys[1]}
-    with pytest.raises(LabError, match=f"no results store at {store.place.address}/nowhere"):
+    with pytest.raises(LabError, match="no results store at .*nowhere"):
         compact(Store(store.place.below("nowhere")))
 
 
