@@ -20,7 +20,14 @@ from tests.support.lab import PARAMS, write_params
 RECORDED = json.loads(RUNS.read_text())
 
 
-@pytest.mark.parametrize("name", METHODS)
+_QUICK = ("robust_loss", "sln")
+"""Whole runs of about a second."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in METHODS],
+)
 def test_a_whole_run_moves_only_with_a_version(lab, name):
     if name not in RECORDED:
         pytest.fail(f"methods/{name}.py has no fingerprint; record it: {command(name)}")

@@ -48,7 +48,7 @@ def shared_step(rank, n_rows, n_processes, settings):
     return gather.mean(output.loss.detach().expand(len(mine))), average
 
 
-@pytest.mark.parametrize("n_rows", [16, 7])
+@pytest.mark.parametrize("n_rows", [pytest.param(16, marks=pytest.mark.slow), 7])
 @pytest.mark.parametrize("settings", [{}, {"query": "re-encoded", "f_q": "neighbours"}])
 def test_two_processes_make_the_step_of_one(n_rows, settings):
     loss, gradients = shared_step(0, n_rows, 1, settings)

@@ -103,8 +103,11 @@ def test_without_its_terms_it_is_training_with_the_loss_alone(lab):
     "settings",
     [
         {"loss": "elr", "warmup_reg": 0},
-        {"loss": "hoc", "warmup_base": 0, "hoc_steps": 30, "hoc_rounds": 2, "hoc_sample": 300},
-        {"loss": "peer", "regulariser": "none"},
+        pytest.param(
+            {"loss": "hoc", "warmup_base": 0, "hoc_steps": 30, "hoc_rounds": 2, "hoc_sample": 300},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"loss": "peer", "regulariser": "none"}, marks=pytest.mark.slow),
     ],
     ids=["elr", "hoc", "peer"],
 )
@@ -155,8 +158,10 @@ def step(rank, values, n_samples, n_processes):
     [
         {"loss": "elr"},
         {"loss": "gce", "regulariser": "rkd_angle", "info_nce_weight": 0.0},
-        {"loss": "dmi", "regulariser": "none"},
-        {"loss": "peer", "regulariser": "none", "info_nce_weight": 1.0},
+        pytest.param({"loss": "dmi", "regulariser": "none"}, marks=pytest.mark.slow),
+        pytest.param(
+            {"loss": "peer", "regulariser": "none", "info_nce_weight": 1.0}, marks=pytest.mark.slow
+        ),
     ],
     ids=lambda values: values["loss"],
 )
@@ -170,6 +175,7 @@ def test_two_processes_get_the_loss_gradient_and_targets_of_one(values, n_sample
         torch.testing.assert_close(found[2], targets)
 
 
+@pytest.mark.slow
 def test_a_run_on_two_processes_gives_the_rows_of_one(lab, monkeypatch):
     # An epoch in which the projection head rests, then T is estimated and all terms count.
     settings = {

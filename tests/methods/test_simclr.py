@@ -127,7 +127,10 @@ def test_labels_decide_the_figure_but_not_the_encoder(lab):
     assert numbers(noisy)[0]["test_accuracy"][1] < numbers(clean)[0]["test_accuracy"][1]
 
 
-@pytest.mark.parametrize("stop_at", [3, 6, 9])
+@pytest.mark.parametrize(
+    "stop_at",
+    [pytest.param(3, marks=pytest.mark.slow), 6, pytest.param(9, marks=pytest.mark.slow)],
+)
 def test_a_stopped_and_resumed_run_makes_the_same_encoder(lab, monkeypatch, stop_at):
     whole = run("simclr", **SHORT).key
     expected, weights = numbers(whole)[0], read_encoder_card(kept_weights_folder(whole))

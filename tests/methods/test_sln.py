@@ -182,7 +182,10 @@ def test_before_the_correction_a_run_is_the_same_without_it(lab):
     assert plain["train_loss"][1] != corrected["train_loss"][1]
 
 
-@pytest.mark.parametrize("stop_at", [23, 30, 46])
+@pytest.mark.parametrize(
+    "stop_at",
+    [pytest.param(23, marks=pytest.mark.slow), 30, pytest.param(46, marks=pytest.mark.slow)],
+)
 def test_a_stop_inside_a_corrected_epoch_leaves_no_trace(lab, monkeypatch, stop_at):
     # 23 steps an epoch: just before the first corrected one, within it and at its end.
     whole = numbers(run("sln", **CORRECTED).key)

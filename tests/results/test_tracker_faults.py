@@ -222,6 +222,7 @@ def test_a_whole_database_is_kept_whether_or_not_it_holds_runs(view: Path) -> No
     assert len(shown()) == 1
 
 
+@pytest.mark.slow
 def test_programs_that_start_at_once_all_get_their_view(lab: Path) -> None:
     # Forked, so that MLflow is not loaded six times.
     context = multiprocessing.get_context("fork")

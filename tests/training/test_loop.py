@@ -53,6 +53,7 @@ def courses(rank, save_seconds):
     return [record["train_loss"] for record in found], len(saved)
 
 
+@pytest.mark.slow
 def test_saving_changes_no_number_on_two_processes():
     """Sums of an epoch stay with their process: adding them up earlier would round otherwise."""
     never, often = on_processes(2, courses, 1e9), on_processes(2, courses, 0.0)

@@ -102,9 +102,9 @@ def failing(rank, who):
 @pytest.mark.parametrize(
     ("who", "ends"),
     [
-        ([], ["fine", "fine"]),
+        pytest.param([], ["fine", "fine"], marks=pytest.mark.slow),
         ([1], ["LabError", "OSError"]),
-        ([0, 1], ["OSError", "OSError"]),
+        pytest.param([0, 1], ["OSError", "OSError"], marks=pytest.mark.slow),
     ],
 )
 def test_no_process_waits_for_one_that_failed(who, ends):

@@ -162,6 +162,7 @@ def views_by_position(source: DecodedImages, requests: list[torch.Tensor]) -> di
     }
 
 
+@pytest.mark.slow
 def test_neither_workers_nor_order_nor_batches_change_a_view(images: IndexedImages) -> None:
     source = decoded(images, "webvision-dal")
     reference = views_by_position(source, [torch.arange(30)])
