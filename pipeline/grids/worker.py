@@ -8,6 +8,7 @@ them, the processes compute each cell together.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -107,6 +108,7 @@ class Worker:
     def __init__(self, batch: Batch, processes: Processes, params: Params | None = None) -> None:
         self._batch, self._processes, self._params = batch, processes, params
         self._planner = Planner(batch.params, makes=False)
+        self._has_computed = False
 
     def carry_out(self, bundle: Bundle) -> None:
         """Compute cells that are not stored; those that another program computes are left.
@@ -160,6 +162,10 @@ class Worker:
             news.ended(cell.key, "stopped", str(stop))
             raise
         news.ended(cell.key, outcome.ending, outcome.detail)
+        if not self._has_computed:
+            # Each run ends with a full collection; what the first one has loaded is there to stay.
+            gc.freeze()
+            self._has_computed = True
         return outcome
 
     def _outcome(self, cell: FrozenCell, execution: Execution) -> Outcome:

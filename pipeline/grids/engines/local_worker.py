@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import multiprocessing
 import os
@@ -55,7 +54,6 @@ def serve(
             if bundle.gpus > 1:
                 pipe.send(launch(batch, bundle, threads))
                 continue
-            gc.freeze()  # what is there stays; each run ends with a full collection of the rest
             try:
                 worker = worker or make_worker(batch, bundle, batch.params)
                 worker.carry_out(bundle)
