@@ -5,7 +5,7 @@
     uv run python benchmarks/engines.py bytes --cells 20            # a try
     uv run python benchmarks/engines.py bytes                       # 200 cells
 
-`busy`: two programs start at once on a grid of cells of a fraction of a second (two epochs of the
+`busy`: two programs start at once on a grid of cells of a fraction of a second (six epochs of the
 handwritten digits), with one slot each. At seeded moments a process that computes a cell is killed
 or asked to stop, in turn. Printed are the share of the slots' time in which runs were computed (sum
 of the runs' seconds / (slots x time from the first cell's beginning to the last one's end)), cells
@@ -77,7 +77,7 @@ def write_params(folder: Path, n: int, settings: dict[str, Any]) -> None:
     params = {
         "noise": {"symmetric-40": {"kind": "symmetric", "rate": 0.4}},
         "run": {"recipe": "pocket"},
-        "methods": {"robust_loss": {"epochs": 2, "batch_size": 256, "backbone": "small-cnn"}},
+        "methods": {"robust_loss": {"epochs": 6, "batch_size": 256, "backbone": "small-cnn"}},
         "engines": {"site": settings},
         "grid": {
             "name": GRID,

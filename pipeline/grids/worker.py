@@ -8,6 +8,7 @@ them, the processes compute each cell together.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -165,6 +166,7 @@ class Worker:
         if not self._has_computed:
             # Each run ends with a full collection; what the first one has loaded is there to stay.
             gc.freeze()
+            atexit.register(gc.unfreeze)  # libraries report what nobody collects as leaks
             self._has_computed = True
         return outcome
 
