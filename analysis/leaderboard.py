@@ -59,8 +59,8 @@ class Flags:
     """How to print it."""
     view: tuple[Path, ...] = ()
     """Views to read instead of the store."""
-    store: Path | None = None
-    """Folder of the store; LNL_STORE or results/store unless given."""
+    store: str | None = None
+    """Store to read, a folder or s3://bucket/prefix; LNL_STORE or results/store unless given."""
 
 
 def csv(comparison: Comparison) -> str:

@@ -1,6 +1,7 @@
 """Report: one HTML file that opens offline, metrics for `dvc metrics`, pictures for `dvc plots`.
 
 uv run python analysis/report.py results/views/digits.parquet --out results/report
+uv run python analysis/report.py results/views/digits.parquet --bundle digits.zip
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import polars as pl
 import tyro
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from analysis.bundle import write_bundle
 from analysis.layout import KNOWING, number, spread
 from analysis.pictures import data_uri
 from analysis.sections import SHOWN, DatasetSection, dataset_section
+from analysis.selection import matching
 from pipeline.command_line import read_flags
 from pipeline.errors import LabError, program
 from pipeline.files import replacing, results_folder
 from pipeline.results.protocols import PROTOCOLS
-from pipeline.results.view import Results, results
+from pipeline.results.store import Store
+from pipeline.results.view import Results, results, stored
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,17 @@ class Flags:
     """Views of grids; the whole store unless given."""
     out: Path = field(default_factory=lambda: results_folder() / "report")
     """Folder for report.html, metrics.json, curves.csv, and the folders last and curves."""
+    store: str | None = None
+    """Store to read without views, a folder or s3://bucket/prefix; LNL_STORE or results/store
+    unless given."""
+    dataset: tuple[str, ...] = ()
+    """Data sets; all of them unless given."""
+    method: tuple[str, ...] = ()
+    """Methods; all of them unless given."""
+    bundle: Path | None = None
+    """Zip file to make of the report and the runs behind it, which opens anywhere."""
+    samples: bool = False
+    """Put the samples of the runs into the bundle as well; they come from the store."""
 
 
 def write_report(source: Results, out: Path) -> None:
@@ -154,8 +169,30 @@ def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
 def main() -> None:
     """Write the report that the command line asks for."""
     flags = read_flags(Flags, __doc__)
-    write_report(results(flags.views), flags.out)
+    if flags.samples and flags.bundle is None:
+        raise LabError("--samples without --bundle", "both", "--bundle results.zip")
+    if flags.bundle is not None and flags.bundle.suffix != ".zip":
+        raise LabError(
+            f"bundle {flags.bundle}", "a name that ends in .zip", f"--bundle {flags.bundle}.zip"
+        )
+    store = Store(flags.store)
+    source = _chosen(results(flags.views, store), flags)
+    write_report(source, flags.out)
     print(f"report in {flags.out / 'report.html'}")
+    if flags.bundle is not None:
+        keys = set(source.runs.select("key").collect()["key"])
+        page = (flags.out / "report.html").read_bytes()
+        samples_of = store if flags.samples else None
+        n_runs = write_bundle(flags.bundle, page, stored(flags.views, store), keys, samples_of)
+        print(f"{n_runs} runs with their report in {flags.bundle}")
+
+
+def _chosen(source: Results, flags: Flags) -> Results:
+    wanted = {"dataset": flags.dataset, "method": flags.method}
+    if not any(wanted.values()):
+        return source
+    runs = matching(source.runs.collect(), wanted).lazy()
+    return Results(runs, source.epochs.join(runs.select("key").unique(), on="key", how="semi"))
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def main() -> None:
         experiment = fill_mlflow(uri, flags)
         searched = fastest(lambda: mlflow_leaderboard(uri, experiment, flags.runs))
     print(f"{flags.runs} runs x {flags.epochs} epochs; compaction took {compaction:.1f} s")
-    print(f"{'':24}{'single files':>14}{'compacted':>14}")
+    print(f"{'':24}{'loose files':>14}{'segments':>14}")
     for row, before, after in zip(("leaderboard", "status of 1,000"), single, merged, strict=True):
         print(f"{row:24}{before:12.3f} s{after:12.3f} s")
     print(f"{'mlflow.search_runs':24}{searched:12.3f} s")

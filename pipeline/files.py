@@ -39,7 +39,9 @@ def project_root() -> Path:
     Raises:
         LabError: when `LNL_ROOT` is an address.
     """
-    return _named_by("LNL_ROOT", Path.cwd()) or Path(pipeline.__file__).resolve().parent.parent
+    return (
+        folder_named_by("LNL_ROOT", Path.cwd()) or Path(pipeline.__file__).resolve().parent.parent
+    )
 
 
 def methods_folder() -> Path:
@@ -63,42 +65,35 @@ def encoders_folder(name: str) -> Path:
     return project_root() / "encoders" / checked_name(name, "encoder")
 
 
-def kept_weights_folder(key: str) -> Path:
-    """Folder of the weights that a run kept."""
-    return store_folder() / "encoders" / checked_name(key, "run")
-
-
 def cache_folder() -> Path:
     """Folder of what is computed once and may be deleted at any time."""
     return project_root() / "cache"
 
 
 def results_folder() -> Path:
-    """Folder of views, reports and checkpoints."""
+    """Folder of views and reports."""
     return project_root() / "results"
 
 
-def store_folder() -> Path:
-    """Folder of the results store: `LNL_STORE` if set, else results/store of the project.
+def folder_named_by(variable: str, start: Path) -> Path | None:
+    """The folder that a variable of the environment names.
 
-    A relative `LNL_STORE` starts from the project, so that it is one store wherever a program is
-    started.
+    Args:
+        variable: its name.
+        start: where relative folders start.
+
+    Returns:
+        The folder from the root; None where the variable is not set.
 
     Raises:
-        LabError: when `LNL_STORE` is an address, such as that of an object store.
+        LabError: when it is an address, or no folder for other reasons.
     """
-    return _named_by("LNL_STORE", project_root()) or results_folder() / "store"
-
-
-def _named_by(variable: str, start: Path) -> Path | None:
     given = os.environ.get(variable)
     if not given:
         return None
     if "://" in given:
         raise LabError(
-            f"{variable} = {quoted(given)}",
-            "a folder; object stores are not supported yet",
-            f"export {variable}=/shared/folder",
+            f"{variable} = {quoted(given)}", "a folder", f"export {variable}=/shared/folder"
         )
     try:
         return absolute(start / Path(given).expanduser())
@@ -117,7 +112,7 @@ def replacing(path: Path) -> Iterator[Path]:
     the permissions that the umask says, whatever library writes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    sweep(path.parent)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     mode = _usual_mode(temporary)
     try:
@@ -169,8 +164,8 @@ def _usual_mode(unused: Path) -> int:
     return mode
 
 
-def _sweep(folder: Path) -> None:
-    """Remove temporaries in which no program can be writing any more."""
+def sweep(folder: Path) -> None:
+    """Remove temporaries in which no program can be writing any more; once per program."""
     if folder in _swept:
         return
     _swept.add(folder)

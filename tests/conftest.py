@@ -1,4 +1,4 @@
-"""A laboratory in a temporary folder."""
+"""A laboratory in a temporary folder, and places of both kinds."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.storage.place import Place
+from tests.support.buckets import BucketServer
 from tests.support.lab import PARAMS, write_params
 
 
@@ -18,9 +20,31 @@ def one_thread() -> None:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty project folder with a params.yaml of tiny runs."""
-    for name in ("LNL_STORE", "MLFLOW_TRACKING_URI"):
+    for name in ("LNL_STORE", "LNL_SHARED", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LNL_ROOT", str(tmp_path))
     write_params(tmp_path, PARAMS)
     yield tmp_path
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
+    """An S3 server, for tests that are marked `services`."""
+    server = BucketServer(tmp_path_factory.mktemp("s3"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.services)])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """An empty place of either kind."""
+    if request.param == "folder":
+        return Place.at(tmp_path / "place")
+    server: BucketServer = request.getfixturevalue("s3")
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    return Place.at(f"s3://{server.bucket()}/some/prefix")

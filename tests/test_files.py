@@ -16,7 +16,6 @@ NAMED = [
     lambda name: files.labels_folder(name, "clean"),
     lambda name: files.labels_folder("digits", name),
     files.encoders_folder,
-    files.kept_weights_folder,
 ]  # fmt: skip
 
 
@@ -28,25 +27,24 @@ def test_no_name_leads_out_of_its_folder(lab, folder, name):
         folder(name)
 
 
-def test_a_store_is_the_same_wherever_a_program_starts(lab, monkeypatch):
+def test_a_folder_that_a_variable_names_is_the_same_wherever_a_program_starts(lab, monkeypatch):
     monkeypatch.setenv("LNL_STORE", "shared/store")
     monkeypatch.chdir("/")
-    assert files.store_folder() == lab / "shared" / "store"
+    assert files.folder_named_by("LNL_STORE", lab) == lab / "shared" / "store"
     monkeypatch.setenv("HOME", str(lab / "home"))
     monkeypatch.setenv("LNL_STORE", "~/store")
     monkeypatch.setenv("LNL_ROOT", "~/project")
-    assert files.store_folder() == lab / "home" / "store"
+    assert files.folder_named_by("LNL_STORE", lab) == lab / "home" / "store"
     assert files.project_root() == lab / "home" / "project"
     monkeypatch.setenv("LNL_STORE", "")
-    assert files.store_folder() == lab / "home" / "project" / "results" / "store"
+    assert files.folder_named_by("LNL_STORE", lab) is None
 
 
-@pytest.mark.parametrize("variable", ["LNL_STORE", "LNL_ROOT"])
 @pytest.mark.parametrize("place", ["s3://bucket/store", "https://host/x", "~nobody-here/store"])
-def test_an_address_is_no_folder(lab, monkeypatch, variable, place):
-    monkeypatch.setenv(variable, place)
-    with pytest.raises(LabError, match=variable) as refusal:
-        files.store_folder()
+def test_an_address_is_no_folder(lab, monkeypatch, place):
+    monkeypatch.setenv("LNL_ROOT", place)
+    with pytest.raises(LabError, match="LNL_ROOT") as refusal:
+        files.project_root()
     assert refusal.value.remedy
     assert not list(lab.glob("s3:*"))
 

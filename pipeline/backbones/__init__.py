@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline.backbones.backbone import Backbone as Backbone
+from pipeline.backbones.cnn6 import CNN6
 from pipeline.backbones.cnn8 import CNN8
+from pipeline.backbones.cnn9 import CNN9
+from pipeline.backbones.lenet import LeNet
 from pipeline.backbones.preact_resnet import PreActResNet
 from pipeline.backbones.resnet import resnet18, resnet34, resnet50
 from pipeline.backbones.simclr_resnet import torchvision_start
@@ -17,7 +20,10 @@ from pipeline.errors import LabError, quoted, suggest
 
 _OWN: dict[str, Callable[[int, int], Backbone]] = {
     "small-cnn": SmallCNN,
+    "cnn6": CNN6,
     "cnn8": CNN8,
+    "cnn9": CNN9,
+    "lenet": LeNet,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
@@ -34,10 +40,10 @@ def make_backbone(name: str, n_classes: int, n_channels: int) -> Backbone:
     """A classifier from normalised images [B, C, H, W] to logits [B, K].
 
     Args:
-        name: small-cnn; cnn8; preact18; wrn28-2; resnet18, resnet34 or resnet50 (with the stem for
-            32-pixel images), also with the random start of SimCLR codes (resnet34-simclr) or that
-            of cnn8 (resnet34-uniform); or timm/NAME for any model of timm, such as timm/resnet50,
-            with random weights.
+        name: small-cnn; cnn9; cnn6 or lenet (for 32-pixel images); cnn8; preact18; wrn28-2;
+            resnet18, resnet34 or resnet50 (with the stem for 32-pixel images), also with the random
+            start of SimCLR codes (resnet34-simclr) or that of cnn8 (resnet34-uniform); or timm/NAME
+            for any model of timm, such as timm/resnet50, with random weights.
         n_classes: K.
         n_channels: C.
 

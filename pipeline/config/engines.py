@@ -58,6 +58,8 @@ class SlurmEngine(_Engine):
     """Time limit of a job; a longer run is saved, queued again and goes on."""
     max_parallel: int | None = Field(None, ge=1)
     """Jobs at the same time; default: as many as the cluster grants."""
+    poll_seconds: float = Field(10.0, ge=1, le=3600)
+    """Seconds between two questions to the cluster about its jobs."""
     setup: tuple[str, ...] = ()
     """Shell lines before a job's program starts, such as `module load cuda`."""
     python: str | None = Field(None, min_length=1)

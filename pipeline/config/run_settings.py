@@ -56,7 +56,9 @@ class RunSettings(BaseModel):
     """Nesterov momentum in sgd."""
     weight_decay: float = Field(1e-4, ge=0, le=1000)
     """L2 weight decay on all parameters, from 0 to 1,000."""
-    schedule: Literal["cosine", "exponential", "step", "constant", "warmup-cosine"] = "cosine"
+    schedule: Literal[
+        "cosine", "exponential", "step", "constant", "warmup-cosine", "cosine-restarts", "linear"
+    ] = "cosine"
     """Learning rate over the epochs; warmup-cosine changes it with every step."""
     lr_decay: float = Field(0.1, gt=0, le=1)
     """Factor per epoch (exponential) or per milestone (step), above 0 and at most 1."""
@@ -71,6 +73,12 @@ class RunSettings(BaseModel):
     )
     """Epoch at which the warmup-cosine schedule would reach 0, not before the last one; None for
     the last one."""
+    lr_cycle: int = Field(10, ge=1, le=_MAX_EPOCHS, json_schema_extra={"as_before": 10})
+    """Epochs after which the cosine-restarts schedule begins anew, 1 to 100,000."""
+    lr_min: float = Field(0.0, ge=0, le=1000, json_schema_extra={"as_before": 0.0})
+    """Rate that each cycle of cosine-restarts approaches, from 0 to `lr`, at most 1,000."""
+    lr_decay_from: int = Field(0, ge=0, lt=_MAX_EPOCHS, json_schema_extra={"as_before": 0})
+    """Epoch, from 0, at which the linear schedule begins to fall towards 0 at the end."""
     clip_norm: float | None = Field(None, gt=0, le=1e6)
     """Largest total L2 norm of the gradient, at most a million; None for no limit."""
     clip_separately: bool = Field(False, json_schema_extra={"as_before": False})
@@ -85,8 +93,9 @@ class RunSettings(BaseModel):
     at most 180; 0 for none."""
     strong_scale: float = Field(0.08, gt=0, le=1, json_schema_extra={"as_before": 0.08})
     """Least share of the image's area, above 0, that the random crop of the strong view covers."""
-    normalisation: Literal["measured", "cifar10", "cifar100", "imagenet"] = "measured"
-    """Channel mean and standard deviation: measured on the training images, or common constants."""
+    normalisation: Literal["measured", "cifar10", "cifar100", "imagenet", "none"] = "measured"
+    """Channel mean and standard deviation: measured on the training images, or common constants;
+    none leaves pixels between 0 and 1."""
     transform: str | None = Field(None, json_schema_extra={"as_before": None})
     """How images that are decoded from files are resized, cropped and coloured; None for the usual
     way of the data set (docs/datasets.md)."""
@@ -124,6 +133,17 @@ class RunSettings(BaseModel):
             _check_milestones(self.lr_milestones)
         if self.schedule == "warmup-cosine":
             _check_warmup(self.warmup_epochs, self.lr_horizon, self.epochs)
+        if self.schedule == "cosine-restarts" and self.lr_min > self.lr:
+            raise LabError(
+                f"lr_min = {self.lr_min:g} with lr = {self.lr:g}", f"from 0 to {self.lr:g}",
+                "lr_min: 0",
+            )  # fmt: skip
+        if self.schedule == "linear" and self.lr_decay_from >= self.epochs:
+            raise LabError(
+                f"lr_decay_from = {self.lr_decay_from} with epochs = {self.epochs}",
+                f"from 0 to {self.epochs - 1}",
+                "lr_decay_from: 0",
+            )
         return self
 
     def without_effect(self) -> set[str]:
@@ -139,6 +159,9 @@ class RunSettings(BaseModel):
             "lr_milestones": self.schedule == "step",
             "warmup_epochs": self.schedule == "warmup-cosine",
             "lr_horizon": self.schedule == "warmup-cosine",
+            "lr_cycle": self.schedule == "cosine-restarts",
+            "lr_min": self.schedule == "cosine-restarts",
+            "lr_decay_from": self.schedule == "linear",
             "clip_separately": self.clip_norm is not None,
             "per_class": self.sampling == "balanced",
             "val_rate": self.validation == "held-out",

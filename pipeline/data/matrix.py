@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import LabError, quoted
-from pipeline.files import project_root
+from pipeline.storage.fetched import local_file
 
 _Floats = npt.NDArray[np.floating[Any]]
 
@@ -23,8 +23,8 @@ def read_matrix(path: str, what: str, n_columns: int | None = None) -> _Floats:
     """A two-dimensional table of finite numbers; a .npy file is mapped, others are read.
 
     Args:
-        path: a .npy, .npz or .pt file, relative to the project; `~` is the home folder. An archive
-            holds one table.
+        path: a .npy, .npz or .pt file, relative to the project; `~` is the home folder, and
+            s3://bucket/name an object. An archive holds one table.
         what: what it should hold, for the error.
         n_columns: required second dimension; None for any.
 
@@ -34,7 +34,7 @@ def read_matrix(path: str, what: str, n_columns: int | None = None) -> _Floats:
     Raises:
         LabError: if it is missing, damaged, holds Python objects, several tables or another shape.
     """
-    file = project_root() / Path(path).expanduser()
+    file = local_file(path)
     remedy = f"write {what} to it with numpy.save"
     expected = f"a file with {what}, ending in {', '.join(_READERS)}"
     if file.suffix.lower() not in _READERS:

@@ -149,5 +149,7 @@ class DeviceImages:
 def channel_statistics(
     name: str, measured: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel under a named normalisation."""
+    """Mean and standard deviation per channel under a named normalisation; none leaves [0, 1]."""
+    if name == "none":
+        return (0.0,) * len(measured[0]), (1.0,) * len(measured[1])
     return measured if name == "measured" else CONSTANTS[name]

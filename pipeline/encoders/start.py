@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pipeline.backbones import Backbone
+from pipeline.backbones import Backbone, make_backbone
 from pipeline.encoders.encoder import Encoder, misfits
 from pipeline.errors import LabError, quoted
 
@@ -26,6 +26,20 @@ def network_state(backbone: Backbone, projection: nn.Module | None = None) -> di
     if projection is not None:
         state |= {f"projection.{name}": value for name, value in projection.state_dict().items()}
     return state
+
+
+def started_network(name: str, n_classes: int, n_channels: int, start: Encoder | None) -> Backbone:
+    """A new network, started from the encoder if there is one; its classifier is random.
+
+    Args:
+        name: of the backbone.
+        n_classes: K.
+        n_channels: of the images.
+        start: as in `load_into`.
+    """
+    network = make_backbone(name, n_classes, n_channels)
+    load_into(network, start, name)
+    return network
 
 
 def load_into(

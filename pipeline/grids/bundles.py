@@ -12,7 +12,7 @@ from pipeline.files import replacing
 from pipeline.grids.batch import Batch, FrozenCell
 
 _UNKNOWN = 4
-"""Bundles a slot where nobody knows what a cell takes."""
+"""Least number of bundles a slot where nobody knows what a cell takes."""
 
 
 class Bundle(NamedTuple):
@@ -100,7 +100,10 @@ def _parts(
     known = [seconds for row in rows if (seconds := cells[row].seconds) is not None]
     if not known:
         # The first one ends soon, and then past runs tell.
-        return [rows[:1], *_cut(rows[1:], [1.0] * (len(rows) - 1), _UNKNOWN * slots)]
+        return [
+            rows[:1],
+            *_cut(rows[1:], [1.0] * (len(rows) - 1), max(_UNKNOWN, lengths.per_slot) * slots),
+        ]
     usual = sum(known) / len(known)
     costs = [usual if (own := cells[row].seconds) is None else own for row in rows]
     least = math.ceil(sum(costs) / lengths.longest)

@@ -12,7 +12,7 @@ from pipeline.grids.cells import Cell
 from pipeline.results.store import Store
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL
-from pipeline.training.checkpoints import checkpoint_path
+from pipeline.training.checkpoints import unfinished_runs
 
 
 class OpenCell(NamedTuple):
@@ -39,8 +39,19 @@ def plan(all_cells: Sequence[Cell], store: Store) -> list[OpenCell]:
     if not open_cells:
         return []
     stored = _stored_by_place(store)
+    unfinished = unfinished_runs()
     found = [(cell, statuses.get(cell.key)) for cell in open_cells]
-    return [OpenCell(cell, _why(cell, status, stored), status) for cell, status in found]
+    return [
+        OpenCell(
+            cell,
+            _CONTINUES if cell.key in unfinished else _why(cell, status, stored),
+            status,
+        )
+        for cell, status in found
+    ]
+
+
+_CONTINUES = "unfinished: continues from its checkpoint"
 
 
 _PLACE = ("method", "variant", "dataset", "noise", "seed")
@@ -59,8 +70,6 @@ def _stored_by_place(store: Store) -> dict[tuple[Any, ...], list[dict[str, Any]]
 def _why(
     cell: PlannedRun, status: str | None, stored: dict[tuple[Any, ...], list[dict[str, Any]]]
 ) -> str:
-    if checkpoint_path(cell.key).exists():
-        return "unfinished: continues from its checkpoint"
     if status == "running":
         return "unfinished: its program ended before a checkpoint"
     if status == "failed":

@@ -31,6 +31,9 @@ from pipeline.runs.record import FINAL
 from pipeline.runs.run import Outcome
 from pipeline.training.processes import Processes
 
+_ASKED = 64
+"""Cells about which the store is asked at once: other programs go on meanwhile."""
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -122,13 +125,15 @@ class Worker:
                 self._batch.check(self._params)
         news = Reporter(news_path(self._batch.folder, bundle.number) if main else None)
         cells = [self._batch.cells[row] for row in bundle.rows]
-        settled = self._settled(cells)
         left = []
-        for cell in cells:
-            if self._processes.largest(int(cell.key in settled)):
-                news.ended(cell.key, "skipped")
-            elif self._compute(cell, news).ending == "busy":
-                left.append(cell)
+        for start in range(0, len(cells), _ASKED):
+            some = cells[start : start + _ASKED]
+            settled = self._settled(some)
+            for cell in some:
+                if self._processes.largest(int(cell.key in settled)):
+                    news.ended(cell.key, "skipped")
+                elif self._compute(cell, news).ending == "busy":
+                    left.append(cell)
         for cell in left:
             self._compute(cell, news)
 

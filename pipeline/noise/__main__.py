@@ -126,9 +126,9 @@ def _refuse_defined(name: str, spec: File) -> None:
 
 
 def _resolved(spec: File) -> str:
-    from pipeline.noise.arrays import project_path
+    from pipeline.storage.fetched import local_file
 
-    return str(absolute(project_path(spec.path)))
+    return str(absolute(local_file(spec.path)))
 
 
 def verify_folder(folder: GivenFile, /, posterior: tuple[Path, ...] = ()) -> None:

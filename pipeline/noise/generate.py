@@ -15,7 +15,7 @@ from pipeline.errors import LabError, quoted
 from pipeline.noise import alignment, instance, open_set, transitions
 from pipeline.noise import from_posterior as posterior
 from pipeline.noise import noise_spec as kinds
-from pipeline.noise.arrays import Floats, Labels, project_path
+from pipeline.noise.arrays import Floats, Labels
 from pipeline.noise.class_maps import custom_map, named_map
 from pipeline.noise.detect import check_stated, detect
 from pipeline.noise.label_files.labels import Target, read_labels
@@ -23,6 +23,7 @@ from pipeline.noise.label_table import LabelTable, sealed
 from pipeline.noise.made_from import noise_facts
 from pipeline.noise.noise_card import NoiseCard, confusion, realised
 from pipeline.noise.published.streams import instance_legacy
+from pipeline.storage.fetched import local_file
 
 ConditionalSpec = (
     kinds.Symmetric | kinds.SymmetricInclusive | kinds.Pair | kinds.Asymmetric | kinds.Matrix
@@ -232,7 +233,7 @@ def _openset(spec: kinds.OpenSet, dataset: Dataset) -> Drawn:
 
 @generate.register
 def _file(spec: kinds.File, dataset: Dataset) -> Drawn:
-    path = project_path(spec.path)
+    path = local_file(spec.path)
     read = read_labels(path, spec.column, Target.of(dataset))
     clean, card = dataset.train_clean_labels, dataset.card
     index = None if read.joined == "order" else read.index

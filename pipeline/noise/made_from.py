@@ -8,8 +8,8 @@ from pipeline.data.data_card import DataCard
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError
 from pipeline.fingerprints import content_digest
-from pipeline.noise.arrays import project_path
 from pipeline.noise.noise_spec import Dependent, File, Hybrid, Instance, NoiseSpec, OpenSet, Pmd
+from pipeline.storage.fetched import local_file
 
 
 def noise_facts(spec: NoiseSpec, data_card: DataCard) -> dict[str, JsonValue]:
@@ -39,7 +39,7 @@ def spec_facts(spec: NoiseSpec) -> dict[str, JsonValue]:
     return {
         "spec": spec.model_dump(mode="json"),
         "version": spec.version,
-        "files": {path: content_digest(project_path(path)) for path in _files(spec)},
+        "files": {path: content_digest(local_file(path)) for path in _files(spec)},
     }
 
 

@@ -1,41 +1,57 @@
 """Care of the results store.
 
-uv run python -m pipeline.results check       # is every file as it was written?
-uv run python -m pipeline.results compact     # merge the files of finished runs
-uv run python -m pipeline.results columns     # what the columns mean
+uv run python -m pipeline.results check            # is every file as it was written?
+uv run python -m pipeline.results compact          # merge the files of finished runs
+uv run python -m pipeline.results forget SEGMENT   # leave a damaged one out
+uv run python -m pipeline.results columns          # what the columns mean
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+
+import tyro
 
 from pipeline.command_line import run_subcommand
 from pipeline.errors import program
 from pipeline.results.columns import columns_table
 from pipeline.results.compaction import compact
+from pipeline.results.repair import forget
 from pipeline.results.schema import TABLES
 from pipeline.results.store import Store
+from pipeline.results.tables.layout import SEGMENTS
 
 
-def compact_store(store: Path | None = None) -> None:
+def compact_store(store: str | None = None) -> None:
     """Merge the files of finished runs, so that tables over thousands of runs come at once.
 
     Args:
-        store: folder of the store; LNL_STORE or results/store unless given.
+        store: folder or s3://bucket/prefix; LNL_STORE or results/store unless given.
     """
     chosen = Store(store)
-    print(f"{compact(chosen)} runs merged into {chosen.folder / 'compacted'}")
+    print(f"{compact(chosen)} runs merged into {chosen.place.uri(SEGMENTS)}")
 
 
-def check(store: Path | None = None) -> None:
+def check(store: str | None = None) -> None:
     """Verify every file of the store against its checksum and name the first that is damaged.
 
     Args:
-        store: folder of the store; LNL_STORE or results/store unless given.
+        store: folder or s3://bucket/prefix; LNL_STORE or results/store unless given.
     """
     chosen = Store(store)
     chosen.require()
-    print(f"{chosen.check_files()} files of {chosen.folder}: all sound")
+    print(f"{chosen.check_files()} files of {chosen.place.address}: all sound")
+
+
+def forget_segment(segment: tyro.conf.Positional[str], store: str | None = None) -> None:
+    """Leave a damaged segment out of the store; what it held is computed again.
+
+    Args:
+        segment: its name in the store, as `check` prints it.
+        store: folder or s3://bucket/prefix; LNL_STORE or results/store unless given.
+    """
+    lost = forget(Store(store), segment)
+    print(f"{segment} is left out; {lost} runs lack a part and count as not computed")
 
 
 def columns() -> None:
@@ -46,7 +62,9 @@ def columns() -> None:
 @program
 def main() -> None:
     """Run the subcommand of the command line."""
-    commands = {"compact": compact_store, "check": check, "columns": columns}
+    commands: dict[str, Callable[..., None]] = {
+        "compact": compact_store, "check": check, "forget": forget_segment, "columns": columns,
+    }  # fmt: skip
     run_subcommand(commands, __doc__)
 
 

@@ -78,7 +78,9 @@ def _files_in_use() -> frozenset[Path]:
     """The files of this code that are loaded."""
     roots = {_root(), Path(pipeline.__file__).parent.parent}
     places = tuple(f"{root / folder}{os.sep}" for root in roots for folder in _FOLDERS)
-    loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    # Not by getattr, which lazy modules answer by work of their own.
+    modules = [getattr(module, "__dict__", {}) for module in list(sys.modules.values())]
+    loaded = [module.get("__file__") for module in modules]
     return frozenset(_resolved(file) for file in loaded if file and file.startswith(places))
 
 

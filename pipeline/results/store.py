@@ -1,7 +1,7 @@
-"""The results store: one immutable Parquet file per run and table, read as one table each.
+"""The results store: who writes and reads its three tables, and how.
 
     STORE/runs/KEY.parquet  STORE/epochs/KEY.parquet  STORE/samples/KEY.parquet
-    STORE/compacted/runs.parquet  epochs.parquet  samples.parquet     (see `compaction`)
+    STORE/segments, STORE/manifest                          merged runs, see `compaction`
 
 A file belongs to one key, so writers of different runs never meet. The row in `runs` is written
 last: a run whose process died before has left no finished row, and its other files stay unseen.
@@ -9,6 +9,7 @@ last: a run whose process died before has left no finished row, and its other fi
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,31 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from pipeline.errors import LabError, quoted
-from pipeline.files import store_folder
-from pipeline.results.schema import STATUSES, TABLES, Table, dtypes
-from pipeline.results.tables import parquet
+from pipeline.results.schema import RUNS, STATUSES, TABLES, Table, dtypes
+from pipeline.results.tables import index, layout, parquet
 from pipeline.results.tables.conform import conform
-from pipeline.results.tables.folder import StoreFolder
-from pipeline.results.tables.snapshot import snapshot
+from pipeline.results.tables.files import StoreFiles
+from pipeline.results.tables.manifest import newest
+from pipeline.results.tables.snapshot import UNREADABLE, snapshot, statuses_of_loose
+from pipeline.storage.place import Place
+from pipeline.storage.places import store_place
 
 _MEND = "mend the code that reports this run"
 
 
-class Store(StoreFolder):
-    """A folder of finished and running runs.
+class Store(StoreFiles):
+    """Finished and running runs, in a folder or a bucket.
 
     Args:
-        folder: where it lies; None for the project's (`pipeline.files.store_folder`). It is made by
-            the first write.
+        where: the place or its address; None for the project's (`LNL_STORE`). It is made by the
+            first write.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        super().__init__(folder or store_folder())
+    def __init__(self, where: Place | Path | str | None = None) -> None:
+        if where is None:
+            super().__init__(store_place())
+        else:
+            super().__init__(where if isinstance(where, Place) else Place.at(where))
 
     def write_run(self, row: Mapping[str, object]) -> None:
         """Write or replace the row of one run, as before its first step or when it failed.
@@ -75,11 +81,11 @@ class Store(StoreFolder):
                 raise LabError(
                     f"rows of another key in the {table} of {key}", "one key a file", _MEND
                 )
-        if not (epoch_rows["epoch"].diff().drop_nulls() > 0).all():
+        if not _all_differ(epoch_rows["epoch"]) or not epoch_rows["epoch"].is_sorted():
             raise LabError(
                 f"the epochs of {key} are out of order", "each epoch once, rising", _MEND
             )
-        if sample_rows["index"].is_duplicated().any():
+        if not _all_differ(sample_rows["index"]):
             raise LabError(f"a sample of {key} occurs twice", "each index once", _MEND)
         # The runs row last: its appearance is what makes the other two visible.
         self._write("samples", key, sample_rows)
@@ -87,17 +93,24 @@ class Store(StoreFolder):
         self._write("runs", key, run)
 
     def status(self, key: str) -> str | None:
-        """Status of a run, None if the store does not know it."""
-        return self.statuses([key]).get(key)
+        """Status of a run, None if the store does not know it; looks at no other run."""
+        row = self._row(key, ["status"])
+        return None if row is None else row["status"]
 
     def statuses(self, keys: Iterable[str]) -> dict[str, str]:
         """Status of each of `keys` that the store knows."""
-        found = self.runs(list(keys)).select("key", "status").collect()
-        return dict(found.iter_rows())
+        wanted = set(keys)
+        loose = statuses_of_loose(self, wanted)
+        try:
+            merged = index.find(self.place, newest(self.place).of("runs"), wanted - loose.keys())
+        except UNREADABLE:
+            # Whatever it is: a reading that looks again gets over it or says it.
+            return dict(self.runs(wanted).select("key", "status").collect().iter_rows())
+        return loose | {key: found.status for key, found in merged.items()}
 
     def run(self, key: str) -> dict[str, Any] | None:
         """The row of one run by column name, None if the store does not know it."""
-        return next(self.runs([key]).collect().iter_rows(named=True), None)
+        return self._row(key, list(RUNS))
 
     def runs(self, keys: Collection[str] | None = None) -> pl.LazyFrame:
         """All runs, or those of `keys`; columns of `schema.RUNS`, in no particular order.
@@ -116,7 +129,23 @@ class Store(StoreFolder):
         return self._lazy("samples", keys)
 
     def _write(self, table: Table, key: str, rows: pl.DataFrame) -> None:
-        parquet.write(rows, self.path(table, key))
+        self.place.put(layout.loose(table, key), parquet.encode(rows))
+
+    def _row(self, key: str, columns: list[str]) -> dict[str, Any] | None:
+        schema = {name: RUNS[name] for name in columns}
+        content = self.place.get(layout.loose("runs", key))
+        try:
+            if content is not None:
+                return parquet.scan([io.BytesIO(content)], schema).collect().row(0, named=True)
+            found = index.find(self.place, newest(self.place).of("runs"), [key])
+            if not found or columns == ["status"]:
+                return {"status": found[key].status} if found else None
+            name = self.place.uri(found[key].segment.name)
+            rows = parquet.scan([name], schema, self.place.storage_options)
+            return rows.filter(pl.col("key") == key).collect().row(0, named=True)
+        except UNREADABLE:
+            rows = self.runs([key]).select(columns)
+            return next(rows.collect().iter_rows(named=True), None)
 
     def _lazy(self, table: Table, keys: Collection[str] | None) -> pl.LazyFrame:
         def read(
@@ -137,6 +166,10 @@ class Store(StoreFolder):
             yield snapshot(self, table, keys, narrowed)
 
         return register_io_source(read, schema=dtypes(TABLES[table]))
+
+
+def _all_differ(values: pl.Series) -> bool:
+    return values.n_unique() == len(values)
 
 
 def _run_frame(row: Mapping[str, object]) -> tuple[str, pl.DataFrame]:

@@ -14,7 +14,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
@@ -147,11 +146,11 @@ class LiveView:
         shown.complete(self._client, self._run_id, row, epochs)
 
 
-def rebuild(store: Path | None = None, sweep: str = "rebuilt") -> None:
+def rebuild(store: str | None = None, sweep: str = "rebuilt") -> None:
     """Mirror every finished run of the store that MLflow lacks or shows incomplete.
 
     Args:
-        store: folder of the store; the project's by default.
+        store: folder or s3://bucket/prefix of the store; the project's by default.
         sweep: tag to group the mirrored runs by, where they are not in the view yet.
     """
     source = Store(store)

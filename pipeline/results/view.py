@@ -87,6 +87,33 @@ def read_views(paths: Sequence[Path]) -> Results:
     Raises:
         LabError: naming a file that is missing or no view.
     """
+    stored = _stored_in_views(paths)
+    return Results(_under_every_name(stored.runs), stored.epochs)
+
+
+def results(views: Sequence[Path] = (), store: Store | None = None) -> Results:
+    """Results of the given views, or of the store if there are none.
+
+    Raises:
+        LabError: naming a view that is missing or no view.
+    """
+    found = stored(views, store)
+    return Results(_under_every_name(found.runs), found.epochs)
+
+
+def stored(views: Sequence[Path] = (), store: Store | None = None) -> Results:
+    """As `results`, but each run once, under its first name.
+
+    Raises:
+        LabError: naming a view that is missing or no view.
+    """
+    if views:
+        return _stored_in_views(views)
+    chosen = store or Store()
+    return Results(chosen.runs(), chosen.epochs())
+
+
+def _stored_in_views(paths: Sequence[Path]) -> Results:
     for path in paths:
         if not path.is_file():
             raise LabError(
@@ -105,19 +132,7 @@ def read_views(paths: Sequence[Path]) -> Results:
         .filter(pl.col("curve").is_not_null())
         .unnest("curve")
     )
-    return Results(_under_every_name(rows.drop("curve")), epochs)
-
-
-def results(views: Sequence[Path] = (), store: Store | None = None) -> Results:
-    """Results of the given views, or of the store if there are none.
-
-    Raises:
-        LabError: naming a view that is missing or no view.
-    """
-    if views:
-        return read_views(views)
-    chosen = store or Store()
-    return Results(_under_every_name(chosen.runs()), chosen.epochs())
+    return Results(rows.drop("curve"), epochs)
 
 
 def _under_every_name(runs: pl.LazyFrame) -> pl.LazyFrame:
@@ -137,4 +152,6 @@ def _under_every_name(runs: pl.LazyFrame) -> pl.LazyFrame:
 def _is_view(path: Path) -> bool:
     # Columns a file lacks read as null, so a foreign file shows by runs without a name.
     names = parquet.scan([path], VIEW).select("key", "dataset", "noise", "method", "status")
-    return parquet.fault(path, VIEW) is None and not any(names.null_count().collect().row(0))
+    with path.open("rb") as file:
+        sound = parquet.fault(file, VIEW) is None
+    return sound and not any(names.null_count().collect().row(0))

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.files import methods_folder
 from pipeline.results.code_digest import sources_digest
 
-_NO_NUMBERS = frozenset({"grids", "results", "stages"})
+_NO_NUMBERS = frozenset({"grids", "results", "stages", "storage"})
 """Parts of `pipeline` that carry numbers about and change none."""
 
 

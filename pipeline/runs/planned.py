@@ -11,7 +11,8 @@ from pipeline.config import RunSettings
 from pipeline.data.dataset import Dataset
 from pipeline.encoders.artefact import load_encoder, read_encoder_card
 from pipeline.encoders.encoder import Encoder
-from pipeline.files import encoders_folder, kept_weights_folder
+from pipeline.encoders.kept import kept_weights_folder
+from pipeline.files import encoders_folder
 from pipeline.noise.label_table import LabelTable
 from pipeline.runs.key import EncoderIdentity
 from pipeline.runs.settings.resolve import Resolved
@@ -72,7 +73,7 @@ class NamedEncoder:
 
     @property
     def folder(self) -> Path:
-        """Where its weights lie, or will."""
+        """Where its weights lie; a copy, where they lie in a bucket."""
         published = encoders_folder(self.name)
         if self.run is None:
             return published

@@ -144,14 +144,17 @@ def _row(method: type[Method], resolved: Resolved, inputs: Inputs) -> dict[str, 
         "encoders": [one.name for one in inputs.encoders.values()] or None,
         "noise_card": inputs.noise_card,
         "code_digest": code_digest(name),
-        "knows": sorted(_knowledge(method, settings, inputs)),
+        "knows": sorted(_knowledge(method, resolved, inputs)),
         "class_names": list(data.class_names),
     }
 
 
-def _knowledge(method: type[Method], settings: RunSettings, inputs: Inputs) -> set[Knowledge]:
+def _knowledge(method: type[Method], resolved: Resolved, inputs: Inputs) -> set[Knowledge]:
     """Knowledge beyond the noisy labels, from wherever it comes into the run."""
-    own = set(method.knows)
+    settings = resolved.settings
+    own = set(method.knowledge(settings))
+    if resolved.by_noise:
+        own.add("noise_recipe")
     if settings.validation != "held-out":
         own.add("clean_validation")
     for encoder in inputs.encoders.values():

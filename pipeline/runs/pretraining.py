@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from pipeline.config import Execution
 from pipeline.encoders.artefact import load_encoder, save_encoder
+from pipeline.encoders.kept import kept_weights_folder
 from pipeline.errors import LabError
-from pipeline.files import encoders_folder, kept_weights_folder
+from pipeline.files import encoders_folder
 from pipeline.results.store import Store
 from pipeline.runs.planned import NamedEncoder, PlannedRun
 from pipeline.runs.run import Outcome, execute, is_open

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
-
-from filelock import FileLock
 
 from pipeline.config import Execution
 from pipeline.errors import Interrupted, LabError
-from pipeline.results.claims import claim
+from pipeline.results.claims import Claim, claim, claims
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
 from pipeline.runs.code import note_other_code
@@ -19,13 +16,18 @@ from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL, RunRecord
 from pipeline.runs.session import open_session, problem_of
 from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
+from pipeline.storage.places import store_place
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
 from pipeline.training.loop import Diverged, Session, run_epochs
-from pipeline.training.observers import posterior_folder
+from pipeline.training.observers import has_posterior
 from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
 
 Ending = Literal["done", "diverged", "failed", "stored", "busy"]
+
+
+class TakenOver(Exception):
+    """Another program has taken the run over, because this one did not renew its claim in time."""
 
 
 class Outcome(NamedTuple):
@@ -54,19 +56,21 @@ def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> 
         Interrupted: when a stop was asked for; the state is saved.
     """
     key, store = planned.key, Store()
-    lock: FileLock | None = None
+    held: Claim | None = None
     state = _STORED
     if processes.is_main:
-        state, lock = _claim(key, execution, store)
+        state, held = _claim(key, execution, store)
     state = processes.largest(state)
     if state == _BUSY:
-        return Outcome(key, "busy", "another program computes this run")
+        return Outcome(key, "busy", _by_whom(key))
     if state == _STORED:
         return _stored(planned, store, execution, processes)
     view = LiveView(execution.tracking and processes.is_main, execution.group)
     record = RunRecord(planned.row | {"grid": execution.group}, store, view, processes)
     try:
-        return _train(planned, execution, processes, record)
+        return _train(planned, execution, processes, record, held)
+    except TakenOver:
+        return Outcome(key, "busy", f"taken over: {_by_whom(key)}; nothing was written here")
     except Interrupted as wish:
         record.broken_off("running", str(wish))
         raise
@@ -74,26 +78,31 @@ def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> 
         record.broken_off("failed", str(failure) or type(failure).__name__)
         raise
     finally:
-        if lock is not None:
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
+        if held is not None:
+            held.release()
 
 
 _STORED, _BUSY, _GRANTED = 0, 1, 2
 
 
-def _claim(key: str, execution: Execution, store: Store) -> tuple[int, FileLock | None]:
+def _claim(key: str, execution: Execution, store: Store) -> tuple[int, Claim | None]:
     """Take the run for this program, unless it is stored or another one computes it."""
-    # Asked first without the lock: who may only read the store is told of stored runs, too.
+    # Asked first without the claim: who may only read the store is told of stored runs, too.
     if not is_open(key, execution, store):
         return _STORED, None
-    lock = claim(store, key)
-    if lock is None:
+    held = claim(store_place(), key)
+    if held is None:
         return _BUSY, None
     if is_open(key, execution, store):
-        return _GRANTED, lock
-    lock.release()
+        return _GRANTED, held
+    held.release()
     return _STORED, None
+
+
+def _by_whom(key: str) -> str:
+    found = claims(store_place(), key)
+    where = f" ({found[0].holder})" if found else ""
+    return f"another program computes this run{where}"
 
 
 def is_open(key: str, execution: Execution, store: Store) -> bool:
@@ -108,7 +117,7 @@ def is_open(key: str, execution: Execution, store: Store) -> bool:
     if execution.force or status not in FINAL:
         return True
     lacks_weights = execution.keep_weights and not are_kept(key)
-    lacks_posterior = execution.posterior and not posterior_folder(key).exists()
+    lacks_posterior = execution.posterior and not has_posterior(key)
     return status == "done" and (lacks_weights or lacks_posterior)
 
 
@@ -117,7 +126,7 @@ def _stored(
 ) -> Outcome:
     """Tell of a run that is stored, and note what is new about it."""
     row, settings = store.run(planned.key) or {}, planned.settings
-    detail = f"in {store.folder} already; --force computes it again"
+    detail = f"in {store.place.address} already; --force computes it again"
     place = f"{settings.dataset}/{settings.noise}"
     changes: dict[str, Any] = {}
     if place != f"{row.get('dataset')}/{row.get('noise')}":
@@ -143,7 +152,11 @@ def _note_changes(store: Store, row: dict[str, Any], changes: dict[str, Any]) ->
 
 
 def _train(
-    planned: PlannedRun, execution: Execution, processes: Processes, record: RunRecord
+    planned: PlannedRun,
+    execution: Execution,
+    processes: Processes,
+    record: RunRecord,
+    held: Claim | None,
 ) -> Outcome:
     """Train from the start or the checkpoint, and store the result."""
     key, inputs, settings = planned.key, planned.inputs, planned.settings
@@ -151,14 +164,15 @@ def _train(
     splits = make_splits(inputs.dataset, inputs.table, settings, opener, processes.device)
     problem = problem_of(planned, splits, processes)
     session = open_session(planned.method, settings, execution, processes, problem, splits)
-    if "embedding" in (*session.method.views, *session.method.predict_views):
+    if problem.encoder is not None:
         show_embeddings(session, opener, problem.encoder)
     keeps_weights = execution.keep_weights or planned.method.makes_encoder
     if keeps_weights:
         refuse_no_weights(session)
     resumed = resume(session, key)
     record.open(splits.counts, session.progress.records if resumed else None)
-    ending, detail = _run_loop(session, key, execution.checkpoint_seconds, record)
+    ending, detail = _run_loop(session, key, execution.checkpoint_seconds, record, held)
+    _require_claim(held, processes)
     # Only the main process writes; the others learn of its failure.
     with processes.together():
         if processes.is_main and ending == "done":
@@ -175,14 +189,37 @@ def _train(
 
 
 def _run_loop(
-    session: Session, key: str, checkpoint_seconds: float, record: RunRecord
+    session: Session,
+    key: str,
+    checkpoint_seconds: float,
+    record: RunRecord,
+    held: Claim | None,
 ) -> tuple[Literal["done", "diverged"], str | None]:
     """Run the epoch loop to its end; returns the status and why a run diverged."""
-    stop = StopRequest(session.processes, checkpoint_seconds, lambda: save_checkpoint(session, key))
+
+    def write() -> None:
+        _require_claim(held, session.processes)
+        save_checkpoint(session, key)
+
+    def is_lost() -> bool:
+        return held is not None and held.is_lost
+
     try:
-        with stop:
+        with StopRequest(session.processes, checkpoint_seconds, write, is_lost) as stop:
             for finished in run_epochs(session, stop):
                 record.epoch(finished)
     except Diverged as divergence:
         return "diverged", str(divergence)
     return "done", None
+
+
+def _require_claim(held: Claim | None, processes: Processes) -> None:
+    """Renew the claim before something is written; all processes call this together.
+
+    Raises:
+        TakenOver: on all processes, when another program has taken the run over.
+    """
+    if held is not None:
+        held.renew()
+    if processes.largest(int(held is not None and held.is_lost)):
+        raise TakenOver

@@ -12,7 +12,7 @@ from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.training.method import Method
-from pipeline.training.observers import posterior_folder
+from pipeline.training.observers import posterior_address
 from pipeline.training.processes import Processes
 
 
@@ -47,5 +47,5 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
         )
     print(f"run {outcome.key} {outcome.ending} {outcome.detail}".rstrip())
     if execution.posterior and outcome.status == "done":
-        print(f"softmax outputs: {posterior_folder(outcome.key)}")
+        print(f"softmax outputs: {posterior_address(outcome.key)}")
     print(f"numbers: uv run python analysis/leaderboard.py --dataset {planned.settings.dataset}")

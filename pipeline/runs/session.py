@@ -74,7 +74,7 @@ def open_session(
         validation=splits.validation,
         context=Context(
             method=method_class.name(),
-            knows=method_class.knows,
+            knows=method_class.knowledge(settings),
             y_noisy=train.y_noisy,
             y_clean=train.y_clean,
             n_classes=problem.n_classes,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pipeline.backbones import make_backbone
 from pipeline.data.dataset import DataCard
-from pipeline.encoders.artefact import read_encoder_card, save_encoder, weights_digest
+from pipeline.encoders.artefact import read_encoder_card, weights_digest
 from pipeline.encoders.encoder import EncoderCard
+from pipeline.encoders.kept import kept_weights_folder, save_kept_weights
 from pipeline.errors import LabError
-from pipeline.files import kept_weights_folder
 from pipeline.training.loop import Session
 from pipeline.training.method import Problem
 
@@ -61,4 +61,4 @@ def keep_weights(
         data_digest=data.digest,
         settings={"method": session.context.method, **settings.model_dump(mode="json")},
     )
-    save_encoder(kept_weights_folder(key), card, state)
+    save_kept_weights(key, card, state)

@@ -20,10 +20,10 @@ from pipeline.errors import program
 from pipeline.files import cache_folder, replacing
 from pipeline.fingerprints import listing_digest
 from pipeline.names import checked_name
-from pipeline.noise.arrays import project_path
 from pipeline.noise.made_from import spec_facts
 from pipeline.noise.noise_spec import OpenSet
 from pipeline.runs.settings.specs import data_spec, noise_spec
+from pipeline.storage.fetched import local_file
 
 Facts = dict[str, Any]
 _NAMING_FILES = ("path", "weights")
@@ -80,7 +80,7 @@ def _encoder(name: str, params: Params) -> Facts:
     named = [entry[key] for key in _NAMING_FILES if key in entry]
     if isinstance(tables := entry.get("files"), dict):  # embeddings, a file per split
         named += tables.values()
-    files = {name: listing_digest(project_path(name)) for name in named if isinstance(name, str)}
+    files = {name: listing_digest(local_file(name)) for name in named if isinstance(name, str)}
     dataset, noise = entry.get("dataset"), entry.get("noise")
     inputs = {} if dataset is None else {"data": _data(dataset, params)}
     if dataset is not None and noise is not None:

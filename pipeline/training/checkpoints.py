@@ -1,4 +1,4 @@
-"""A run's state on disk: one file, replaced whole, tied to its key, read without running code."""
+"""A run's saved state: one object, replaced whole, tied to its key, read without running code."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline.errors import LabError
-from pipeline.files import replacing, store_folder
+from pipeline.storage.place import Place
+from pipeline.storage.places import artefact_place
 from pipeline.training.loop import Progress, Session
 
 FORMAT = 3
@@ -22,9 +22,13 @@ _PARTS = ("key", "progress", "method", "optimizer", "scaler", "dynamics", "poste
           "own")  # fmt: skip
 
 
-def checkpoint_path(key: str) -> Path:
-    """Where the checkpoint of a run lies while the run is unfinished."""
-    return store_folder() / "checkpoints" / f"{key}.pt"
+_FOLDER = "checkpoints"
+
+
+def unfinished_runs() -> set[str]:
+    """Keys of the runs that have a checkpoint."""
+    found = artefact_place().entries(_FOLDER)
+    return {entry.name.rpartition("/")[2].removesuffix(".pt") for entry in found}
 
 
 def save_checkpoint(session: Session, key: str) -> None:
@@ -44,8 +48,8 @@ def save_checkpoint(session: Session, key: str) -> None:
     }
     with processes.together():
         if processes.is_main:
-            with replacing(checkpoint_path(key)) as temporary:
-                torch.save(state, temporary)
+            with artefact_place().writing(_name(key)) as file:
+                torch.save(state, file)
 
 
 def _differing(session: Session) -> dict[str, Tensor]:
@@ -89,11 +93,12 @@ def resume(session: Session, key: str) -> bool:
         LabError: when the file is damaged, belongs to another run, or does not fit this one; on all
             processes, also where only one of them cannot read it.
     """
-    path = checkpoint_path(key)
-    if not session.processes.largest(int(path.exists())):
+    place, name = artefact_place(), _name(key)
+    if not session.processes.largest(int(place.head(name) is not None)):
         return False
+    path = place.uri(name)
     with session.processes.together():
-        state = _read(path)
+        state = _read(place, name)
         if state["key"] != key:
             raise LabError(
                 f"checkpoint {path} belongs to run {state['key']}", f"run {key}", _again(path)
@@ -108,12 +113,23 @@ def resume(session: Session, key: str) -> bool:
     return True
 
 
-def _again(path: Path) -> str:
-    return f"rm {path}: the run then starts from its beginning"
+def _name(key: str) -> str:
+    return f"{_FOLDER}/{key}.pt"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
+def _again(path: str) -> str:
+    remove = "aws s3 rm" if "://" in path else "rm"
+    return f"{remove} {path}: the run then starts from its beginning"
+
+
+def _read(place: Place, name: str) -> dict[str, Any]:
+    path, content = place.uri(name), place.get(name)
+    if content is None:
+        raise LabError(
+            f"no checkpoint {path}, though another process of this run has one",
+            "a folder that all nodes share",
+            "set LNL_STORE or LNL_SHARED to one",
+        )
     try:
         # PyTorch writes the checksum of every part and does not look at it again.
         broken = zipfile.ZipFile(BytesIO(content)).testzip()
@@ -153,7 +169,7 @@ def _read(path: Path) -> dict[str, Any]:
     return state
 
 
-def _restore(session: Session, state: dict[str, Any], path: Path) -> None:
+def _restore(session: Session, state: dict[str, Any], path: str) -> None:
     def average(averages: list[Tensor]) -> None:
         if session.average is not None:
             session.average.load_state(averages)
@@ -217,4 +233,4 @@ def _first_line(failure: Exception) -> str:
 
 def discard(key: str) -> None:
     """Remove the checkpoint of a finished run."""
-    checkpoint_path(key).unlink(missing_ok=True)
+    artefact_place().delete([_name(key)])

@@ -11,8 +11,11 @@ from torch import Tensor
 from pipeline.errors import LabError
 from pipeline.identity import seed_stream
 
-Knowledge = Literal["noise_rate", "clean_validation", "clean_labels", "extra_features"]
-"""What a method may know beyond the noisy labels; undeclared access raises."""
+Knowledge = Literal[
+    "noise_rate", "noise_recipe", "clean_validation", "clean_labels", "extra_features"
+]
+"""What a method may know beyond the noisy labels; undeclared access raises. A `noise_recipe` has
+settings that were chosen by the kind or the rate of the noise."""
 
 T = TypeVar("T")
 

@@ -132,7 +132,7 @@ class Method(nn.Module):
     VERSION: ClassVar[int] = 1
     """Part of every key: raised when the same settings give other numbers."""
     knows: ClassVar[frozenset[Knowledge]] = frozenset()
-    """Knowledge beyond the noisy labels that the method uses."""
+    """Knowledge beyond the noisy labels that the method may use; see `knowledge`."""
     makes_encoder: ClassVar[bool] = False
     """Whether the purpose of the method is an encoder: its weights are always kept, and its
     features are used at unit length."""
@@ -149,6 +149,12 @@ class Method(nn.Module):
         """Short name of the method under these settings, for tables (such as the loss)."""
         del settings
         return cls.name()
+
+    @classmethod
+    def knowledge(cls, settings: RunSettings) -> frozenset[Knowledge]:
+        """What of `knows` the method uses under these settings: what tables mark."""
+        del settings
+        return cls.knows
 
     @classmethod
     def name(cls) -> str:

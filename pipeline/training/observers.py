@@ -5,18 +5,18 @@ No extra forward pass: observers read the logits of each step.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.files import replacing, results_folder
+from pipeline.storage.places import artefact_place
 from pipeline.training.processes import Processes
 
 _NEVER = -1
 _MOST_PARTS = 16
+_POSTERIORS = "posteriors"
 
 
 class Sightings:
@@ -190,9 +190,18 @@ class Dynamics:
             self._now.zero_()
 
 
-def posterior_folder(key: str) -> Path:
-    """Where the softmax outputs of a run lie."""
-    return results_folder() / "posteriors" / key
+def posterior_address(key: str) -> str:
+    """Folder or address below which the softmax outputs of a run lie."""
+    return artefact_place().uri(f"{_POSTERIORS}/{key}")
+
+
+def has_posterior(key: str) -> bool:
+    """Whether the softmax outputs of a run are there."""
+    return artefact_place().head(_posterior_name(key, "mean")) is not None
+
+
+def _posterior_name(key: str, name: str) -> str:
+    return f"{_POSTERIORS}/{key}/{name}.npy"
 
 
 class Posterior:
@@ -242,10 +251,7 @@ class Posterior:
         mean = self._sum / self._epochs.clamp(min=1)
         for name, values in (("last", self._last), ("mean", mean)):
             exact = values.masked_fill(never, 1.0).cpu().numpy().astype(np.float64)
-            with (
-                replacing(posterior_folder(key) / f"{name}.npy") as temporary,
-                temporary.open("wb") as file,
-            ):
+            with artefact_place().writing(_posterior_name(key, name)) as file:
                 np.save(file, exact / exact.sum(axis=1, keepdims=True))
 
     def state(self) -> dict[str, Tensor]:

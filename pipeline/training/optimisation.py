@@ -31,25 +31,41 @@ def learning_rate(settings: RunSettings, progress: float) -> float:
         cosine: lr (1 + cos(pi epoch / epochs)) / 2, which never reaches 0 within the run;
         exponential: lr lr_decay^epoch; step: lr lr_decay^(milestones passed); constant: lr;
         warmup-cosine, of the progress p with warm-up W and horizon H, in epochs: lr p / W below W,
-        then lr (1 + cos(pi (p - W) / (H - W))) / 2. The others are constant within an epoch.
+        then lr (1 + cos(pi (p - W) / (H - W))) / 2; cosine-restarts: the cosine from lr to lr_min
+        over lr_cycle epochs, again and again; linear: lr, and from lr_decay_from on
+        lr (epochs - epoch) / (epochs - lr_decay_from). All but warmup-cosine are constant within an
+        epoch.
     """
     epoch = int(progress)
     match settings.schedule:
         case "cosine":
-            return settings.lr * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+            rate = settings.lr * _falling(math.pi * epoch / settings.epochs)
         case "exponential":
-            return settings.lr * settings.lr_decay**epoch
+            rate = settings.lr * settings.lr_decay**epoch
         case "step":
             passed = sum(epoch >= milestone for milestone in settings.lr_milestones)
-            return settings.lr * settings.lr_decay**passed
+            rate = settings.lr * settings.lr_decay**passed
         case "constant":
-            return settings.lr
+            rate = settings.lr
         case "warmup-cosine":
             warmup, horizon = settings.warmup_epochs, settings.lr_horizon or settings.epochs
             if progress < warmup:
-                return settings.lr * progress / warmup
-            fraction = (progress - warmup) / (horizon - warmup)
-            return settings.lr * (1 + math.cos(math.pi * fraction)) / 2
+                rate = settings.lr * progress / warmup
+            else:
+                fraction = (progress - warmup) / (horizon - warmup)
+                rate = settings.lr * _falling(math.pi * fraction)
+        case "cosine-restarts":
+            fraction = epoch % settings.lr_cycle / settings.lr_cycle
+            rate = settings.lr_min + (settings.lr - settings.lr_min) * _falling(math.pi * fraction)
+        case "linear":
+            falling = max(epoch - settings.lr_decay_from, 0)
+            rate = settings.lr * (1 - falling / (settings.epochs - settings.lr_decay_from))
+    return rate
+
+
+def _falling(angle: float) -> float:
+    """From 1 at 0 to 0 at pi."""
+    return (1 + math.cos(angle)) / 2
 
 
 def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimizer:

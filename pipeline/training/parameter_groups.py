@@ -23,7 +23,7 @@ PER_SAMPLE: Group = {
 }
 """What a group of parameters per training sample is trained like, unless it says otherwise."""
 _OPTIONS = ("own_lr", "lr_factor", "schedule", "from_epoch", "over_epochs", "momentum", "betas",
-            "weight_decay")  # fmt: skip
+            "weight_decay", "clipped")  # fmt: skip
 """What a phase may change of a group; torch's own `lr` is set anew in every step."""
 _KNOWN = {*_OPTIONS, "params", "name", "optimizer", "nesterov", "clipped", "per_sample"}
 _MADE = "made"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.identity import seed_stream
 
@@ -54,6 +54,14 @@ class Peers(nn.ModuleDict):
             {"name": name, "params": [p for p in peer.parameters() if p.requires_grad]}
             for name, peer in self.items()
         ]
+
+    def members(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """The softmax of each peer, for `Method.members`."""
+
+        def softmax_of(peer: nn.Module) -> Callable[[Tensor], Tensor]:
+            return lambda images: peer(images).softmax(dim=1)
+
+        return {name: softmax_of(peer) for name, peer in self.items()}
 
     def train_only(self, *names: str) -> None:
         """Put these peers in training mode whenever the method is, and the others never.

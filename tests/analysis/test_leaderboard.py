@@ -217,7 +217,7 @@ def test_program_prints_every_format(
     printed = {}
     for name in ("terminal", "markdown", "latex", "csv"):
         monkeypatch.setattr(
-            sys, "argv", ["leaderboard", "--store", str(store.folder), "--format", name]
+            sys, "argv", ["leaderboard", "--store", str(store.place.folder), "--format", name]
         )
         main()
         printed[name] = capsys.readouterr().out
@@ -232,7 +232,7 @@ def test_program_prints_every_format(
 def test_program_ends_with_one_line_on_a_faulty_question(store: Store) -> None:
     add_run(store)
     program = PROJECT / "analysis" / "leaderboard.py"
-    asked = [sys.executable, program, "--store", store.folder, "--dataset", "cifar"]
+    asked = [sys.executable, program, "--store", store.place.folder, "--dataset", "cifar"]
     ended = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert (

@@ -11,8 +11,8 @@ from pipeline.errors import LabError
 @pytest.mark.parametrize(
     ("name", "n_features"),
     [
-        ("small-cnn", 64), ("cnn8", 256), ("preact18", 512),
-        ("resnet18", 512), ("resnet34-simclr", 512), ("resnet50-simclr", 2048),
+        ("small-cnn", 64), ("cnn6", 256), ("cnn8", 256), ("cnn9", 128), ("lenet", 84),
+        ("preact18", 512), ("resnet18", 512), ("resnet34-simclr", 512), ("resnet50-simclr", 2048),
         ("wrn28-2", 128), ("timm/test_vit", 64), ("timm/test_resnet", 96),
     ],
 )  # fmt: skip

@@ -68,6 +68,8 @@ def test_the_help_says_an_upper_bound():
         ({"schedule": "warmup-cosine", "epochs": 10, "lr_horizon": 9}, "at least 10"),
         ({"schedule": "warmup-cosine", "epochs": 10, "warmup_epochs": 10, "lr_horizon": 10},
          "above 10"),
+        ({"schedule": "cosine-restarts", "lr": 0.1, "lr_min": 0.2}, "from 0 to 0.1"),
+        ({"schedule": "linear", "epochs": 10, "lr_decay_from": 10}, "from 0 to 9"),
     ],
 )  # fmt: skip
 def test_a_schedule_whose_parts_do_not_fit(values, words):

@@ -5,13 +5,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from pipeline.config import Execution, read_params
 from pipeline.errors import LabError
-from pipeline.files import store_folder
 from pipeline.grids.cells import cells, place_name
+from pipeline.results.claims import claim
 from pipeline.results.store import Store
+from pipeline.storage.places import store_place
 from tests.support.data_files import write_class_folders
 from tests.support.engines import compute, local
 from tests.support.lab import PARAMS, write_params
@@ -69,11 +69,8 @@ def test_labels_that_change_while_a_grid_runs_are_noticed(lab):
 def test_a_cell_that_another_program_computes_is_waited_for(lab):
     write_grid(lab, GOOD)
     all_cells = cells(read_params())
-    path = store_folder() / "locks" / f"{all_cells[0].key}.lock"
-    path.parent.mkdir(parents=True)
-    lock = FileLock(path, thread_local=False)
-    lock.acquire()
-    threading.Timer(1.5, lock.release).start()
+    other = claim(store_place(), all_cells[0].key)
+    threading.Timer(1.5, other.release).start()
     assert compute(all_cells) == Counter(done=1)
 
 

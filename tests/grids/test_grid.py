@@ -13,6 +13,7 @@ from pipeline.grids.plan import expected_seconds, plan
 from pipeline.results.store import Store
 from tests.support.engines import compute, local
 from tests.support.lab import PARAMS, write_params
+from tests.support.results_builder import path_of
 
 QUIET = Execution(tracking=False)
 
@@ -141,5 +142,5 @@ def test_a_finished_grid_is_known_until_anything_it_hangs_on_changes(lab):
     card.write_text(text + " ")
     assert known() == 0
     card.write_text(text)
-    Store().path("runs", keys[0]).unlink()
+    path_of(Store(), "runs", keys[0]).unlink()
     assert known() == 0

@@ -11,8 +11,8 @@ from methods.simclr import Simclr, SimclrSettings
 from pipeline.backbones import make_backbone
 from pipeline.backbones.heads import projection_head
 from pipeline.encoders.artefact import load_encoder, read_encoder_card
+from pipeline.encoders.kept import kept_weights_folder
 from pipeline.errors import Interrupted, LabError
-from pipeline.files import kept_weights_folder
 from pipeline.training.gather import Gather
 from pipeline.training.method import Batch, Problem
 from tests.support.lab import PARAMS, write_params

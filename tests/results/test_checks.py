@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import subprocess
@@ -13,13 +14,14 @@ import polars as pl
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.results.compaction import ABANDONED_SECONDS, compact
-from pipeline.results.schema import RUNS, TABLES
+from pipeline.results.compaction import compact
+from pipeline.results.schema import RUNS, TABLES, Table
 from pipeline.results.store import Store
-from pipeline.results.tables import parquet
+from pipeline.results.sweep import ABANDONED_SECONDS
+from pipeline.results.tables import parquet, segments
 from pipeline.results.view import write_view
 from tests.support.paths import PROJECT
-from tests.support.results_builder import add_run
+from tests.support.results_builder import add_run, path_of, segment_path
 
 
 @pytest.fixture
@@ -36,35 +38,46 @@ def flip(path: Path, position: int, bit: int) -> bytes:
     return before
 
 
+def fault(path: Path) -> str | None:
+    return parquet.fault(io.BytesIO(path.read_bytes()), RUNS)
+
+
 def test_a_flipped_bit_anywhere_in_a_file_is_found(store: Store) -> None:
-    path = store.path("runs", add_run(store))
+    path = path_of(store, "runs", add_run(store))
     draws, content = random.Random(0), path.read_bytes()
-    assert parquet.fault(path, RUNS) is None
+    assert fault(path) is None
     # Anywhere, all through the checksum and its name, and in the last bytes.
     seal, end = content.rindex(b"lnl.sha256"), len(content)
     positions = {*draws.sample(range(end), 100), *range(seal, seal + 80, 2), *range(end - 8, end)}
     for position in positions:
         before = flip(path, position, draws.randrange(8))
-        assert parquet.fault(path, RUNS) == "is truncated or corrupt", position
+        assert fault(path) == "is truncated or corrupt", position
         path.write_bytes(before)
-    assert parquet.fault(path, RUNS) is None
+    assert fault(path) is None
 
 
 @pytest.mark.parametrize("compacted", [False, True])
 @pytest.mark.parametrize("table", TABLES)
 def test_one_flipped_bit_is_named_by_the_check(
-    store: Store, table: str, compacted: bool, tmp_path: Path
+    store: Store,
+    table: Table,
+    compacted: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keys = [add_run(store, seed=seed) for seed in range(2)]
     if compacted:
         compact(store)
         add_run(store, seed=2)
-    path = store.compacted_path(table) if compacted else store.path(table, keys[0])  # type: ignore[arg-type]  # a table
+    path = segment_path(store, table) if compacted else path_of(store, table, keys[0])
     flip(path, path.stat().st_size // 3, 0)
-    with pytest.raises(LabError, match=rf"{path} is truncated or corrupt; expected: .*; try: rm"):
+    remedy = r"uv run .* forget segments/" if compacted else "rm"
+    said = rf"{path} is truncated or corrupt; expected: .*; try: {remedy}"
+    with pytest.raises(LabError, match=said):
         store.check_files()
     # It must not get a new checksum under which it would pass for sound.
-    with pytest.raises(LabError):
+    monkeypatch.setattr(segments, "FAN", 2)
+    with pytest.raises(LabError, match=said):
         compact(store)
     if table != "samples":
         with pytest.raises(LabError, match="corrupt"):
@@ -72,7 +85,7 @@ def test_one_flipped_bit_is_named_by_the_check(
 
 
 def test_files_of_early_versions_have_no_checksum_and_are_sound(store: Store) -> None:
-    path = store.path("runs", add_run(store))
+    path = path_of(store, "runs", add_run(store))
     pl.read_parquet(path).write_parquet(path)
     assert store.check_files() == 3
     path.write_bytes(path.read_bytes()[:-20])
@@ -90,13 +103,13 @@ def command(*words: str) -> tuple[int, str, str]:
 
 def test_the_commands_on_a_sound_store_and_on_none(store: Store, tmp_path: Path) -> None:
     add_run(store)
-    place = ("--store", str(store.folder))
-    assert command("check", *place)[:2] == (0, f"3 files of {store.folder}: all sound\n")
+    place = ("--store", str(store.place.folder))
+    assert command("check", *place)[:2] == (0, f"3 files of {store.place.folder}: all sound\n")
     assert command("compact", *place)[:2] == (
         0,
-        f"1 runs merged into {store.folder / 'compacted'}\n",
+        f"1 runs merged into {store.place.folder / 'segments'}\n",
     )
-    for place in (tmp_path / "nowhere", tmp_path, store.path("runs", "x"), "", "x" * 5000):
+    for place in (tmp_path / "nowhere", tmp_path, path_of(store, "runs", "x"), ""):
         before = sorted(tmp_path.rglob("*"))
         for act in (Store.require, compact):
             with pytest.raises(LabError, match="no results store at .*; expected: .*; try: uv run"):
@@ -110,15 +123,15 @@ def test_the_commands_on_a_sound_store_and_on_none(store: Store, tmp_path: Path)
 
 def test_compaction_removes_what_killed_programs_left(store: Store) -> None:
     add_run(store)
-    kept_weights = store.folder / "encoders"
+    kept_weights = store.place.folder / "encoders"
     left = [
-        store.folder / "runs" / ".b.parquet.0123.tmp",
-        store.folder / ".x.tmp",
+        store.place.folder / "runs" / ".b.parquet.0123.tmp",
+        store.place.folder / ".x.tmp",
         kept_weights / ".r1.new" / "weights.safetensors",
         kept_weights / ".r1.old" / "weights.safetensors",
         kept_weights / "r2" / ".posterior.npy.0123.tmp",
     ]
-    young = store.folder / "runs" / ".a.parquet.0123.tmp"
+    young = store.place.folder / "runs" / ".a.parquet.0123.tmp"
     busy = kept_weights / ".r3.new" / "weights.safetensors"
     lasting = kept_weights / "r2" / "weights.safetensors"
     for path in (*left, young, busy, lasting):

@@ -7,18 +7,24 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
-from filelock import FileLock
 
-from pipeline.errors import LabError
 from pipeline.results.compaction import compact
 from pipeline.results.store import Store
-from pipeline.results.tables import parquet
+from pipeline.results.tables import parquet, segments
+from pipeline.storage.place import Place
 from tests.support.paths import PROJECT
-from tests.support.results_builder import add_run, run_row
+from tests.support.results_builder import (
+    add_run,
+    content_of,
+    merge_as_early_versions_did,
+    run_row,
+)
 
 WRITER = PROJECT / "tests/support/results_writer.py"
 KILLS, LONGEST_LIFE = 6, 0.25
@@ -58,74 +64,82 @@ def test_sigkill_at_any_moment_leaves_no_half_run(tmp_path: Path) -> None:
 def test_finished_run_killed_between_any_two_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = parquet.write
+    put = Place.put
     for n in range(4):
         store, files_left = Store(tmp_path / str(n)), n
         store.write_run(run_row(status="running"))
 
-        def killable_write(frame: pl.DataFrame, path: Path) -> None:
+        def killable_put(place: Place, name: str, content: bytes) -> None:
             nonlocal files_left
             files_left -= 1
             if files_left < 0:
                 raise Killed
-            write(frame, path)
+            put(place, name, content)
 
-        monkeypatch.setattr(parquet, "write", killable_write)
+        monkeypatch.setattr(Place, "put", killable_put)
         if n < 3:
             with pytest.raises(Killed):
                 add_run(store)
         else:
             add_run(store)
-        monkeypatch.setattr(parquet, "write", write)
+        monkeypatch.setattr(Place, "put", put)
         assert store.status(run_row()["key"]) == ("done" if n == 3 else "running")
         assert store.epochs().collect().height == (3 if n == 3 else 0)
         assert store.samples().collect().height == (4 if n == 3 else 0)
 
 
+@pytest.mark.parametrize("early", [False, True])
 def test_compaction_killed_between_any_two_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
 ) -> None:
-    steps_left = 0
+    steps_left = 10**6
 
-    def step() -> None:
-        nonlocal steps_left
-        steps_left -= 1
-        if steps_left < 0:
-            raise Killed
+    def killable(act: Callable[..., object]) -> Callable[..., object]:
+        def step(place: Place, *arguments: object) -> object:
+            nonlocal steps_left
+            steps_left -= 1
+            if steps_left < 0:
+                raise Killed
+            return act(place, *arguments)
 
-    stream, unlink = parquet.stream, Path.unlink
+        return step
 
-    def killable_stream(rows: pl.LazyFrame, path: Path) -> None:
-        step()
-        stream(rows, path)
+    def delete(place: Place, names: Collection[str]) -> None:
+        for name in names:
+            delete_one(place, [name])
 
-    def killable_unlink(path: Path, missing_ok: bool = False) -> None:
-        if path.suffix == ".parquet":
-            step()
-        unlink(path, missing_ok=missing_ok)
-
-    monkeypatch.setattr(parquet, "stream", killable_stream)
-    monkeypatch.setattr(Path, "unlink", killable_unlink)
-    n_steps = 3 + 3 * 2  # three merges, then three files of each of two runs
-    for n in range(n_steps + 1):
+    delete_one = killable(Place.delete)
+    monkeypatch.setattr(Place, "delete", delete)
+    monkeypatch.setattr(Place, "put", killable(Place.put))
+    monkeypatch.setattr(Place, "create", killable(Place.create))
+    monkeypatch.setattr(segments, "FAN", 3)
+    completed, n = False, 0
+    while not completed:
         store = Store(tmp_path / str(n))
-        keys = [add_run(store, (0.1,), seed=9)]
-        steps_left = 10**6
-        compact(store)
-        keys += [add_run(store, (0.1 * seed, 0.5), seed=seed) for seed in (1, 2)]
-        before = _content(store)
-        steps_left = n
-        if n < n_steps:
-            with pytest.raises(Killed):
-                compact(store)
+        keys = [add_run(store, (0.1,), seed=9), add_run(store, (0.2,), seed=8)]
+        if early:
+            merge_as_early_versions_did(store)
         else:
-            assert compact(store) == 2
-        assert _content(store) == before
+            compact(store)
+            compact_one_more(store, keys)
+        keys += [add_run(store, (0.1 * seed, 0.5), seed=seed) for seed in (1, 2)]
+        add_run(store, (0.7,), seed=8)  # computed again
+        before = content_of(store)
+        steps_left = n
+        try:
+            assert compact(store) == 3
+            completed = True
+        except Killed:
+            assert n < 40
+        assert content_of(store) == before
         steps_left = 10**6
         compact(store)
-        assert _content(store) == before
+        assert content_of(store) == before
         assert sorted(store.runs().collect()["key"]) == sorted(keys)
         assert not any(store.files(table) for table in ("runs", "epochs", "samples"))
+        n += 1
+    # Three segments and the manifest, three files of three runs; two more where three are merged.
+    assert n >= 4 + 9
 
 
 def test_compaction_leaves_runs_that_may_go_on(tmp_path: Path) -> None:
@@ -140,18 +154,18 @@ def test_compaction_leaves_runs_that_may_go_on(tmp_path: Path) -> None:
 
 
 def test_reading_while_a_compaction_takes_the_files_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path)
+    store = Store(place)
     keys = {add_run(store, seed=seed) for seed in range(3)}
     scan = parquet.scan
     pending = [True]
 
-    def compacted_meanwhile(*arguments: object) -> pl.LazyFrame:
-        rows = scan(*arguments)  # type: ignore[arg-type]  # passes on what it is given
+    def compacted_meanwhile(*arguments: Any) -> pl.LazyFrame:
+        rows = scan(*arguments)
         if pending:
             pending.clear()
-            compact(Store(tmp_path))
+            compact(Store(place))
         return rows
 
     monkeypatch.setattr(parquet, "scan", compacted_meanwhile)
@@ -159,22 +173,6 @@ def test_reading_while_a_compaction_takes_the_files_away(
     assert not pending
 
 
-def test_one_compaction_at_a_time(tmp_path: Path) -> None:
-    add_run(Store(tmp_path))
-    with (
-        FileLock(tmp_path / ".compact.lock"),
-        pytest.raises(LabError, match="another compaction"),
-    ):
-        compact(Store(tmp_path))
-
-
-def _content(store: Store) -> list[list[tuple[object, ...]]]:
-    return [
-        store.runs().select("key", "status", "seed").sort("key").collect().rows(),
-        store.epochs()
-        .select("key", "epoch", "test_accuracy")
-        .sort("key", "epoch")
-        .collect()
-        .rows(),
-        store.samples().select("key", "index").sort("key", "index").collect().rows(),
-    ]
+def compact_one_more(store: Store, keys: list[str]) -> None:
+    keys.append(add_run(store, seed=7))
+    compact(store)

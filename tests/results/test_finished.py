@@ -10,7 +10,7 @@ import pytest
 from pipeline.results.finished import finished_cells, note_finished
 from pipeline.results.store import Store
 from tests.support.lab import PARAMS, write_params
-from tests.support.results_builder import add_run
+from tests.support.results_builder import add_run, path_of
 
 
 @pytest.fixture
@@ -81,5 +81,5 @@ def test_files_that_vanish_or_cannot_be_read_are_a_change(grid, lab: Path) -> No
 
 def test_a_store_that_cannot_be_read_leaves_the_answer_open(grid) -> None:
     view, params, keys = grid
-    Store().path("runs", keys[0]).write_bytes(b"damaged")
+    path_of(Store(), "runs", keys[0]).write_bytes(b"damaged")
     assert finished_cells(view, params, Store(), "facts") == 0

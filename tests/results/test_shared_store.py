@@ -19,7 +19,7 @@ from pipeline.results.schema import TABLES, Table, dtypes
 from pipeline.results.store import Store
 from pipeline.results.tables import parquet
 from tests.support.paths import PROJECT
-from tests.support.results_builder import add_run
+from tests.support.results_builder import add_run, path_of, segment_path, segments_of
 
 WRITER = PROJECT / "tests/support/results_writer.py"
 SECONDS = 3.0
@@ -38,12 +38,19 @@ def rewrite(path: Path, *columns: pl.Expr) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_a_compaction_keeps_columns_of_a_newer_version(store: Store, table: Table) -> None:
     keys = [add_run(store, seed=seed) for seed in range(3)]
-    rewrite(store.path(table, keys[0]), pl.lit(7).alias("newer"))
-    rewrite(store.path(table, keys[1]), pl.lit(0.5).alias("newer"))
+    rewrite(path_of(store, table, keys[0]), pl.lit(7).alias("newer"))
+    rewrite(path_of(store, table, keys[1]), pl.lit(0.5).alias("newer"))
     compact(store)
     add_run(store, seed=3)
     compact(store)
-    kept = pl.read_parquet(store.compacted_path(table)).select("key", "newer").unique()
+    files = [store.place.uri(segment.name) for segment in segments_of(store, table)]
+    kept = (
+        pl.concat(
+            [pl.read_parquet(file) for file in files if "newer" in pl.read_parquet_schema(file)]
+        )
+        .select("key", "newer")
+        .unique()
+    )
     values = {key: value for key, value in kept.iter_rows() if value is not None}
     assert values == {keys[0]: 7.0, keys[1]: 0.5}
     assert dict(getattr(store, table)().collect().schema) == dtypes(TABLES[table])
@@ -58,7 +65,7 @@ def test_another_width_of_a_column_is_read_and_sound(
 ) -> None:
     keys = [add_run(store, seed=seed) for seed in range(2)]
     before = store.runs().select("key", column).sort("key").collect()
-    rewrite(store.path("runs", keys[0]), pl.col(column).cast(dtype))
+    rewrite(path_of(store, "runs", keys[0]), pl.col(column).cast(dtype))
     for _ in range(2):
         rows = store.runs().select("key", column).sort("key").collect()
         assert rows.equals(before) or column == "lr"
@@ -70,9 +77,9 @@ def test_another_width_of_a_column_is_read_and_sound(
 def test_a_wider_number_is_merged_whole_and_said_where_it_does_not_fit(store: Store) -> None:
     key = add_run(store)
     wide = 2**40
-    rewrite(store.path("samples", key), pl.lit(wide).alias("forgetting"))
+    rewrite(path_of(store, "samples", key), pl.lit(wide).alias("forgetting"))
     compact(store)
-    merged = pl.read_parquet(store.compacted_path("samples"))
+    merged = pl.read_parquet(segment_path(store, "samples"))
     assert set(merged["forgetting"]) == {wide}
     with pytest.raises(LabError, match=r"cannot read the samples .* try: uv run python"):
         store.samples().collect()
@@ -81,7 +88,7 @@ def test_a_wider_number_is_merged_whole_and_said_where_it_does_not_fit(store: St
 
 def test_another_kind_of_value_is_no_damage(store: Store) -> None:
     key = add_run(store)
-    rewrite(store.path("runs", key), pl.col("seed").cast(pl.String))
+    rewrite(path_of(store, "runs", key), pl.col("seed").cast(pl.String))
     with pytest.raises(LabError, match="is of another version: column 'seed' is String"):
         store.runs().collect()
 
@@ -89,7 +96,7 @@ def test_another_kind_of_value_is_no_damage(store: Store) -> None:
 def test_readers_never_fail_beside_writers_and_compactions(store: Store) -> None:
     writers = [
         subprocess.Popen(
-            [sys.executable, WRITER, store.folder, str(10_000 * n)],
+            [sys.executable, WRITER, store.place.folder, str(10_000 * n)],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"PYTHONPATH": str(PROJECT), "POLARS_MAX_THREADS": "1"},
@@ -117,19 +124,6 @@ def test_readers_never_fail_beside_writers_and_compactions(store: Store) -> None
     assert announced <= set(store.runs().filter(status="done").collect()["key"])
 
 
-def test_one_program_at_a_time_claims_a_run(store: Store) -> None:
-    mine = claim(store, "r1")
-    assert mine is not None
-    assert claim(store, "r1") is None
-    other = claim(store, "r2")
-    assert other is not None
-    other.release()
-    mine.release()
-    again = claim(store, "r1")
-    assert again is not None
-    again.release()
-
-
 @pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
 def test_files_have_the_permissions_that_the_umask_says(
     store: Store, umask: int, mode: int
@@ -139,24 +133,26 @@ def test_files_have_the_permissions_that_the_umask_says(
         add_run(store)
         compact(store)
         key = add_run(store, seed=1)
-        lock = claim(store, key)
-        assert lock is not None
-        lock.release()
+        held = claim(store.place, key)
+        assert held is not None
     finally:
         os.umask(before)
-    files = [path for path in store.folder.rglob("*") if path.is_file()]
-    assert len(files) >= 7
+    files = [path for path in store.place.folder.rglob("*") if path.is_file()]
+    assert len(files) >= 8
     assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(mode)}
+    held.release()
 
 
 @pytest.fixture
 def another_user(store: Store) -> Iterator[str]:
     """A store that this process may read and not write, as others' under umask 022."""
     key = add_run(store)
-    folders = [path for path in (store.folder, *store.folder.rglob("*")) if path.is_dir()]
+    folders = [
+        path for path in (store.place.folder, *store.place.folder.rglob("*")) if path.is_dir()
+    ]
     for folder in folders:
         folder.chmod(0o555)
-    for folder in store.folder.parents:
+    for folder in store.place.folder.parents:
         if folder.stat().st_uid == os.geteuid():
             folder.chmod(folder.stat().st_mode | 0o055)
     user = os.geteuid()
@@ -175,6 +171,6 @@ def test_another_user_reads_what_is_stored_and_is_told_why_he_cannot_write(
     assert store.epochs().collect().height == 3
     assert store.check_files() == 3
     with pytest.raises(LabError, match=r"expected: .* try: .*LNL_STORE"):
-        claim(store, "r-another")
+        claim(store.place, "r-another")
     with pytest.raises(LabError, match=r"expected: .*; try: "):
         compact(store)

@@ -18,7 +18,14 @@ from pipeline.errors import LabError
 from pipeline.results.compaction import compact
 from pipeline.results.schema import EPOCHS, RUN_COLUMNS, RUNS, SAMPLES, TABLES
 from pipeline.results.store import Store
-from tests.support.results_builder import add_run, epoch_rows, run_row, sample_rows
+from tests.support.results_builder import (
+    add_run,
+    epoch_rows,
+    path_of,
+    run_row,
+    sample_rows,
+    segment_path,
+)
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def test_statuses_answer_for_known_keys_only(store: Store) -> None:
     assert store.statuses([done, diverged, "r-unknown"]) == {done: "done", diverged: "diverged"}
 
 
-def test_own_file_wins_over_the_compacted_one(store: Store) -> None:
+def test_loose_file_wins_over_a_segment(store: Store) -> None:
     key = add_run(store, (0.1,))
     other = add_run(store, (0.9,), seed=1)
     compact(store)
@@ -99,7 +106,7 @@ def test_writers_of_one_run_leave_one_row(store: Store) -> None:
 
 def test_files_with_fewer_or_more_columns_stay_readable(store: Store) -> None:
     keys = [add_run(store, seed=seed, image_digest="sha") for seed in range(3)]
-    old, new = store.path("runs", keys[0]), store.path("runs", keys[1])
+    old, new = path_of(store, "runs", keys[0]), path_of(store, "runs", keys[1])
     pl.read_parquet(old).drop("image_digest", "resumed").write_parquet(old)
     pl.read_parquet(new).with_columns(from_the_future=1).write_parquet(new)
     expected = dict(zip(keys, (None, "sha", "sha"), strict=True))
@@ -173,7 +180,7 @@ def test_finished_run_must_hang_together(store: Store) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_truncated_file_is_named_with_the_way_out(store: Store, table: Any) -> None:
     keys = [add_run(store, seed=seed) for seed in range(3)]
-    broken = store.path(table, keys[1])
+    broken = path_of(store, table, keys[1])
     broken.write_bytes(broken.read_bytes()[:-20])
     read = getattr(store, table)
     with pytest.raises(LabError, match=rf"{broken} is truncated.*rm .*/\*/{keys[1]}"):
@@ -181,21 +188,21 @@ def test_truncated_file_is_named_with_the_way_out(store: Store, table: Any) -> N
     with pytest.raises(LabError, match=keys[1]):
         compact(store)
     assert len(store.files(table)) == 3
-    for path in store.folder.glob(f"*/{keys[1]}.parquet"):
+    for path in store.place.folder.glob(f"*/{keys[1]}.parquet"):
         path.unlink()
     assert set(read().collect()["key"]) == {keys[0], keys[2]}
 
 
-def test_damaged_compacted_file_is_named(store: Store) -> None:
+def test_damaged_segment_is_named(store: Store) -> None:
     add_run(store)
     compact(store)
-    store.compacted_path("epochs").write_bytes(b"not Parquet")
-    with pytest.raises(LabError, match=r"epochs\.parquet is truncated.*rm -r"):
+    segment_path(store, "epochs").write_bytes(b"not Parquet")
+    with pytest.raises(LabError, match=r"epochs/\w+.parquet is truncated.*forget seg"):
         store.epochs().collect()
 
 
 def test_column_of_another_type_in_a_file_is_an_error(store: Store) -> None:
-    path = store.path("runs", add_run(store))
+    path = path_of(store, "runs", add_run(store))
     pl.read_parquet(path).with_columns(pl.col("seed").cast(pl.String)).write_parquet(path)
     with pytest.raises(LabError, match=path.name):
         store.runs().collect()
@@ -236,4 +243,4 @@ def test_full_disk_keeps_what_was_stored(store: Store) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert store.statuses(store.runs().collect()["key"]) == {key: "done"}
-    assert not list(store.folder.rglob("*.tmp"))
+    assert not list(store.place.folder.rglob("*.tmp"))

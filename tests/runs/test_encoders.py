@@ -5,22 +5,24 @@ import time
 
 import pytest
 import torch
-from filelock import FileLock
 
 from methods.robust_loss import RobustLoss, RobustLossSettings
 from pipeline.config import Params, read_params
 from pipeline.encoders.artefact import load_encoder, read_encoder_card
 from pipeline.encoders.encoder import Encoder
+from pipeline.encoders.kept import kept_weights_folder
 from pipeline.encoders.start import load_into
 from pipeline.errors import LabError
-from pipeline.files import encoders_folder, kept_weights_folder, store_folder
+from pipeline.files import encoders_folder
 from pipeline.grids.cells import cells
 from pipeline.grids.plan import plan
+from pipeline.results.claims import claim
 from pipeline.results.store import Store
 from pipeline.runs.key import EncoderIdentity, identify
 from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import missing_encoders
 from pipeline.stages import encoder as stage
+from pipeline.storage.places import store_place
 from pipeline.training.method import Problem
 from tests.support.engines import compute
 from tests.support.lab import PARAMS, write_params
@@ -182,13 +184,12 @@ def test_an_encoder_that_was_pulled_is_not_trained_again(lab, monkeypatch):
 def test_a_second_program_waits_for_the_first(lab):
     entries(lab, warm=CE)
     warm = found(start_from="warm")
-    lock = FileLock(store_folder() / "locks" / f"{warm.run.key}.lock", thread_local=False)
-    lock.acquire()
+    other = claim(store_place(), warm.run.key)
     seen = []
 
     def release():
         seen.append(warm.exists)
-        lock.release()
+        other.release()
 
     threading.Timer(1.5, release).start()
     began = time.perf_counter()

@@ -73,7 +73,7 @@ def _quiet():
 
 def test_softmax_outputs_of_a_stored_run_are_computed_when_they_are_asked_for(lab):
     key = run(**ONE).key
-    folder = lab / "results" / "posteriors" / key
+    folder = lab / "results" / "store" / "posteriors" / key
     assert not folder.exists()
     assert run(**ONE, execution={"posterior": True}).ending == "done"
     assert sorted(path.name for path in folder.iterdir()) == ["last.npy", "mean.npy"]

@@ -1,18 +1,22 @@
 """A run from settings to rows: skipped, resumed, diverged, stopped; always whole."""
 
+import socket
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from filelock import FileLock
 from polars.testing import assert_frame_equal
 
 from methods import losses
 from pipeline.errors import Interrupted, LabError
+from pipeline.results.claims import claim, claims
+from pipeline.results.claims.holder import Holder
 from pipeline.results.store import Store
-from pipeline.training.checkpoints import checkpoint_path
+from pipeline.storage.places import store_place
+from pipeline.training.stopping import StopRequest
 from tests.support.lab import PARAMS, write_params
-from tests.support.runs import numbers, row, run, stop_at_step
+from tests.support.runs import checkpoint_path, numbers, row, run, stop_at_step
 
 
 def test_a_run_is_stored_whole_and_not_run_again(lab):
@@ -118,9 +122,37 @@ def test_an_unforeseen_failure_is_stored_and_tried_again(lab, monkeypatch):
 
 def test_a_run_that_another_program_computes_is_left_to_it(lab):
     key = run().key
-    lock = lab / "results" / "store" / "locks" / f"{key}.lock"
-    with FileLock(lock):
-        assert run(execution={"force": True}).ending == "busy"
+    other = claim(store_place(), key)
+    outcome = run(execution={"force": True})
+    assert outcome.ending == "busy"
+    assert socket.gethostname() in outcome.detail
+    other.release()
+    assert run(execution={"force": True}).ending == "done"
+    assert claims(store_place()) == []
+
+
+def test_a_run_that_is_taken_over_stops_and_writes_nothing(lab, monkeypatch):
+    steps = []
+
+    def taking_over(request):
+        steps.append(None)
+        if len(steps) == 5:
+            key = claims(store_place())[0].key
+            monkeypatch.setattr(Holder, "is_gone", True)
+            others.append(claim(store_place(), key))
+        return original(request)
+
+    others, original = [], StopRequest.save_now
+    monkeypatch.setattr(StopRequest, "save_now", taking_over)
+    outcome = run(execution={"checkpoint_seconds": 0.0})
+    assert outcome.ending == "busy"
+    assert "taken over" in outcome.detail
+    assert len(steps) == 5
+    assert row(outcome.key)["status"] == "running"  # as before the other one began
+    others[0].renew()
+    assert not others[0].is_lost
+    others[0].release()
+    assert run().ending == "done"
 
 
 def test_validation_samples_are_held_out_of_training(lab):
@@ -166,7 +198,7 @@ def test_a_data_set_whose_labels_may_be_wrong(lab, tmp_path):
 def test_a_posterior_is_kept_on_request_and_makes_label_noise(lab, monkeypatch):
     clean = {"noise": "clean", "val_rate": 0.0}
     key = run(**clean, execution={"posterior": True}).key
-    folder = lab / "results" / "posteriors" / key
+    folder = lab / "results" / "store" / "posteriors" / key
     last, mean = np.load(folder / "last.npy"), np.load(folder / "mean.npy")
     assert last.shape == mean.shape == (1437, 10)
     np.testing.assert_allclose(mean.sum(axis=1), 1)
@@ -175,9 +207,9 @@ def test_a_posterior_is_kept_on_request_and_makes_label_noise(lab, monkeypatch):
 
     tables = {
         "pmd": {"kind": "pmd", "type": "I", "rate": 0.35,
-                "posterior": f"results/posteriors/{key}/last.npy"},
+                "posterior": f"results/store/posteriors/{key}/last.npy"},
         "dependent": {"kind": "dependent", "rate": 0.4,
-                      "posterior": f"results/posteriors/{key}/mean.npy"},
+                      "posterior": f"results/store/posteriors/{key}/mean.npy"},
     }  # fmt: skip
     write_params(lab, PARAMS | {"noise": tables})
     assert row(run(noise="pmd").key)["realised_rate"] == pytest.approx(0.35, abs=0.06)
@@ -187,7 +219,7 @@ def test_a_posterior_is_kept_on_request_and_makes_label_noise(lab, monkeypatch):
 def test_a_resumed_run_keeps_the_same_posterior(lab, monkeypatch):
     how = {"posterior": True}
     key = run(execution=how).key
-    path = lab / "results" / "posteriors" / key / "mean.npy"
+    path = lab / "results" / "store" / "posteriors" / key / "mean.npy"
     whole = np.load(path)
     path.unlink()
     stop_at_step(monkeypatch, 30)

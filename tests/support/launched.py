@@ -26,20 +26,20 @@ def until(reached: Callable[[], bool], what: str) -> None:
 
 def checkpoints(lab: Path) -> dict[str, int]:
     """Name and time of writing of the checkpoints in the store."""
-    folder = Store().folder / "checkpoints"
+    folder = Store().place.folder / "checkpoints"
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("r*.pt")}
 
 
 @contextmanager
 def in_its_middle(
-    lab: Path, n_processes: int, *flags: str
+    lab: Path, n_processes: int, *flags: str, method: str = "robust_loss"
 ) -> Iterator[tuple[subprocess.Popen, list[psutil.Process]]]:
     """A run that has just written a checkpoint, and its processes without the launcher.
 
     When the block ends all of them have to end within 20 s, launcher included.
     """
     before = checkpoints(lab)
-    words = launch(n_processes, *flags, "--checkpoint-seconds", "0")
+    words = launch(n_processes, *flags, "--checkpoint-seconds", "0", method=method)
     program = start(*words, lab=lab, own_group=True)
     ranks: list[psutil.Process] = []
     try:

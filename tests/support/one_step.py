@@ -52,7 +52,7 @@ def first_epoch(method: Method, epoch: int = 0) -> Context:
             return (function or method.predict)(*given)
 
     context = Context(
-        method=method.name(), knows=method.knows, y_noisy=Y, y_clean=None, n_classes=N_CLASSES,
+        method=method.name(), knows=method.knows, y_noisy=Y, y_clean=Y, n_classes=N_CLASSES,
         n_epochs=method.settings.epochs, seed=0, predict_pass=predict_pass, epoch=epoch,
     )  # fmt: skip
     method.start(context)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pipeline.identity import digest, run_key
+from pipeline.results.schema import TABLES, Table
 from pipeline.results.store import Store
+from pipeline.results.tables import layout, parquet
+from pipeline.results.tables.manifest import Segment, newest
 
 TRANSITION = [[0.6, 0.3, 0.1], [0.2, 0.6, 0.2], [0.1, 0.3, 0.6]]
 
@@ -94,3 +98,42 @@ def add_run(
     key: str = run["key"]
     store.write_finished(run, epoch_rows(key, test_accuracy, **(curves or {})), sample_rows(key))
     return key
+
+
+def path_of(store: Store, table: Table, key: str) -> Path:
+    """The loose file of a run."""
+    return store.place.folder / layout.loose(table, key)
+
+
+def segments_of(store: Store, table: Table) -> list[Segment]:
+    """Segments that count."""
+    return newest(store.place).of(table)
+
+
+def segment_path(store: Store, table: Table) -> Path:
+    """The only segment of a table."""
+    (segment,) = segments_of(store, table)
+    return store.place.folder / segment.name
+
+
+def content_of(store: Store) -> list[list[tuple[object, ...]]]:
+    """What readers see of each table, in order."""
+    return [
+        store.runs().select("key", "status", "seed").sort("key").collect().rows(),
+        store.epochs()
+        .select("key", "epoch", "test_accuracy")
+        .sort("key", "epoch")
+        .collect()
+        .rows(),
+        store.samples().select("key", "index").sort("key", "index").collect().rows(),
+    ]
+
+
+def merge_as_early_versions_did(store: Store) -> None:
+    """Put all loose files into compacted/, in no particular order of keys."""
+    for table in TABLES:
+        paths = [store.place.folder / entry.name for entry in store.files(table).values()]
+        rows = pl.concat([pl.read_parquet(path) for path in reversed(paths)])
+        parquet.write(rows, store.place.folder / layout.early(table))
+        for path in paths:
+            path.unlink()

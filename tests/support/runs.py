@@ -13,6 +13,7 @@ from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings.methods import load_method
 from pipeline.runs.settings.resolve import pinned, resolve
+from pipeline.storage.places import artefact_place
 from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
 
@@ -42,6 +43,11 @@ def numbers(key: str, store: Path | None = None) -> tuple[pl.DataFrame, pl.DataF
 def row(key: str) -> dict:
     """The stored row of a run."""
     return Store().run(key) or {}
+
+
+def checkpoint_path(key: str) -> Path:
+    """File of the checkpoint of an unfinished run."""
+    return artefact_place().folder / "checkpoints" / f"{key}.pt"
 
 
 def stop_at_step(monkeypatch, number):

@@ -7,11 +7,12 @@ import torch
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
-from pipeline.training.observers import Dynamics, Posterior, posterior_folder
+from pipeline.training.observers import Dynamics, Posterior, posterior_address
 from pipeline.training.optimisation import learning_rate
 from pipeline.training.processes import Processes
 from tests.support.filled_weights import filled
 from tests.support.paths import REFERENCES
+from tests.support.reference_arrays import case_of, cases
 
 
 def test_learning_rates_of_the_published_schedules():
@@ -24,6 +25,35 @@ def test_learning_rates_of_the_published_schedules():
     steps = RunSettings(lr=1.0, lr_decay=0.1, lr_milestones=(2, 4), schedule="step")
     assert [learning_rate(steps, e) for e in range(5)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
     assert learning_rate(RunSettings(lr=0.3, schedule="constant"), 99) == 0.3
+
+
+def rates_of(**settings):
+    chosen = RunSettings(**settings)
+    return torch.tensor([learning_rate(chosen, e) for e in range(chosen.epochs)]).double()
+
+
+@pytest.mark.parametrize(
+    ("case", "settings"),
+    [
+        ("elr_cifar10", {"schedule": "cosine-restarts", "lr_cycle": 10, "lr_min": 0.001}),
+        ("elr_cifar10_asym", {"schedule": "step", "lr_milestones": (40, 80), "lr_decay": 0.01}),
+        ("elr_cifar100", {"schedule": "step", "lr_milestones": (80, 120), "lr_decay": 0.01}),
+        ("elr_plus_cifar100", {"schedule": "step", "lr_milestones": (200,), "lr_decay": 0.1}),
+    ],
+)
+def test_learning_rates_of_elr_equal_the_official_schedules(case, settings):
+    expected = case_of("elr", f"lr_{case}")["lr"]
+    found = rates_of(lr=0.02, epochs=len(expected), **settings)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", cases("co_teaching", "schedule_"))
+def test_rates_of_co_teaching_equal_the_official_plan(case):
+    """Which trains from epoch 1 on: ours are counted from 0, and one fewer."""
+    plan = case_of("co_teaching", case)
+    start = plan["epoch_decay_start"] - 1
+    found = rates_of(lr=0.001, epochs=plan["n_epoch"] - 1, schedule="linear", lr_decay_from=start)
+    torch.testing.assert_close(found, plan["lr"][1:], rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +160,7 @@ def test_a_posterior_keeps_what_was_seen_last_and_the_mean_of_what_was_seen(lab)
     posterior.record(torch.tensor([1, 2]), second[:2])
     posterior.close_epoch()
     posterior.save("k")
-    last, mean = (np.load(posterior_folder("k") / f"{name}.npy") for name in ("last", "mean"))
+    last, mean = (np.load(f"{posterior_address('k')}/{name}.npy") for name in ("last", "mean"))
     p, q = first.softmax(dim=1).numpy(), second.softmax(dim=1).numpy()
     third = np.full(3, 1 / 3)
     expected = {"last": [p[0], q[0], q[1], third], "mean": [p[0], (p[1] + q[0]) / 2, q[1], third]}

@@ -89,6 +89,41 @@ def test_a_later_signal_ends_the_program_at_once(clock):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_a_warning_of_a_cluster_saves_and_stops(clock, number):
+    with StopRequest(Processes(), 1e9, lambda: None) as stop:
+        signal.raise_signal(number)
+        assert stop.save_now()
+        with pytest.raises(Interrupted, match="state is saved") as stopped:
+            stop.save()
+    assert stopped.value.signal_number == number
+
+
+def test_a_warning_is_no_first_signal_and_never_a_second_one(clock):
+    with StopRequest(Processes(), 1e9, lambda: None) as stop:
+        signal.raise_signal(signal.SIGUSR2)
+        clock.now += 60.0
+        signal.raise_signal(signal.SIGTERM)  # the first one
+        clock.now += 60.0
+        signal.raise_signal(signal.SIGUSR1)
+        assert stop.save_now()
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            stop.save()
+
+
+def test_what_cannot_wait_is_written_at_once(clock):
+    written, urgent = [], []
+    stop = StopRequest(Processes(), 1e9, lambda: written.append(clock.now), lambda: bool(urgent))
+    assert not stop.save_now()
+    urgent.append(1)
+    clock.now += 1.0
+    for _ in range(20):
+        if stop.save_now():
+            stop.save()
+            break
+    assert written == [1001.0]
+
+
 def test_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
     with StopRequest(Processes(), 1e9, lambda: None):

@@ -4,7 +4,6 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from pipeline.results.store import Store
-from pipeline.training.checkpoints import checkpoint_path
 from tests.support.launched import (
     in_its_middle,
     kill_all,
@@ -13,7 +12,7 @@ from tests.support.launched import (
     stop_one,
 )
 from tests.support.programs import finish, launch
-from tests.support.runs import numbers, row
+from tests.support.runs import checkpoint_path, numbers, row
 
 PLAIN = ("--no-tracking", "--crop-padding", "1")
 BATCHES = {6: "256", 21: "64"}

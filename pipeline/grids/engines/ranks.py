@@ -1,9 +1,8 @@
 """Several processes for each cell of a bundle, one a GPU, by torch's own launcher.
 
-    python -m pipeline.grids.engines.ranks N FOLDER NUMBER TOKEN
-
-The launcher ends with the program that started it, even when that was killed; its processes then
-save their state.
+As a program it takes the number of processes, and folder, bundle and token of a batch. The launcher
+ends with the program that started it, even when that was killed; its processes then save their
+state.
 """
 
 from __future__ import annotations

@@ -63,10 +63,10 @@ class Slurm:
 
     tracks = False
     stays = True
-    pause = 10.0
 
     def __init__(self, name: str, settings: SlurmEngine) -> None:
         self.name, self._settings = name, settings
+        self.pause = settings.poll_seconds
         self._answered = -math.inf
 
     def check(self) -> None:

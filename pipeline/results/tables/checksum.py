@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 from typing import IO
 
 import polars as pl
@@ -31,28 +30,18 @@ def seal(file: IO[bytes]) -> None:
     file.write(checksum.encode())
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether a file holds a checksum; those written by early versions hold none.
-
-    Raises:
-        FileNotFoundError: if it is gone.
-    """
-    with path.open("rb") as file:
-        return _place(file) is not None or _has_foreign_names(path)
+def is_sealed(file: IO[bytes]) -> bool:
+    """Whether a file holds a checksum; those written by early versions hold none."""
+    return _place(file) is not None or _has_foreign_names(file)
 
 
-def is_intact(path: Path) -> bool:
-    """Whether every byte of a sealed file is as it was written.
-
-    Raises:
-        FileNotFoundError: if it is gone.
-    """
-    with path.open("rb") as file:
-        place = _place(file)
-        if place is None:
-            return False
-        file.seek(place)
-        return file.read(len(_BLANK)) == _sha256(file, place).encode()
+def is_intact(file: IO[bytes]) -> bool:
+    """Whether every byte of a sealed file is as it was written."""
+    place = _place(file)
+    if place is None:
+        return False
+    file.seek(place)
+    return file.read(len(_BLANK)) == _sha256(file, place).encode()
 
 
 def _place(file: IO[bytes]) -> int | None:
@@ -81,9 +70,10 @@ def _sha256(file: IO[bytes], place: int) -> str:
     return content.hexdigest()
 
 
-def _has_foreign_names(path: Path) -> bool:
+def _has_foreign_names(file: IO[bytes]) -> bool:
     """Whether the footer names something unknown, such as the checksum with a bit flipped."""
+    file.seek(0)
     try:
-        return bool(set(pl.read_parquet_metadata(path)) - {"ARROW:schema"})
+        return bool(set(pl.read_parquet_metadata(file)) - {"ARROW:schema"})
     except (pl.exceptions.PolarsError, OSError):
         return False

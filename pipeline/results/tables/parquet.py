@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,8 +14,10 @@ from pipeline.files import replacing
 from pipeline.results.tables import checksum
 from pipeline.results.tables.conform import castable
 
-Source = Path | IO[bytes]
-"""A file by its name, or open: then it stays the same one though its name is given away."""
+Source = str | Path | IO[bytes]
+"""A file by its path, its address in a bucket, or open."""
+Options = dict[str, str] | None
+"""What polars needs beside the addresses of a bucket."""
 Schema = Mapping[str, pl.DataType]
 """Column names and types of a table, in their order."""
 _WIDENING = pl.ScanCastOptions(
@@ -23,51 +25,51 @@ _WIDENING = pl.ScanCastOptions(
 )
 
 
+def encode(frame: pl.DataFrame, row_group: int | None = None) -> bytes:
+    """A frame as the bytes of a file, sealed by a checksum.
+
+    The same frame gives the same bytes (with the same version of polars).
+
+    Args:
+        frame: what to encode.
+        row_group: rows that are read and skipped together; polars chooses unless given.
+    """
+    encoded = io.BytesIO()
+    frame.write_parquet(encoded, metadata=checksum.UNSEALED, row_group_size=row_group)
+    checksum.seal(encoded)
+    return encoded.getvalue()
+
+
 def write(frame: pl.DataFrame, path: Path) -> None:
     """Write a frame so that readers meet the old file or the new one, never a part.
 
-    The same frame gives the same bytes (with the same version of polars), sealed by a checksum.
-
     Args:
-        frame: what to write.
+        frame: what to write; see `encode`.
         path: file to make or to replace.
 
     Raises:
         LabError: where the folder cannot be written: read-only, full, or no folder at all.
     """
-    # Encoded in memory first: polars hides why the system refused a write, a plain write tells.
-    encoded = io.BytesIO()
-    frame.write_parquet(encoded, metadata=checksum.UNSEALED)
-    checksum.seal(encoded)
-    _put(path, lambda temporary: temporary.write_bytes(encoded.getbuffer()))
+    try:
+        # Encoded in memory: polars hides why the system refused a write, a plain write tells.
+        with replacing(path) as temporary:
+            temporary.write_bytes(encode(frame))
+    except OSError as error:
+        raise LabError(
+            f"cannot write {path}: {error.strerror or error}",
+            "a folder that can be written, with free space",
+            "make room or change its permissions, or name another folder",
+            exit_code=1,
+        ) from error
 
 
-def stream(rows: pl.LazyFrame, path: Path) -> None:
-    """Write rows that need not fit into memory; otherwise as `write`.
-
-    Args:
-        rows: what to write; may read the file that is replaced.
-        path: file to make or to replace.
-
-    Raises:
-        LabError: where the folder cannot be written.
-        polars.exceptions.PolarsError: where the rows cannot be computed.
-    """
-
-    def fill(temporary: Path) -> None:
-        rows.sink_parquet(temporary, metadata=checksum.UNSEALED)
-        with temporary.open("r+b") as file:
-            checksum.seal(file)
-
-    _put(path, fill)
-
-
-def scan(sources: Sequence[Source], schema: Schema) -> pl.LazyFrame:
+def scan(sources: Sequence[Source], schema: Schema, options: Options = None) -> pl.LazyFrame:
     """Read files as one table; columns they lack are null, columns unknown here are left out.
 
     Args:
         sources: files of one table; may be empty.
         schema: of the table; files with narrower numbers are read too.
+        options: see `Options`.
 
     Returns:
         Their rows in the order of `sources`.
@@ -81,56 +83,73 @@ def scan(sources: Sequence[Source], schema: Schema) -> pl.LazyFrame:
         extra_columns="ignore",
         cast_options=_WIDENING,
         glob=False,
+        hive_partitioning=False,
+        storage_options=options,
     )
 
 
-def scan_any_width(sources: Sequence[Source], schema: Schema) -> pl.LazyFrame:
+def scan_any_width(
+    sources: Sequence[Source], schema: Schema, options: Options = None
+) -> pl.LazyFrame:
     """Read files of whatever width their numbers have; otherwise as `scan`, but in any order.
 
     Args:
         sources: files of one table.
         schema: of the table; a value that does not fit into it is an error when it is read.
+        options: see `Options`.
 
     Raises:
         polars.exceptions.SchemaError: for a column of another kind, such as text for numbers.
     """
-    return scan_groups(by_schema(sources), schema)
+    return scan_groups(by_schema(sources, options), schema, options)
+
+
+def joined(sources: Sequence[Source], schema: Schema) -> pl.DataFrame:
+    """Read files without losing anything: unknown columns stay, numbers get the widest type.
+
+    Args:
+        sources: files of one table.
+        schema: of the table, whose columns come first.
+
+    Raises:
+        polars.exceptions.SchemaError: for a column of another kind, such as text for numbers.
+    """
+    groups = by_schema(sources)
+    return scan_groups(groups, _widest(groups, schema)).collect()
 
 
 Groups = Mapping[tuple[tuple[str, pl.DataType], ...], list[Source]]
 """Files by their columns: (name, type) of each -> files."""
 
 
-def by_schema(sources: Sequence[Source]) -> Groups:
+def by_schema(sources: Sequence[Source], options: Options = None) -> Groups:
     """Group files of one table by their columns; looks into each."""
     groups: dict[tuple[tuple[str, pl.DataType], ...], list[Source]] = {}
     for source in sources:
-        own = pl.read_parquet_schema(source)
+        own = _schema_of(source, options)
         groups.setdefault(tuple(own.items()), []).append(source)
     return groups
 
 
-def scan_groups(groups: Groups, schema: Schema) -> pl.LazyFrame:
+def scan_groups(groups: Groups, schema: Schema, options: Options = None) -> pl.LazyFrame:
     """Read grouped files under one schema; see `scan_any_width`."""
-    parts = [_cast(scan(files, dict(own)), dict(own), schema) for own, files in groups.items()]
+    parts = [
+        _cast(scan(files, dict(own), options), dict(own), schema) for own, files in groups.items()
+    ]
     return pl.concat(parts) if parts else pl.LazyFrame(schema=schema)
 
 
-def widest(groups: Sequence[Groups], schema: Schema) -> Schema:
-    """The schema under which nothing of some files is lost: unknown columns, wider numbers.
-
-    Args:
-        groups: the files.
-        schema: of the table, whose columns come first.
-
-    Raises:
-        polars.exceptions.SchemaError: for a column of another kind, such as text for numbers.
-    """
-    owned = [schema, *(dict(own) for files in groups for own in files)]
-    empty = [pl.DataFrame(schema=columns) for columns in owned]
+def _widest(groups: Groups, schema: Schema) -> Schema:
+    empty = [pl.DataFrame(schema=columns) for columns in (schema, *map(dict, groups))]
     joint = pl.concat(empty, how="diagonal_relaxed").schema
     _require_kinds(joint, schema)
     return joint
+
+
+def _schema_of(source: Source, options: Options) -> Schema:
+    if options is None:
+        return pl.read_parquet_schema(source)
+    return pl.scan_parquet(str(source), storage_options=options, glob=False).collect_schema()
 
 
 def _cast(rows: pl.LazyFrame, own: Schema, schema: Schema) -> pl.LazyFrame:
@@ -147,40 +166,29 @@ def _require_kinds(own: Schema, schema: Schema) -> None:
             raise pl.exceptions.SchemaError(f"column {name!r} is {own[name]}, not {dtype}")
 
 
-def fault(path: Path, schema: Schema) -> str | None:
-    """What is wrong with a file, None if nothing is; a file that is gone has no fault.
+def fault(file: IO[bytes], schema: Schema) -> str | None:
+    """What is wrong with a file, None if nothing is.
 
     Args:
-        path: file of one table.
+        file: of one table, open.
         schema: of the table.
 
     Returns:
         A phrase that follows the name of the file.
     """
     try:
-        if checksum.is_sealed(path):
-            if not checksum.is_intact(path):
+        if checksum.is_sealed(file):
+            if not checksum.is_intact(file):
                 return "is truncated or corrupt"
-            _require_kinds(pl.read_parquet_schema(path), schema)
+            file.seek(0)
+            _require_kinds(pl.read_parquet_schema(file), schema)
         else:
-            scan_any_width([path], schema).collect()
-    except FileNotFoundError:
-        return None
+            file.seek(0)
+            scan_any_width([file], schema).collect()
     except pl.exceptions.SchemaError as error:
         return f"is of another version: {error}"
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return "is truncated or corrupt"
+    finally:
+        file.seek(0)
     return None
-
-
-def _put(path: Path, fill: Callable[[Path], object]) -> None:
-    try:
-        with replacing(path) as temporary:
-            fill(temporary)
-    except OSError as error:
-        raise LabError(
-            f"cannot write {path}: {error.strerror or error}",
-            "a folder that can be written, with free space",
-            "make room or change its permissions, or set LNL_STORE to another folder",
-            exit_code=1,
-        ) from error

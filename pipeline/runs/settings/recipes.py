@@ -14,6 +14,8 @@ from pipeline.files import methods_folder
 from pipeline.names import checked_name
 
 Status = Literal["published", "unchecked", "own", "extrapolated"]
+_NOISE = {"noise_kind", "rate"}
+"""What a condition may ask about the label noise, which nobody knows of real labels."""
 
 
 class Row(BaseModel):
@@ -47,6 +49,8 @@ class Choice(NamedTuple):
 
     settings: dict[str, Any]
     status: Status
+    by_noise: frozenset[str] = frozenset()
+    """Settings that it chose by the kind or the rate of the label noise."""
 
 
 def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
@@ -58,8 +62,8 @@ def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
         cell: what conditions may ask about: the method's settings plus noise_kind and rate.
 
     Returns:
-        The merged settings of all matching rows, and the weakest status among them
-        (`extrapolated` if the recipe was not made for the cell).
+        The merged settings of all matching rows, the weakest status among them (`extrapolated` if
+        the recipe was not made for the cell), and which settings stem from a row for some noise.
 
     Raises:
         LabError: for an unknown recipe.
@@ -74,7 +78,9 @@ def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
     chosen = recipes[recipe]
     rows = [row for row in chosen.rows if _holds(row.where, cell)]
     merged = {name: value for row in rows for name, value in row.set.items()}
-    return Choice(merged, _status(chosen, rows, cell))
+    sources = {name: row for row in rows for name in row.set}
+    by_noise = {name for name, row in sources.items() if _NOISE & set(row.where)}
+    return Choice(merged, _status(chosen, rows, cell), frozenset(by_noise))
 
 
 @lru_cache

@@ -18,6 +18,8 @@ class Resolved(NamedTuple):
     recipe_status: str
     noise: NoiseSpec
     """What its label table is made from."""
+    by_noise: frozenset[str] = frozenset()
+    """Settings that the recipe chose by the kind or the rate of the label noise."""
 
 
 def pinned(method: type[Method], params: Params) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Res
     facts = {"noise_kind": _kind_of_labels(spec), "rate": getattr(spec, "rate", None)}
     choice = choose(name, cell["recipe"], cell | facts)
     settings = validated(method.Settings, choice.settings | values, f"settings of {name}")
-    return Resolved(settings, choice.status, spec)
+    return Resolved(settings, choice.status, spec, choice.by_noise - set(values))
 
 
 def _kind_of_labels(spec: NoiseSpec) -> str:

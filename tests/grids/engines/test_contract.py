@@ -112,9 +112,10 @@ def test_a_cell_that_ends_its_worker_twice_has_failed_and_the_others_follow(site
 
 
 def test_a_cancelled_grid_goes_on_where_it_stood(site):
-    site.write_grid(LONG | {"lr": [0.1, 0.01]})
+    # Longer than it takes to start the program that cancels.
+    site.write_grid(TINY | {"loss": "ce"}, LONG | {"epochs": 300})
     program = site.start()
-    site.await_event(lambda event: event.what == "done")
+    site.await_event(lambda event: event.what == "begun")
     code, output = site.run("--cancel")
     assert code == 0, output
     site.ended(program)

@@ -16,11 +16,10 @@ from pipeline.grids.engines.engine import handles
 from pipeline.grids.engines.slurm import Slurm
 from pipeline.grids.news import Reader
 from pipeline.grids.run import frozen_for, missing_cells, run_batch, submit_batch
-from pipeline.training.checkpoints import checkpoint_path
 from tests.support.engines import compute
 from tests.support.lab import PARAMS, write_params
 from tests.support.programs import PYTHON, start
-from tests.support.runs import numbers, row
+from tests.support.runs import checkpoint_path, numbers, row
 from tests.support.servers import wait_until
 from tests.support.slurm import LARGEST_ARRAY
 

@@ -1,0 +1,207 @@
+"""What Co-teaching and JoCoR share: two networks, and how much of each batch they leave out.
+
+Published numbers of both know the true rate of wrong labels. Two sources need no such knowledge: a
+rate that is given, and one that is estimated from features and given labels by high-order consensus
+(pipeline/noise/estimation/hoc.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from methods.losses.small_loss import forget_rate
+from pipeline.backbones import Backbone
+from pipeline.config import NOT_IN_KEY, RunSettings
+from pipeline.encoders.start import network_state, started_network
+from pipeline.errors import LabError
+from pipeline.noise.estimation.hoc import estimate
+from pipeline.training.context import Context, Knowledge
+from pipeline.training.method import Batch, Method, Problem
+from pipeline.training.peers import Peers
+from pipeline.training.phases import Phase
+
+PEERS = ("first", "second")
+"""Names of the networks, of their parameter groups and of their test accuracies."""
+_UNKNOWN = -1.0
+_HIGHEST = 0.99
+
+
+class ForgettingSettings(RunSettings):
+    """Settings of methods that keep the samples of small loss."""
+
+    forget_rate: float | None = Field(None, ge=0, lt=1)
+    """Share of each batch that is left out in the end; None for the rate of wrong labels."""
+    rate_from: Literal["true", "hoc"] | None = None
+    """Where that rate comes from: counted with the clean labels (true, which None means too:
+    knowledge that tables mark), or estimated from the features of `encoder` (hoc)."""
+    rate_factor: float = Field(1.0, gt=0, le=1)
+    """What the rate of wrong labels is multiplied by, above 0 and at most 1."""
+    gradual: int = Field(10, ge=1, le=100_000)
+    """Epochs over which the share rises from 0, 1 to 100,000."""
+    exponent: float = Field(1.0, gt=0, le=100)
+    """Exponent of the rate at the end of the rise, above 0 and at most 100."""
+    encoder: str | None = Field(None, json_schema_extra=NOT_IN_KEY)
+    """Encoder (params.yaml: encoders) of the features of hoc."""
+    late_beta1: float | None = Field(None, ge=0, lt=1)
+    """First decay of adam while the linear schedule falls; None for 0.9 throughout."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.forget_rate is not None and self.rate_from is not None:
+            raise LabError(
+                f"forget_rate {self.forget_rate:g} and rate_from {self.rate_from}",
+                "one of them",
+                "leave rate_from out",
+            )
+        if (self.rate_from == "hoc") != (self.encoder is not None):
+            raise LabError(
+                f"rate_from {self.rate_from or 'none'} with encoder {self.encoder or 'none'}",
+                "an encoder for rate_from hoc, and for nothing else",
+                "--rate-from hoc --encoder simclr-cifar10",
+            )
+        return self
+
+    @property
+    def asks_for_the_rate(self) -> bool:
+        """Whether the true rate is used: it is neither given nor estimated."""
+        return self.forget_rate is None and self.rate_from != "hoc"
+
+    def without_effect(self) -> set[str]:
+        """A rate that is given is not multiplied; only a falling adam has a late decay."""
+        unused = {"rate_factor"} if self.forget_rate is not None else set()
+        falls = self.optimizer == "adam" and self.schedule == "linear"
+        return super().without_effect() | unused | (set() if falls else {"late_beta1"})
+
+
+class ForgettingPeers(Method):
+    """Two networks that see the same batch and leave out part of it."""
+
+    knows: ClassVar[frozenset[Knowledge]] = frozenset({"noise_rate"})
+    settings: ForgettingSettings
+    final_rate: Tensor
+
+    def __init__(self, settings: ForgettingSettings, problem: Problem) -> None:
+        super().__init__()
+        self.settings, self.rate = settings, 0.0
+        sizes = problem.n_classes, problem.image_shape[2]
+        self.networks = Peers(
+            PEERS,
+            lambda: started_network(settings.backbone, *sizes, problem.start),
+            settings.seed,
+        )
+        # Measured once, also by a run that is resumed.
+        self.register_buffer("final_rate", torch.tensor(_UNKNOWN, dtype=torch.float64))
+
+    @classmethod
+    def knowledge(cls, settings: RunSettings) -> frozenset[Knowledge]:
+        """The noise rate, where it is neither given nor estimated."""
+        assert isinstance(settings, ForgettingSettings)
+        return cls.knows if settings.asks_for_the_rate else frozenset()
+
+    @classmethod
+    def n_networks(cls, settings: RunSettings) -> int:
+        """Two."""
+        del settings
+        return len(PEERS)
+
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """One group for each network."""
+        return self.networks.groups()
+
+    def start(self, context: Context) -> None:
+        """Find out how much is left out in the end."""
+        if float(self.final_rate) == _UNKNOWN:
+            self.final_rate.copy_(self._final_rate(context))
+
+    def _final_rate(self, context: Context) -> Tensor:
+        settings = self.settings
+        if settings.forget_rate is not None:
+            return torch.full_like(self.final_rate, settings.forget_rate)
+        if settings.rate_from == "hoc":
+            rate = _estimated(context, self.final_rate)
+        else:
+            rate = torch.full_like(self.final_rate, _counted(context))
+        return (settings.rate_factor * rate).clamp(0, _HIGHEST)
+
+    def epoch_start(self, context: Context) -> None:
+        """Set how much is left out; the official codes begin with their epoch 1."""
+        self.rate = forget_rate(
+            context.epoch + 1,
+            rate=float(self.final_rate),
+            gradual=self.settings.gradual,
+            exponent=self.settings.exponent,
+        )
+
+    def phase_start(self, context: Context) -> Phase:
+        """An epoch as it is, but for the late decay of adam."""
+        late, settings = self.settings.late_beta1, self.settings
+        if (
+            late is None
+            or "late_beta1" in settings.without_effect()
+            or context.epoch < settings.lr_decay_from
+        ):
+            return Phase()
+        return Phase(options={name: {"betas": (late, 0.999)} for name in PEERS})
+
+    def joint_logits(self, batch: Batch) -> tuple[list[Tensor], Tensor, Tensor]:
+        """What both networks say of a batch.
+
+        Args:
+            batch: of this process.
+
+        Returns:
+            Logits [B, K] by both networks of the samples of all processes, their labels int64 [B],
+            and log probabilities of the joint prediction of this process's samples.
+        """
+        own = [network(batch.x) for network in self.networks.values()]
+        joined = torch.stack([logits.detach().float().log_softmax(dim=1) for logits in own])
+        everyone = [batch.gather.rows(logits.float()) for logits in own]
+        return everyone, batch.gather.rows(batch.y_noisy), joined.logsumexp(dim=0)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Mean of the two softmaxes."""
+        return torch.stack([p(images) for p in self.members().values()]).mean(dim=0)
+
+    def members(self) -> Mapping[str, Callable[..., Tensor]]:
+        """The softmax of each network."""
+        return self.networks.members()
+
+    def encoder_state(self) -> dict[str, Tensor]:
+        """The first network with its classifier."""
+        first = self.networks[PEERS[0]]
+        assert isinstance(first, Backbone)
+        return network_state(first)
+
+
+def _counted(context: Context) -> float:
+    try:
+        return context.true_noise_rate()
+    except LabError as unknown:
+        raise LabError(
+            unknown.given,
+            "labels with clean ones beside them, a rate, or an encoder to estimate it with",
+            "--forget-rate 0.2, or --rate-from hoc --encoder NAME",
+        ) from unknown
+
+
+def _estimated(context: Context, like: Tensor) -> Tensor:
+    features = context.predict_train(views=("embedding",), function=lambda f: f)
+
+    def rate() -> Tensor:
+        found = estimate(
+            features,
+            context.y_noisy.cpu().numpy(),
+            context.n_classes,
+            rounds=10,
+            seed=context.method_seed("hoc"),
+            progress=False,
+        )
+        return torch.tensor(1 - float(np.dot(found.prior, np.diag(found.T))), dtype=torch.float64)
+
+    return context.from_main(rate, like)
