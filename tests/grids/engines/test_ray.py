@@ -11,6 +11,7 @@ from contextlib import suppress
 import polars as pl
 import psutil
 import pytest
+import torch
 
 from pipeline.config import RayEngine, read_params
 from pipeline.errors import LabError
@@ -152,11 +153,12 @@ def test_a_cluster_of_our_own_computes_what_local_computes_and_leaves_nothing(la
 
 @pytest.mark.services
 @pytest.mark.timeout(600)
-def test_the_number_of_cpus_of_a_task_changes_no_stored_number(lab, monkeypatch):
+def test_a_task_has_a_thread_a_cpu_and_the_numbers_of_local_with_as_many(lab, monkeypatch):
     write_grid(lab, n_seeds=1, two={"kind": "ray", "cpus": 2})
-    assert finish(*RUNS, "--engine", "two", lab=lab)[0] == 0
+    assert finish(*RUNS, "--engine", "two", lab=lab)[0] == 0  # where OMP_NUM_THREADS is 1
     by_two = stored(lab)
     monkeypatch.setenv("LNL_STORE", str(lab / "alone"))
+    torch.set_num_threads(2)
     compute(cells(read_params()), local(0))
     assert stored(lab).equals(by_two)
 
