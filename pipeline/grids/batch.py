@@ -36,6 +36,9 @@ from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
 from pipeline.runs.settings.methods import load_method
 from pipeline.runs.settings.resolve import Resolved
+from pipeline.storage.place import Place
+from pipeline.storage.places import artefact_place, store_place
+from pipeline.storage.shared import leave_token, require_shared
 
 _CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
     "key": pl.String,
@@ -44,6 +47,7 @@ _CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
     "settings": pl.String,
     "recipe_status": pl.String,
     "noise": pl.String,
+    "by_noise": pl.List(pl.String),
     "also_named": pl.List(pl.String),
     "encoders": pl.List(pl.String),
     "gpus": pl.Int64,
@@ -65,6 +69,8 @@ class FrozenCell(NamedTuple):
     recipe_status: str
     noise: str
     """What its label table is made from, JSON."""
+    by_noise: list[str]
+    """Settings that the recipe chose by the label noise."""
     also_named: list[str] | None
     """Further names of its label table in the grid."""
     encoders: list[str]
@@ -87,7 +93,8 @@ class FrozenCell(NamedTuple):
         method = load_method(self.method)
         settings = validated(method.Settings, json.loads(self.settings), f"cell {self.key}")
         noise = parse(json.loads(self.noise), f"cell {self.key}")
-        run = planner.run(method, Resolved(settings, self.recipe_status, noise))
+        resolved = Resolved(settings, self.recipe_status, noise, frozenset(self.by_noise))
+        run = planner.run(method, resolved)
         if run.key != self.key:
             raise LabError(
                 "an input or the code has changed since the grid was planned",
@@ -108,6 +115,7 @@ def _frozen(cell: Cell, text: str, gpus: int, seconds: float | None) -> FrozenCe
         settings=cell.settings.model_dump_json(),
         recipe_status=cell.resolved.recipe_status,
         noise=cell.resolved.noise.model_dump_json(),
+        by_noise=sorted(cell.resolved.by_noise),
         also_named=cell.row.get("also_named"),
         encoders=encoders,
         gpus=gpus,
@@ -132,6 +140,7 @@ class Batch:
         cards: files that say what its inputs are.
         frozen_at: when.
         token: text of the file `token`.
+        place_tokens: names of tokens in the places that its cells write into.
     """
 
     folder: Path
@@ -145,6 +154,7 @@ class Batch:
     cards: tuple[Path, ...]
     frozen_at: datetime
     token: str
+    place_tokens: tuple[str, ...]
 
     @cached_property
     def cells(self) -> list[FrozenCell]:
@@ -152,14 +162,16 @@ class Batch:
         return [FrozenCell(*row) for row in pl.read_parquet(self.folder / "cells.parquet").rows()]
 
     def check(self, params: Params | None = None) -> None:
-        """Refuse a batch that was planned under other circumstances.
+        """Refuse a batch that was planned under other circumstances, or for another store.
 
         Args:
             params: as they are now; by default those of the file, which is read again.
 
         Raises:
-            LabError: naming what has changed.
+            LabError: naming what has changed, or the store that this machine does not see.
         """
+        for place, token in zip(_places(), self.place_tokens, strict=True):
+            require_shared(place, token)
         now = circumstances(params or read_params(self.params_file), self.cards)
         if changed := now.changed_since(self.planned_under):
             raise LabError(
@@ -224,6 +236,7 @@ def freeze(
         cards=tuple(cards),
         frozen_at=now,
         token=secrets.token_hex(16),
+        place_tokens=tuple(leave_token(place) for place in _places()),
     )
     facts = {
         "grid": grid,
@@ -236,6 +249,7 @@ def freeze(
         "cards": [str(card) for card in cards],
         "frozen_at": now.isoformat(),
         "token": batch.token,
+        "place_tokens": batch.place_tokens,
         "made_by": provenance(),
     }
     folder.mkdir(parents=True)
@@ -278,7 +292,13 @@ def read_batch(folder: Path, token: str | None = None) -> Batch:
         cards=tuple(Path(card) for card in facts["cards"]),
         frozen_at=datetime.fromisoformat(facts["frozen_at"]),
         token=found,
+        place_tokens=tuple(facts["place_tokens"]),
     )
+
+
+def _places() -> tuple[Place, Place]:
+    """Where cells write."""
+    return store_place(), artefact_place()
 
 
 def _not_shared(folder: Path, found: str) -> LabError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from rich.console import Console
@@ -16,8 +16,10 @@ from pipeline.grids.batch import Batch, FrozenCell, read_batch
 from pipeline.grids.living import Living, batch_folders, living
 from pipeline.grids.news import Event, Reader
 from pipeline.grids.progress import duration
+from pipeline.results.claims import Claimed, Holder, claims
 from pipeline.results.store import Store
 from pipeline.runs.record import FINAL
+from pipeline.storage.places import store_place
 
 WIDTH = 100
 _MOST_FAILED, _MOST_RUNNING = 20, 40
@@ -27,8 +29,8 @@ class _Cell(NamedTuple):
     cell: FrozenCell
     status: str | None
     detail: str
-    event: Event | None
-    """The last news of it."""
+    claimed: Claimed | None
+    """By a program that is alive, whether of this batch or not."""
 
 
 def print_status(grid: str, params: Params) -> None:
@@ -43,8 +45,7 @@ def print_status(grid: str, params: Params) -> None:
         print(f"grid {grid}: nothing was started yet; --plan lists what would run")
         return
     batch = read_batch(folders[-1])
-    news = _news(batch)
-    cells = _cells(batch, news)
+    news, cells = _news(batch), _cells(batch)
     jobs = living(grid, params)
     console = Console(width=WIDTH, highlight=False)
     for line in _summary(batch, cells, news, jobs):
@@ -58,19 +59,26 @@ def _news(batch: Batch) -> list[Event]:
     return sorted(event for _, event in Reader(batch.folder).new())
 
 
-def _cells(batch: Batch, news: Sequence[Event]) -> list[_Cell]:
+def _cells(batch: Batch) -> list[_Cell]:
     keys = [cell.key for cell in batch.cells]
     columns = ("key", "status", "status_detail")
     rows = Store().runs(keys).select(columns).collect().iter_rows()
     stored = {key: (status, detail or "") for key, status, detail in rows}
-    last = {event.key: event for event in news}
+    held = {one.key: one for one in claims(store_place()) if one.alive}
     return [
-        _Cell(cell, *stored.get(cell.key, (None, "")), last.get(cell.key)) for cell in batch.cells
+        _Cell(cell, *stored.get(cell.key, (None, "")), held.get(cell.key)) for cell in batch.cells
     ]
 
 
 def _is_running(one: _Cell) -> bool:
-    return one.status not in FINAL and one.event is not None and one.event.what == "begun"
+    return one.status not in FINAL and one.claimed is not None
+
+
+def _seconds_open(one: _Cell) -> float:
+    """Since when it is computed; 0 if it is not."""
+    if one.claimed is None or one.status in FINAL:
+        return 0.0
+    return (datetime.now(UTC) - one.claimed.since).total_seconds()
 
 
 def _has_failed(one: _Cell) -> bool:
@@ -103,13 +111,14 @@ def _summary(
 def _pace(cells: Sequence[_Cell], news: Sequence[Event], running: int) -> str:
     """Share of the workers' time in which they computed, and when they should be through."""
     now = time.time()
+    open_keys = {one.cell.key for one in cells if _is_running(one)}
     spans: dict[tuple[str, int], tuple[float, float]] = {}
     for event in news:
         place = event.host, event.process
         first, _ = spans.get(place, (event.at, 0.0))
-        spans[place] = first, now if event.what == "begun" else event.at
-    open_since = sum(now - one.event.at for one in cells if one.event and _is_running(one))
-    computed = sum(event.seconds for event in news) + open_since
+        is_open = event.what == "begun" and event.key in open_keys
+        spans[place] = first, now if is_open else event.at
+    computed = sum(event.seconds for event in news) + sum(map(_seconds_open, cells))
     wall = sum(last - first for first, last in spans.values())
     busy = f"; {min(computed / wall, 1):.0%} busy" if wall > 0 else ""
     left = _seconds_left(cells, news)
@@ -129,18 +138,17 @@ def _seconds_left(cells: Sequence[_Cell], news: Sequence[Event]) -> float | None
         expected = one.cell.seconds if one.cell.seconds is not None else usual
         if expected is None:
             return None
-        spent = time.time() - one.event.at if one.event and _is_running(one) else 0.0
-        left += max(expected - spent, 0.0)
+        left += max(expected - _seconds_open(one), 0.0)
     return left
 
 
 def _running(cells: Sequence[_Cell]) -> Table:
     table = _table("running", "on", "for")
-    found = sorted((one for one in cells if _is_running(one)), key=lambda one: one.event or ())
+    found = sorted(filter(_is_running, cells), key=_seconds_open, reverse=True)
     for one in found[:_MOST_RUNNING]:
-        if one.event is not None:
-            place = f"{one.event.host} {one.event.process}"
-            table.add_row(one.cell.key, one.cell.text, place, duration(time.time() - one.event.at))
+        holder = one.claimed.holder if one.claimed else Holder()
+        place = f"{holder.host} {holder.job or holder.pid}"
+        table.add_row(one.cell.key, one.cell.text, place, duration(_seconds_open(one)))
     return table
 
 

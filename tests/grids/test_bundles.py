@@ -17,7 +17,7 @@ MINUTES = Lengths(shortest=600.0, longest=1800.0)
 
 def cell(number, seconds=None, gpus=1, precision="fp32", encoders=()):
     return FrozenCell(
-        f"r{number:016x}", f"cell {number}", "robust_loss", "{}", "exact", "{}", None,
+        f"r{number:016x}", f"cell {number}", "robust_loss", "{}", "exact", "{}", [], None,
         list(encoders), gpus, precision, seconds,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ class Resolved(NamedTuple):
     recipe_status: str
     noise: NoiseSpec
     """What its label table is made from."""
-    by_noise: frozenset[str] = frozenset()
+    by_noise: frozenset[str]
     """Settings that the recipe chose by the kind or the rate of the label noise."""
 
 
