@@ -6,6 +6,7 @@ What a field allows is said from its JSON schema, which pydantic derives from th
 from __future__ import annotations
 
 import math
+import operator
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -184,9 +185,9 @@ def _example(schema: Schema, given: object = None) -> str:
         near = suggest(given, choices)[1] if isinstance(given, str) else ""
         return near or str(choices[0] if default is None else default)
     if isinstance(given, int) or (isinstance(given, float) and math.isfinite(given)):
-        for name, side in (("maximum", 1), ("minimum", -1)):
+        for name, is_beyond in (("maximum", operator.gt), ("minimum", operator.lt)):
             bounds = [branch[name] for branch in branches if name in branch]
-            if bounds and (given - bounds[0]) * side > 0:
+            if bounds and is_beyond(given, bounds[0]):
                 return f"{bounds[0]}"
     if default not in (None, "", []):
         return quoted(default).replace("True", "true").replace("False", "false")

@@ -26,10 +26,13 @@ WRITER = PROJECT / "tests/support/results_writer.py"
 ROLES = ("write", "again", "compact", "compact")
 ROUNDS, LONGEST_LIFE = 8, 2.0
 
-pytestmark = pytest.mark.slow
 
-
-@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.services)])
+@pytest.fixture(
+    params=[
+        pytest.param("folder", marks=pytest.mark.slow),
+        pytest.param("bucket", marks=pytest.mark.services),
+    ]
+)
 def store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Store]:

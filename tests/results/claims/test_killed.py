@@ -17,7 +17,11 @@ from tests.support.paths import PROJECT
 
 CLAIMER = PROJECT / "tests/support/claimer.py"
 N_KEYS, N_PROGRAMS, N_KILLS = 3, 3, 16
-pytestmark = pytest.mark.slow
+PLACES = [
+    pytest.param("folder", marks=pytest.mark.slow),
+    pytest.param("bucket", marks=pytest.mark.services),
+]
+pytestmark = pytest.mark.parametrize("place", PLACES, indirect=True)
 
 
 class Program:
