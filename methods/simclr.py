@@ -99,8 +99,12 @@ class Simclr(Method):
 
     def epoch_end(self, context: Context) -> None:
         """Renew the features of the training images, on which predictions rest."""
+        features = context.predict_train(function=self._features)
+        if not features.isfinite().all():
+            self.vote = None  # the network is lost: its loss says so, and the run has diverged
+            return
         self.vote = NeighbourVote(
-            context.predict_train(function=self._features),
+            features,
             context.y_noisy,
             self.n_classes,
             k=min(self.settings.k, len(context.y_noisy)),

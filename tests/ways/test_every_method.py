@@ -15,8 +15,12 @@ from tests.support.tiny_encoder import ENTRY
 
 METHODS = sorted(path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__")
 COMMON = {"backbone": "small-cnn", "epochs": 3, "batch_size": 128, "crop_padding": 1}
-ALONE = {"simclr": {"head_norm": "layer"}}
-"""What lets several processes compute what one does: nothing that couples one's own samples."""
+ALONE = {
+    "simclr": {"head_norm": "layer"},
+    "representation_regularization": {"info_nce_weight": 0.0},
+}
+"""What lets several processes compute what one does: nothing that couples one's own samples, and no
+gradient that is zero but for rounding, from which Adam's first steps are as long as any."""
 VARIANTS = [
     ("elr", {"plus": True}),
     ("elr", {"plus": True, "teachers": "epoch_copies", "mix_alpha": 0.0}),
@@ -67,7 +71,10 @@ def test_a_stop_at_any_third_of_the_run_changes_no_bit(with_encoder, monkeypatch
         assert_frame_equal(uninterrupted, resumed, check_exact=True)
 
 
-@pytest.mark.parametrize(("name", "own"), CASES)
+# Label diffusion normalises over each process's share: its tests compare what does not.
+@pytest.mark.parametrize(
+    ("name", "own"), [case for case in CASES if case.values[0] != "lra_diffusion"]
+)
 def test_two_processes_give_the_rows_of_one(with_encoder, monkeypatch, name, own):
     settings = settings_of(name, own)
     one = run(name, **settings)
