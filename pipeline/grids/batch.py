@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
@@ -29,99 +28,14 @@ from pipeline.config import Execution, Params, read_params, validated
 from pipeline.errors import LabError
 from pipeline.files import data_folder, labels_folder, replacing, results_folder
 from pipeline.grids.cells import Cell, cell_texts
-from pipeline.noise.noise_spec import OpenSet, parse
+from pipeline.grids.frozen_cell import CELLS, FrozenCell, freeze_cell
+from pipeline.noise.noise_spec import OpenSet
 from pipeline.results.circumstances import Circumstances, circumstances
 from pipeline.results.provenance import provenance
 from pipeline.runs.planned import PlannedRun
-from pipeline.runs.planning import Planner
-from pipeline.runs.settings.methods import load_method
-from pipeline.runs.settings.resolve import Resolved
 from pipeline.storage.place import Place
 from pipeline.storage.places import artefact_place, store_place
 from pipeline.storage.shared import leave_token, require_shared
-
-_CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "key": pl.String,
-    "text": pl.String,
-    "method": pl.String,
-    "settings": pl.String,
-    "recipe_status": pl.String,
-    "noise": pl.String,
-    "by_noise": pl.List(pl.String),
-    "also_named": pl.List(pl.String),
-    "encoders": pl.List(pl.String),
-    "gpus": pl.Int64,
-    "precision": pl.String,
-    "seconds": pl.Float64,
-}
-
-
-class FrozenCell(NamedTuple):
-    """A row of cells.parquet: what a worker needs to plan exactly the same run."""
-
-    key: str
-    """That the run was planned under."""
-    text: str
-    """What it is called in progress."""
-    method: str
-    settings: str
-    """As they were resolved, JSON; they are not resolved again."""
-    recipe_status: str
-    noise: str
-    """What its label table is made from, JSON."""
-    by_noise: list[str]
-    """Settings that the recipe chose by the label noise."""
-    also_named: list[str] | None
-    """Further names of its label table in the grid."""
-    encoders: list[str]
-    """Keys of the runs that make the encoders it names."""
-    gpus: int
-    """Its processes, one a GPU; 0 for one process without GPU."""
-    precision: str
-    seconds: float | None
-    """What it should take by past runs; None while none resembles it."""
-
-    def planned(self, planner: Planner) -> PlannedRun:
-        """The run, from these very settings.
-
-        Args:
-            planner: made of the params of the batch.
-
-        Raises:
-            LabError: when the run is no longer the one that was planned.
-        """
-        method = load_method(self.method)
-        settings = validated(method.Settings, json.loads(self.settings), f"cell {self.key}")
-        noise = parse(json.loads(self.noise), f"cell {self.key}")
-        resolved = Resolved(settings, self.recipe_status, noise, frozenset(self.by_noise))
-        run = planner.run(method, resolved)
-        if run.key != self.key:
-            raise LabError(
-                "an input or the code has changed since the grid was planned",
-                "inputs that stay as they are while a grid runs",
-                "the same command, which plans again",
-            )
-        if self.also_named:
-            run.row["also_named"] = self.also_named
-        return run
-
-
-def _frozen(cell: Cell, text: str, gpus: int, seconds: float | None) -> FrozenCell:
-    encoders = [one.run.key for one in cell.inputs.encoders.values() if one.run is not None]
-    return FrozenCell(
-        key=cell.key,
-        text=text,
-        method=cell.method.name(),
-        settings=cell.settings.model_dump_json(),
-        recipe_status=cell.resolved.recipe_status,
-        noise=cell.resolved.noise.model_dump_json(),
-        by_noise=sorted(cell.resolved.by_noise),
-        also_named=cell.row.get("also_named"),
-        encoders=encoders,
-        gpus=gpus,
-        precision=cell.settings.precision,
-        seconds=seconds,
-    )
 
 
 @dataclass(frozen=True)
@@ -220,7 +134,7 @@ def freeze(
     folder = batches_folder(grid) / f"{engine}-{stamp}"
     texts = cell_texts(cells)
     frozen = [
-        _frozen(cell, texts[cell.key], n, expected)
+        freeze_cell(cell, texts[cell.key], n, expected)
         for cell, n, expected in zip(cells, gpus, seconds, strict=True)
     ]
     cards = sorted({card for cell in cells for card in _cards(cell)})
@@ -253,7 +167,7 @@ def freeze(
         "made_by": provenance(),
     }
     folder.mkdir(parents=True)
-    table = pl.DataFrame([list(row) for row in frozen], schema=_CELLS, orient="row")
+    table = pl.DataFrame([list(row) for row in frozen], schema=CELLS, orient="row")
     with replacing(folder / "cells.parquet") as temporary:
         table.write_parquet(temporary)
     with replacing(folder / "token") as temporary:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.files import replacing
-from pipeline.grids.batch import Batch, FrozenCell
+from pipeline.grids.batch import Batch
+from pipeline.grids.frozen_cell import FrozenCell
 
 _UNKNOWN = 4
 """Least number of bundles a slot where nobody knows what a cell takes."""

@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.grids.batch import Batch, FrozenCell
+from pipeline.grids.batch import Batch
+from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.news import Event
 
 _MOST_ROWS = 16

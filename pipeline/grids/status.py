@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import Params
-from pipeline.grids.batch import Batch, FrozenCell, read_batch
+from pipeline.grids.batch import Batch, read_batch
+from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.living import Living, batch_folders, living
 from pipeline.grids.news import Event, Reader
 from pipeline.grids.progress import duration

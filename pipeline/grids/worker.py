@@ -23,9 +23,10 @@ from tyro.conf import Positional
 from pipeline.command_line import read_flags
 from pipeline.config import Execution, Params
 from pipeline.errors import Interrupted, LabError, program, suggest
-from pipeline.grids.batch import Batch, FrozenCell, read_batch
+from pipeline.grids.batch import Batch, read_batch
 from pipeline.grids.bundles import Bundle, bundles_of
 from pipeline.grids.carrying import carry_out_cell
+from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.news import Reporter, news_path
 from pipeline.results.store import Store
 from pipeline.runs.planning import Planner

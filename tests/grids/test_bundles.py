@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.grids.batch import FrozenCell
 from pipeline.grids.bundles import Lengths, add_bundles, bundles_of
+from pipeline.grids.frozen_cell import FrozenCell
 
 MINUTES = Lengths(shortest=600.0, longest=1800.0)
 
