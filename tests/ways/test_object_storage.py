@@ -20,9 +20,10 @@ from tests.support.runs import numbers, row
 
 FLAGS = (
     "--dataset", "digits", "--noise", "symmetric-40", "--backbone", "small-cnn",
-    "--epochs", "2", "--batch-size", "16", "--keep-weights", "--posterior", "--no-tracking",
-    "--checkpoint-seconds", "0.5",
+    "--epochs", "12", "--batch-size", "16", "--keep-weights", "--posterior", "--no-tracking",
+    "--checkpoint-seconds", "0.3",
 )  # fmt: skip
+"""Long enough, on a fast machine, to be ended twice before its end."""
 pytestmark = pytest.mark.services
 
 
@@ -44,7 +45,11 @@ def ended_in_its_middle(lab, number):
     """End a run by a signal once it has written a checkpoint."""
     before = artefact_place().entries("checkpoints")
     program = start(*launch(1, *FLAGS), lab=lab, own_group=True)
-    until(lambda: artefact_place().entries("checkpoints") != before, "a checkpoint")
+    until(
+        lambda: artefact_place().entries("checkpoints") != before or program.poll() is not None,
+        "a checkpoint",
+    )
+    assert program.poll() is None, program.communicate()
     os.killpg(program.pid, number)
     program.communicate(timeout=60)
 
