@@ -21,7 +21,7 @@ from pipeline.training.loop import Progress, Session
 from pipeline.training.method import Method, Problem
 from pipeline.training.observers import Dynamics, Posterior
 from pipeline.training.optimisation import WeightAverage, make_optimizer
-from pipeline.training.parameter_groups import parameters_per_sample
+from pipeline.training.optimisation.parameter_groups import parameters_per_sample
 from pipeline.training.processes import Processes, set_determinism
 
 

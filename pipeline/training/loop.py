@@ -24,7 +24,7 @@ from pipeline.training.optimisation import (
     learning_rate,
     set_learning_rate,
 )
-from pipeline.training.parameter_groups import begin_phase
+from pipeline.training.optimisation.parameter_groups import begin_phase
 from pipeline.training.phases import WHOLE, checked_names
 from pipeline.training.processes import Processes
 from pipeline.training.running import Running

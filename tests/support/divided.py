@@ -6,7 +6,7 @@ from methods.dividemix import PEERS, DivideMix, DivideMixSettings
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
 from pipeline.training.optimisation import clipped_groups, make_optimizer
-from pipeline.training.parameter_groups import begin_phase
+from pipeline.training.optimisation.parameter_groups import begin_phase
 from tests.support.reference_arrays import state_of
 from tests.support.tiny_networks import tiny_net
 
