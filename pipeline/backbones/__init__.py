@@ -9,7 +9,7 @@ from pipeline.backbones.cnn6 import CNN6
 from pipeline.backbones.cnn8 import CNN8
 from pipeline.backbones.cnn9 import CNN9
 from pipeline.backbones.lenet import LeNet
-from pipeline.backbones.preact_resnet import PreActResNet
+from pipeline.backbones.preact_resnet import preact_resnet18
 from pipeline.backbones.resnet import resnet18, resnet34, resnet50
 from pipeline.backbones.simclr_resnet import torchvision_start
 from pipeline.backbones.small_cnn import SmallCNN
@@ -27,7 +27,7 @@ _OWN: dict[str, Callable[[int, int], Backbone]] = {
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
-    "preact18": PreActResNet,
+    "preact18": preact_resnet18,
     "wrn28-2": WideResNet,
     "resnet34-uniform": uniform_start(resnet34),
     "resnet18-simclr": torchvision_start(resnet18),

@@ -13,7 +13,8 @@ from torch.nn.functional import relu
 from pipeline.backbones.backbone import Backbone
 
 
-def _convolution(n_in: int, n_out: int, size: int, stride: int) -> nn.Conv2d:
+def convolution(n_in: int, n_out: int, size: int, stride: int) -> nn.Conv2d:
+    """A convolution without bias that keeps the size of its input at stride 1."""
     return nn.Conv2d(n_in, n_out, size, stride=stride, padding=size // 2, bias=False)
 
 
@@ -21,20 +22,34 @@ def _shortcut(n_in: int, n_out: int, stride: int) -> nn.Sequential:
     """Nothing where the shape stays, else a projection."""
     if stride == 1 and n_in == n_out:
         return nn.Sequential()
-    return nn.Sequential(_convolution(n_in, n_out, 1, stride), nn.BatchNorm2d(n_out))
+    return nn.Sequential(convolution(n_in, n_out, 1, stride), nn.BatchNorm2d(n_out))
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
+class ResidualBlock(nn.Module):
+    """A block of a residual network.
+
+    Args:
+        n_in: channels of its input.
+        n_own: channels of its own.
+        stride: between positions of its output.
+    """
 
     expansion: ClassVar[int] = 1
     """Channels of the output for each of the block's own."""
 
     def __init__(self, n_in: int, n_own: int, stride: int) -> None:
+        del n_in, n_own, stride
         super().__init__()
-        self.conv1 = _convolution(n_in, n_own, 3, stride)
+
+
+class BasicBlock(ResidualBlock):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, n_in: int, n_own: int, stride: int) -> None:
+        super().__init__(n_in, n_own, stride)
+        self.conv1 = convolution(n_in, n_own, 3, stride)
         self.bn1 = nn.BatchNorm2d(n_own)
-        self.conv2 = _convolution(n_own, n_own, 3, 1)
+        self.conv2 = convolution(n_own, n_own, 3, 1)
         self.bn2 = nn.BatchNorm2d(n_own)
         self.shortcut = _shortcut(n_in, n_own, stride)
 
@@ -44,20 +59,19 @@ class BasicBlock(nn.Module):
         return relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(ResidualBlock):
     """A 3x3 convolution between two of 1x1, the last with four times the channels."""
 
     expansion: ClassVar[int] = 4
-    """Channels of the output for each of the block's own."""
 
     def __init__(self, n_in: int, n_own: int, stride: int) -> None:
-        super().__init__()
+        super().__init__(n_in, n_own, stride)
         n_out = n_own * self.expansion
-        self.conv1 = _convolution(n_in, n_own, 1, 1)
+        self.conv1 = convolution(n_in, n_own, 1, 1)
         self.bn1 = nn.BatchNorm2d(n_own)
-        self.conv2 = _convolution(n_own, n_own, 3, stride)
+        self.conv2 = convolution(n_own, n_own, 3, stride)
         self.bn2 = nn.BatchNorm2d(n_own)
-        self.conv3 = _convolution(n_own, n_out, 1, 1)
+        self.conv3 = convolution(n_own, n_out, 1, 1)
         self.bn3 = nn.BatchNorm2d(n_out)
         self.shortcut = _shortcut(n_in, n_out, stride)
 
@@ -80,13 +94,13 @@ class ResNet(Backbone):
 
     def __init__(
         self,
-        block: type[BasicBlock | Bottleneck],
+        block: type[ResidualBlock],
         depths: tuple[int, int, int, int],
         n_classes: int,
         n_channels: int,
     ) -> None:
         super().__init__()
-        self.conv1 = _convolution(n_channels, 64, 3, 1)
+        self.conv1 = convolution(n_channels, 64, 3, 1)
         self.bn1 = nn.BatchNorm2d(64)
         wide = block.expansion
         self.layer1 = _stage(block, 64, 64, depths[0], 1)
@@ -106,7 +120,7 @@ class ResNet(Backbone):
 
 
 def _stage(
-    block: type[BasicBlock | Bottleneck], n_in: int, n_own: int, depth: int, stride: int
+    block: type[ResidualBlock], n_in: int, n_own: int, depth: int, stride: int
 ) -> nn.Sequential:
     n_out = n_own * block.expansion
     others = (block(n_out, n_own, 1) for _ in range(depth - 1))
