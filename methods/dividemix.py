@@ -11,7 +11,7 @@ network is above `threshold` a network takes the sample as labelled, else as unl
 by MixMatch: targets are refined or guessed, images and targets are mixed. In an epoch the first
 network trains, then the second. From pretrained weights this is C2D (Zheltonozhskii et al.:
 Contrast to divide, WACV 2022), whose recipe is `c2d`. Formulas: methods/losses/semi_supervised.py;
-mixture: methods/losses/division.py.
+mixture: methods/two_networks/division.py.
 
 Where the authors' codes have choices that change the numbers, and which switch gives which:
   --divide before_each   each network learns from what the other one is just then (C2D); both_first:
@@ -27,7 +27,7 @@ The codes start the mixture from an unseeded stream; here it is drawn by (seed, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -36,21 +36,16 @@ from torch import Tensor
 
 from methods import losses
 from methods.losses import semi_supervised as semi
-from methods.losses.division import Division
-from pipeline.backbones import Backbone
+from methods.two_networks.division import Division
+from methods.two_networks.networks import PEERS, TwoNetworks
 from pipeline.config import RunSettings
-from pipeline.encoders.start import network_state, started_network
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.batches import epoch_samples
 from pipeline.training.context import Context
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 from pipeline.training.mixing import Mixing
-from pipeline.training.peers import Peers
 from pipeline.training.phases import Phase, Stream
-
-PEERS = ("first", "second")
-"""Names of the networks, of their phases and of their test accuracies."""
 
 
 class DivideMixSettings(RunSettings):
@@ -122,22 +117,16 @@ class DivideMixSettings(RunSettings):
         return set() if self.clip_norm is None else {"clip_warm_up"}
 
 
-class DivideMix(Method):
+class DivideMix(TwoNetworks):
     """Two networks that divide the samples for each other."""
 
     Settings = DivideMixSettings
     VERSION: ClassVar[int] = 1
+    settings: DivideMixSettings
     n_steps: Tensor
 
     def __init__(self, settings: DivideMixSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings, self.n_classes = settings, problem.n_classes
-        sizes = problem.n_classes, problem.image_shape[2]
-        self.networks = Peers(
-            PEERS,
-            lambda: started_network(settings.backbone, *sizes, problem.start),
-            settings.seed,
-        )
+        super().__init__(settings, problem)
         self.division = Division(PEERS, problem.n_train, settings.average_losses)
         # Of the phase, for a run that is resumed within it.
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.int64))
@@ -147,16 +136,6 @@ class DivideMix(Method):
     def variant(cls, settings: RunSettings) -> str:
         """dividemix, or c2d from pretrained weights."""
         return "dividemix" if settings.start_from is None else "c2d"
-
-    @classmethod
-    def n_networks(cls, settings: RunSettings) -> int:
-        """Two."""
-        del settings
-        return len(PEERS)
-
-    def parameter_groups(self) -> list[dict[str, object]]:
-        """One group for each network."""
-        return self.networks.groups()
 
     def phases(self, context: Context) -> tuple[str, ...]:
         """One network after the other."""
@@ -278,16 +257,6 @@ class DivideMix(Method):
         """Softmax of the sum of the logits."""
         logits = [network(images) for network in self.networks.values()]
         return torch.stack(logits).sum(dim=0).softmax(dim=1)
-
-    def members(self) -> Mapping[str, Callable[..., Tensor]]:
-        """The softmax of each network."""
-        return self.networks.members()
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The first network with its classifier."""
-        network = self.networks[PEERS[0]]
-        assert isinstance(network, Backbone)
-        return network_state(network)
 
 
 if __name__ == "__main__":

@@ -42,18 +42,14 @@ from methods.losses.early_learning import (
     moved_history,
     sigmoid_ramp,
 )
-from pipeline.backbones import Backbone
+from methods.two_networks.networks import PEERS, TwoNetworks, new_networks
 from pipeline.config import RunSettings
-from pipeline.encoders.start import network_state, started_network
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 from pipeline.training.mixing import Mixing
-from pipeline.training.peers import Peers
 from pipeline.training.phases import WHOLE, Phase
 
-PEERS = ("first", "second")
-"""Names of the networks of ELR+, of its phases and of their test accuracies."""
 AVERAGES = ("average of first", "average of second")
 PLUS: dict[str, dict[str, Any]] = {
     "with plus": {
@@ -94,30 +90,25 @@ class ElrSettings(RunSettings):
         return completed(values, "a run", f"{given} plus", PLUS)
 
 
-class Elr(Method):
+class Elr(TwoNetworks):
     """One network held to its running targets, or two that hold each other."""
 
     Settings = ElrSettings
     VERSION: ClassVar[int] = 1
+    settings: ElrSettings
     targets: Tensor
     n_steps: Tensor
 
     def __init__(self, settings: ElrSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings, self.n_classes = settings, problem.n_classes
-        sizes = problem.n_classes, problem.image_shape[2]
-
-        def build() -> Backbone:
-            return started_network(settings.backbone, *sizes, problem.start)
-
-        self.names = PEERS if settings.plus else ("only",)
-        self.networks = Peers(self.names, build, settings.seed)
+        names = PEERS if settings.plus else ("only",)
+        super().__init__(settings, problem, names)
+        self.names = names
         self.register_buffer(
             "targets", torch.zeros(len(self.names), problem.n_train, self.n_classes)
         )
         if settings.plus:
             # Random weights of their own, as in the official code, unless there are others.
-            self.averages = Peers(AVERAGES, build, settings.seed).requires_grad_(False)
+            self.averages = new_networks(AVERAGES, settings, problem).requires_grad_(False)
             if problem.start is not None:
                 for name in PEERS:
                     self._average(name).load_state_dict(self.networks[name].state_dict())
@@ -139,10 +130,6 @@ class Elr(Method):
         """One, or two of ELR+."""
         assert isinstance(settings, ElrSettings)
         return len(PEERS) if settings.plus else 1
-
-    def parameter_groups(self) -> list[dict[str, object]]:
-        """One group for each network."""
-        return self.networks.groups()
 
     def epoch_start(self, context: Context) -> None:
         """Count the steps of the epoch from 0."""
@@ -246,13 +233,7 @@ class Elr(Method):
 
     def members(self) -> Mapping[str, Callable[..., Tensor]]:
         """The softmax of each network of ELR+."""
-        return self.networks.members() if self.settings.plus else {}
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The first network with its classifier."""
-        network = self.networks[self.names[0]]
-        assert isinstance(network, Backbone)
-        return network_state(network)
+        return super().members() if self.settings.plus else {}
 
 
 if __name__ == "__main__":

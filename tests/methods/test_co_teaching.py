@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from methods.co_teaching import CoTeaching, CoTeachingSettings
-from methods.losses.forgetting import PEERS
+from methods.two_networks.networks import PEERS
 from pipeline.errors import LabError
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from methods.jocor import Jocor, JocorSettings
-from methods.losses.forgetting import PEERS
+from methods.two_networks.networks import PEERS
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
 from tests.support.filled_weights import filled

@@ -7,7 +7,6 @@ rate that is given, and one that is estimated from features and given labels by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -16,18 +15,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from methods.losses.small_loss import forget_rate
-from pipeline.backbones import Backbone
+from methods.two_networks.networks import PEERS, TwoNetworks
 from pipeline.config import NOT_IN_KEY, RunSettings
-from pipeline.encoders.start import network_state, started_network
 from pipeline.errors import LabError
 from pipeline.noise.estimation.hoc import estimate
 from pipeline.training.context import Context, Knowledge
-from pipeline.training.method import Batch, Method, Problem
-from pipeline.training.peers import Peers
+from pipeline.training.method import Batch, Problem
 from pipeline.training.phases import Phase
 
-PEERS = ("first", "second")
-"""Names of the networks, of their parameter groups and of their test accuracies."""
 _UNKNOWN = -1.0
 _HIGHEST = 0.99
 
@@ -79,7 +74,7 @@ class ForgettingSettings(RunSettings):
         return super().without_effect() | unused | (set() if falls else {"late_beta1"})
 
 
-class ForgettingPeers(Method):
+class ForgettingPeers(TwoNetworks):
     """Two networks that see the same batch and leave out part of it."""
 
     knows: ClassVar[frozenset[Knowledge]] = frozenset({"noise_rate"})
@@ -87,14 +82,8 @@ class ForgettingPeers(Method):
     final_rate: Tensor
 
     def __init__(self, settings: ForgettingSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings, self.rate = settings, 0.0
-        sizes = problem.n_classes, problem.image_shape[2]
-        self.networks = Peers(
-            PEERS,
-            lambda: started_network(settings.backbone, *sizes, problem.start),
-            settings.seed,
-        )
+        super().__init__(settings, problem)
+        self.rate = 0.0
         # Measured once, also by a run that is resumed.
         self.register_buffer("final_rate", torch.tensor(_UNKNOWN, dtype=torch.float64))
 
@@ -103,16 +92,6 @@ class ForgettingPeers(Method):
         """The noise rate, where it is neither given nor estimated."""
         assert isinstance(settings, ForgettingSettings)
         return cls.knows if settings.asks_for_the_rate else frozenset()
-
-    @classmethod
-    def n_networks(cls, settings: RunSettings) -> int:
-        """Two."""
-        del settings
-        return len(PEERS)
-
-    def parameter_groups(self) -> list[dict[str, object]]:
-        """One group for each network."""
-        return self.networks.groups()
 
     def start(self, context: Context) -> None:
         """Find out how much is left out in the end."""
@@ -167,16 +146,6 @@ class ForgettingPeers(Method):
     def predict(self, images: Tensor) -> Tensor:
         """Mean of the two softmaxes."""
         return torch.stack([p(images) for p in self.members().values()]).mean(dim=0)
-
-    def members(self) -> Mapping[str, Callable[..., Tensor]]:
-        """The softmax of each network."""
-        return self.networks.members()
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The first network with its classifier."""
-        first = self.networks[PEERS[0]]
-        assert isinstance(first, Backbone)
-        return network_state(first)
 
 
 def _counted(context: Context) -> float:

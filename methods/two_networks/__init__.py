@@ -1,0 +1,1 @@
+"""What methods of two networks share: the networks, what they leave out, how they divide."""
