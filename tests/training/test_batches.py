@@ -12,27 +12,11 @@ from pipeline.training.batches import (
     check_batch_size,
     steps_of_epoch,
 )
-from pipeline.training.gather import ALONE
 from pipeline.training.method import Method
-from pipeline.training.processes import Processes
+from tests.support.share import Share
 
 N = 23
 Y = torch.arange(N) % 4
-
-
-class Share:
-    """One of several processes, as far as steps look at it."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, rank, n_processes):
-        self.rank, self.n_processes = rank, n_processes
-
-    share = Processes.share
-
-    def gather(self, n):
-        """All there is."""
-        return ALONE
 
 
 class Positions:

@@ -5,32 +5,16 @@ import torch
 
 from pipeline.config import RunSettings
 from pipeline.training.batches import TrainSamples
-from pipeline.training.gather import ALONE
 from pipeline.training.method import Method
 from pipeline.training.phases import Phase, Stream
-from pipeline.training.processes import Processes
 from pipeline.training.streams import PhaseSteps, Place
+from tests.support.share import Share
 
 N = 23
 EASY, HARD = torch.arange(0, N, 3), torch.tensor([i for i in range(N) if i % 3])
 
 
 PLACE = Place(0, 4, "a")
-
-
-class Share:
-    """One of several processes, as far as steps look at it."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, rank, n_processes):
-        self.rank, self.n_processes = rank, n_processes
-
-    share = Processes.share
-
-    def gather(self, n):
-        """All there is."""
-        return ALONE
 
 
 class Positions:
