@@ -99,12 +99,8 @@ class Simclr(Method):
 
     def epoch_end(self, context: Context) -> None:
         """Renew the features of the training images, on which predictions rest."""
-        features = context.predict_train(function=self._features)
-        if not features.isfinite().all():
-            self.vote = None  # the network is lost: its loss says so, and the run has diverged
-            return
         self.vote = NeighbourVote(
-            features,
+            context.predict_train(function=self._features),
             context.y_noisy,
             self.n_classes,
             k=min(self.settings.k, len(context.y_noisy)),
@@ -112,10 +108,14 @@ class Simclr(Method):
         )
 
     def predict(self, images: Tensor) -> Tensor:
-        """Shares of the neighbours' votes; the same for all classes before the first epoch ends."""
-        if self.vote is None:
+        """Shares of the neighbours' votes; the same for all classes where there are no neighbours.
+
+        That is before the first epoch ends, and once the run has diverged.
+        """
+        features = self._features(images)
+        if self.vote is None or not features.isfinite().all():
             return images.new_full((len(images), self.n_classes), 1 / self.n_classes)
-        votes = self.vote(self._features(images))
+        votes = self.vote(features)
         return votes / votes.sum(dim=1, keepdim=True)
 
     def _features(self, images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -108,7 +109,8 @@ def run_epochs(session: Session, stop: StopRequest) -> Iterator[dict[str, Any]]:
         The record of each epoch, in the columns of the epochs table.
 
     Raises:
-        Diverged: after an epoch whose mean loss is not finite; its record is kept.
+        Diverged: after an epoch whose mean loss is not finite; its record is kept. Its further
+            phases and the method's end of the epoch are left out.
         Interrupted: when a stop was asked for; the progress is saved.
     """
     settings, progress = session.settings, session.progress
@@ -140,6 +142,8 @@ def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
 
     for number in range(progress.phase, len(names)):
         if number > progress.phase:
+            if not math.isfinite(running.means()["loss"]):
+                break  # the networks are lost, and a method would measure and divide by nothing
             # What a method measures between phases must not depend on the process it runs on.
             session.processes.average_running_statistics(session.method)
             progress.next_phase()
@@ -225,7 +229,8 @@ def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict
     """Close an epoch: method's hook, dynamics, evaluation; returns its record."""
     method, processes = session.method, session.processes
     processes.average_running_statistics(method)
-    method.epoch_end(session.context)
+    if math.isfinite(means["loss"]):
+        method.epoch_end(session.context)
     measures = session.dynamics.close_epoch(epoch)
     if session.posterior is not None:
         session.posterior.close_epoch()
