@@ -76,10 +76,11 @@ def _is_running(one: _Cell) -> bool:
 
 
 def _seconds_open(one: _Cell) -> float:
-    """Since when it is computed; 0 if it is not."""
+    """For how long it is computed by now; 0 if it is not."""
     if one.claimed is None or one.status in FINAL:
         return 0.0
-    return (datetime.now(UTC) - one.claimed.since).total_seconds()
+    # The holder's clock may be ahead of ours.
+    return max((datetime.now(UTC) - one.claimed.since).total_seconds(), 0.0)
 
 
 def _has_failed(one: _Cell) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.command_line import read_flags
 from pipeline.config import (
@@ -103,14 +104,15 @@ def _with_flags(params: Params, flags: Flags) -> Params:
     given = {name: value for name, value in changes.items() if value is not None}
     grid = validated(Grid, grid.model_dump() | given, "flags")
     settings = engine_settings(grid.engine, params.engines)
-    engines = dict(params.engines)
+    own: dict[str, Any] = {}
     if flags.gpus is not None and isinstance(settings, LocalEngine):
-        numbers = [int(word) if word.isdecimal() else word for word in flags.gpus.split(",")]
-        entry = settings.model_dump(exclude_unset=True) | {"kind": "local", "gpus": numbers}
-        engines[grid.engine] = validated(LocalEngine, entry, "flags").model_dump()
+        own["gpus"] = [int(w) if w.isdecimal() else w for w in flags.gpus.split(",")]
     if flags.address is not None and isinstance(settings, RayEngine):
-        entry = settings.model_dump(exclude_unset=True) | {"kind": "ray", "address": flags.address}
-        engines[grid.engine] = validated(RayEngine, entry, "flags").model_dump()
+        own["address"] = flags.address
+    engines = dict(params.engines)
+    if own:
+        entry = settings.model_dump(exclude_unset=True) | {"kind": settings.kind} | own
+        engines[grid.engine] = validated(type(settings), entry, "flags").model_dump()
     return params.model_copy(update={"grid": grid, "engines": engines})
 
 
