@@ -308,7 +308,7 @@ def test_an_epoch_needs_phases_with_different_names():
             Phase({"x": Stream(EVERYONE[:3], drop_last=True)}),
             "3 samples are x in epoch 0, with drop_last; .*batch of 4",
         ),
-        (Phase(trains=("boddy",)), "'boddy' of .* is not a named parameter group"),
+        (Phase(trains=("bodies",)), "'bodies' of .* is not a named parameter group"),
         (Phase(options={"all": {}}), "'all' of .* is not a named parameter group"),
     ],
 )

@@ -33,7 +33,7 @@ class Job(NamedTuple):
     """Where it runs or ran, if known."""
     blames_cell: bool = False
     """Whether it ended by what its cell may have done, such as taking too much memory; a node that
-    was lost, a time limit or pre-emption is no cell's fault."""
+    was lost, a time limit or preemption is no cell's fault."""
     cancelled: bool = False
     """Whether somebody cancelled it, who does not want it handed out again."""
 

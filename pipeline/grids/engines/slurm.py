@@ -1,6 +1,6 @@
 """The engine `slurm`: job arrays of a Slurm cluster, submitted through submitit.
 
-Jobs go on when the program that submitted them ends. A job that is pre-empted, or reaches its time
+Jobs go on when the program that submitted them ends. A job that is preempted, or reaches its time
 limit, is told so by SIGUSR2 some time before: it saves its state and is queued again, and then
 skips what is stored and continues its cell.
 """

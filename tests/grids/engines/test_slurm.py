@@ -127,7 +127,7 @@ def test_a_host_without_slurm_is_told_so(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"partition": "mian"}, "partition mian; expected: one of long, main, short; try: main"),
+        ({"partition": "mains"}, "partition mains; expected: one of long, main, short; try: main"),
         ({"partition": "short"}, "time_minutes: 120 on partition short, .*; expected: at most 20"),
         ({"partition": "long", "time_minutes": 43200}, "jobs end after 10080"),
     ],
