@@ -47,7 +47,12 @@ from pipeline.results.store import Store
 
 GRID = "busy"
 _SLOTS = 2
-_ENGINES = ("local", "slurm", "ray")
+_ENGINES: dict[str, dict[str, Any]] = {
+    "local": {},
+    "slurm": {"gpus": 0, "cpus": 1, "memory": "500M", "poll_seconds": 2},
+    "ray": {"gpus": 0},
+}
+"""Settings of each engine on a node of two cores."""
 
 
 def busy(
@@ -62,7 +67,8 @@ def busy(
         seed: of the moments and victims.
         entry: further settings of the engine, JSON.
     """
-    settings = {"kind": engine} | ({} if engine == "local" else {"max_parallel": 1})
+    settings = {"kind": engine, **_ENGINES[engine]}
+    settings |= {} if engine == "local" else {"max_parallel": 1}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LNL_ROOT"] = folder
         write_params(Path(folder), cells, settings | json.loads(entry))
@@ -161,13 +167,15 @@ def report(n: int, codes: list[int], watch: Watch) -> None:
     seconds = float(rows["seconds"].sum())
     twice = sum(times > 1 for times in watch.computed.values())
     print(f"exit codes {codes}; {dict(watch.killed)} sent to workers")
+    if any(codes):
+        print(*(watch.folder / "output").read_text().splitlines()[-5:], sep="\n")
+    if not rows.height:
+        sys.exit(1)
     print(
         f"cells: {n}; rows: {dict(statuses)}; lost: {n - statuses['done']}; computed twice: {twice}"
     )
     print(f"run: {seconds / n:.3f} s in the mean; {wall:.0f} s from first to last cell")
     print(f"busy: {seconds / (_SLOTS * wall):.1%} of {_SLOTS} slots")
-    if any(codes):
-        print(*(watch.folder / "output").read_text().splitlines()[-5:], sep="\n")
 
 
 def bytes_(cells: int = 200, entries: str = "{}") -> None:
@@ -182,7 +190,7 @@ def bytes_(cells: int = 200, entries: str = "{}") -> None:
     for engine in _ENGINES:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["LNL_ROOT"] = folder
-            settings = {"kind": engine} | json.loads(entries).get(engine, {})
+            settings = {"kind": engine} | _ENGINES[engine] | json.loads(entries).get(engine, {})
             write_params(Path(folder), cells, settings)
             try:
                 choose_engine("site", read_params()).check()
