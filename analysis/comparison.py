@@ -79,7 +79,8 @@ def compare(
     parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric)]
     if averaged != "no" and _has_average(results, metric):
         keeping = runs.filter(_AVERAGES).with_columns(label=_averaged_label())
-        parts.append(_with_values(keeping, results, protocol, AVERAGED + metric))
+        if len(keeping):  # the epochs are read once more only where there is something to find
+            parts.append(_with_values(keeping, results, protocol, AVERAGED + metric))
     if not any(len(part) for part in parts):
         raise LabError(
             f"no run with the {metric} of averaged weights",
