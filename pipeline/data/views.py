@@ -1,14 +1,15 @@
 """Batches of images as the networks see them, made by batched operations on the training device."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.images.rotation import rotated
+from pipeline.data.images.augmentation import AUGMENTATIONS, Augmentation
 from pipeline.data.images.strong import MIN_SCALE, strong_view
+from pipeline.data.images.warp import rotated
 from pipeline.data.randomness import sample_uniforms
 
 CONSTANTS = {
@@ -30,7 +31,7 @@ class ImageSource(Protocol):
 
         Args:
             requests: int64 [B] each, positions in the set; on the device.
-            views: `plain` (no augmentation), `weak` or `strong`.
+            views: `plain` (no augmentation), `strong` or one of `AUGMENTATIONS`.
             seeds: one per view; every draw is a pure function of (seed, position).
 
         Returns:
@@ -47,11 +48,12 @@ class DeviceImages:
         mean: per channel, of pixels / 255.
         std: per channel, of pixels / 255.
         device: where batches are made.
-        crop_padding: zero padding in pixels around the random crop of the weak view.
-        flip: whether the weak and the strong view are mirrored with probability 1/2.
+        crop_padding: padding in pixels around the random crop of all views but the strong one.
+        flip: whether images are mirrored with probability 1/2.
         channels_last: memory order of the batches.
         strong_scale: least share of the area that the crop of the strong view covers.
-        rotation: largest angle in degrees, either way, by which the weak view is turned.
+        rotation: largest angle in degrees, either way, by which all views but the strong one are
+            turned after crop and flip.
     """
 
     def __init__(
@@ -71,8 +73,7 @@ class DeviceImages:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         stored = torch.from_numpy(np.array(images)).to(device)
         # Padding once turns every crop into a plain window of the stored tensor.
-        pad = (0, 0, crop_padding, crop_padding, crop_padding, crop_padding)
-        self._padded = torch.nn.functional.pad(stored, pad)
+        self._padded = _padded(stored, crop_padding, "zero")
         self._height, self._width = images.shape[1:3]
         scale = 255.0 * torch.tensor(std, device=device)
         self._factor = (1.0 / scale)[:, None, None]
@@ -94,8 +95,8 @@ class DeviceImages:
         """One view of some images.
 
         Args:
-            name: `plain`, `weak` (zero padding, random crop, horizontal flip, rotation) or `strong`
-                (see `pipeline.data.images.strong`).
+            name: `plain`, `strong` (see `pipeline.data.images.strong`) or one of `AUGMENTATIONS`,
+                such as `weak` (zero padding, random crop, horizontal flip, rotation).
             index: int64 [B], positions in the set.
             seed: of the view in this epoch; each draw is a pure function of (seed, position).
 
@@ -105,14 +106,14 @@ class DeviceImages:
         Raises:
             ValueError: for a view that this source does not make.
         """
-        match name:
-            case "plain":
-                return self._plain(index)
-            case "weak":
-                return self._weak(index, seed)
-            case "strong":
-                return self._strong(index, seed)
-        raise ValueError(f"no view {name!r} of images in memory; known: plain, weak, strong")
+        if name == "plain":
+            return self._plain(index)
+        if name == "strong":
+            return self._strong(index, seed)
+        if name in AUGMENTATIONS:
+            return self._augmented(AUGMENTATIONS[name], index, seed)
+        known = ", ".join(("plain", "strong", *AUGMENTATIONS))
+        raise ValueError(f"no view {name!r} of images in memory; known: {known}")
 
     def _plain(self, index: Tensor) -> Tensor:
         return self._normalised(self._stored(index))
@@ -127,23 +128,53 @@ class DeviceImages:
         x = torch.addcmul(self._shift, x, 255 * self._factor)
         return x.contiguous(memory_format=self._format)
 
-    def _weak(self, index: Tensor, seed: int) -> Tensor:
-        draws = sample_uniforms(seed, index, 4)
+    def _augmented(self, how: Augmentation, index: Tensor, seed: int) -> Tensor:
+        draws = sample_uniforms(seed, index, 4 + how.n_numbers)
+        place, numbers = draws[:, :4], draws[:, 4:]
+        padded, rows = self._padded, index
+        if how.before is not None or how.padding == "reflect":
+            images = self._stored(index)
+            if how.before is not None:
+                images = how.before.changed(images, numbers)
+            padded = _padded(images, self._crop_padding, how.padding)
+            rows = torch.arange(len(index), device=index.device)
+        images = self._moved(padded, rows, place)
+        if how.after is not None:
+            images = how.after.changed(images, numbers)
+        return how.without_square(self._normalised(images), index, seed)
+
+    def _moved(self, padded: Tensor, rows: Tensor, draws: Tensor) -> Tensor:
+        """Windows of padded images, mirrored and turned: uint8 [B, H, W, C]."""
         offsets = (draws[:, :2] * (2 * self._crop_padding + 1)).long()
         # [N, 2p+1, 2p+1, H, W, C] view of all windows: one gather crops the whole batch.
-        windows = self._padded.unfold(1, self._height, 1).unfold(2, self._width, 1)
-        images = windows.permute(0, 1, 2, 4, 5, 3)[index, offsets[:, 0], offsets[:, 1]]
+        windows = padded.unfold(1, self._height, 1).unfold(2, self._width, 1)
+        images = windows.permute(0, 1, 2, 4, 5, 3)[rows, offsets[:, 0], offsets[:, 1]]
         if self._flip:
             mirrored = draws[:, 2] < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
         if self._rotation:
             images = rotated(images, self._rotation * (2 * draws[:, 3] - 1))
-        return self._normalised(images)
+        return images
 
     def _normalised(self, images: Tensor) -> Tensor:
         x = images.permute(0, 3, 1, 2).to(torch.float32)
         x = torch.addcmul(self._shift, x, self._factor)
         return x.contiguous(memory_format=self._format)
+
+
+def _padded(images: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> Tensor:
+    """Images [B, H, W, C] with so many pixels more on all four sides."""
+    if mode == "zero":
+        return torch.nn.functional.pad(images, (0, 0, padding, padding, padding, padding))
+    rows, columns = (_reflected(side, padding).to(images.device) for side in images.shape[1:3])
+    return images[:, rows[:, None], columns]
+
+
+def _reflected(side: int, padding: int) -> Tensor:
+    """Positions of a side and of its mirror images beyond both edges, which are not repeated."""
+    period = max(1, 2 * (side - 1))
+    at = torch.arange(-padding, side + padding) % period
+    return torch.minimum(at, period - at) if side > 1 else at
 
 
 def channel_statistics(

@@ -116,14 +116,17 @@ def _predict_train(
             )
         weights = session.average.applied()
     index = session.train.index if samples is None else session.train.index[samples]
+    names = views or session.method.predict_views
+    if augmented:
+        names = tuple("weak" if name == "plain" else name for name in names)
     with weights:
         return predictions(
             session.method,
             session.train.images,
             index,
             session.processes,
-            seed if augmented else None,
+            seed,
             function,
-            views,
+            names,
             training,
         )

@@ -95,13 +95,13 @@ class Context:
         """Class probabilities of training samples, in order: float32 [n_train, K].
 
         Args:
-            augmented: of the weak view, drawn for this epoch, instead of the plain images.
+            augmented: of the weak view instead of the plain images.
             averaged: by the averaged weights; only where the setting `averaging` is on.
             samples: int64 [n], positions among the training samples; None for all.
             function: maps the views of a batch to [B, D], without gradient; None for the method's
                 `predict`.
-            views: of each sample; None for the method's `predict_views`. One that is named twice
-                is drawn twice.
+            views: of each sample, drawn for this epoch; None for the method's `predict_views`. One
+                that is named twice is drawn twice.
             training: in training mode, in batches of 512; otherwise in evaluation mode.
 
         Returns:

@@ -36,7 +36,7 @@ class Evaluation:
 @torch.no_grad()
 def predictions(
     method: Method, images: ImageSource, index: Tensor, processes: Processes,
-    augmentation: int | None = None, function: Callable[..., Tensor] | None = None,
+    seed: int = 0, function: Callable[..., Tensor] | None = None,
     views: tuple[str, ...] | None = None, training: bool = False,
 ) -> Tensor:  # fmt: skip
     """Class probabilities of images, in order.
@@ -46,7 +46,7 @@ def predictions(
         images: where the images come from.
         index: int64 [N], positions in `images`.
         processes: each process predicts its share.
-        augmentation: seed of the weak view; None for the plain one.
+        seed: of views that are drawn.
         function: computed instead of `predict`.
         views: it takes; None for the method's `predict_views`.
         training: in training mode, in global batches of 512 that the processes share, as they share
@@ -57,8 +57,6 @@ def predictions(
         float32 [N, K], the same on all processes.
     """
     views = views or method.predict_views
-    if augmentation is not None:
-        views = tuple("weak" if view == "plain" else view for view in views)
     joined: Tensor | None = None
     method.train(training)
     if training:
@@ -69,7 +67,7 @@ def predictions(
     else:
         parts = [(part, len(part)) for part in processes.share(len(index)).split(_BATCH)]
     asked = [index[part] for part, _ in parts]
-    made = images.batches(asked, views, _seeds(augmentation or 0, views))
+    made = images.batches(asked, views, _seeds(seed, views))
     for (part, n), batch in zip(parts, made, strict=True):
         with processes.autocast():
             p = (function or method.predict)(*batch).float()
@@ -82,10 +80,10 @@ def predictions(
     return processes.sum(joined)
 
 
-def _seeds(augmentation: int, views: tuple[str, ...]) -> list[int]:
+def _seeds(seed: int, views: tuple[str, ...]) -> list[int]:
     """One for each view: a view that is asked for again is drawn again."""
     turns = [views[:number].count(view) for number, view in enumerate(views)]
-    return [seed_stream(augmentation, turn) if turn else augmentation for turn in turns]
+    return [seed_stream(seed, turn) if turn else seed for turn in turns]
 
 
 @torch.no_grad()

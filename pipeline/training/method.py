@@ -137,8 +137,9 @@ class Method(nn.Module):
     """Whether the purpose of the method is an encoder: its weights are always kept, and its
     features are used at unit length."""
     views: tuple[str, ...] = ("weak",)
-    """Views of each image that a batch holds: plain, weak, strong or embedding. Instances may
-    override this according to their settings."""
+    """Views of each image that a batch holds: plain, strong, embedding or one of `AUGMENTATIONS`
+    (pipeline/data/images/augmentation.py), such as weak. Instances may override this according to
+    their settings."""
     partner_views: tuple[str, ...] = ()
     """Views of further images that come with a batch, see `Partners`."""
     predict_views: tuple[str, ...] = ("plain",)

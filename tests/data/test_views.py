@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data.images.rotation import rotated
+from pipeline.data.images.warp import rotated
 from pipeline.data.randomness import epoch_order, sample_normals, sample_uniforms
 from pipeline.data.views import DeviceImages
 

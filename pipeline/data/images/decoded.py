@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.data.images.augmentation import AUGMENTATIONS
 from pipeline.data.images.decode import open_rgb
 from pipeline.data.images.strong import MIN_SCALE
 from pipeline.data.images.transforms import CROP, N_DRAWS, Transform, view
@@ -75,10 +76,13 @@ class DecodedImages:
         positions = torch.split(torch.cat(tuple(requests)).cpu(), lengths)
         named = list(zip(views, seeds, strict=True))
         batches = _Batches(self._images, self._transform, positions, named, self._strong_scale)
-        for made in self._loader(batches):
+        for index, made in zip(requests, self._loader(batches), strict=True):
             if isinstance(made, LabError):
                 raise made
-            yield tuple(self._normalised(pixels) for pixels in made)
+            yield tuple(
+                self._normalised(pixels, name, index, seed)
+                for pixels, (name, seed) in zip(made, named, strict=True)
+            )
 
     def _loader(self, batches: "_Batches") -> DataLoader[Any]:
         return DataLoader(
@@ -91,9 +95,11 @@ class DecodedImages:
             generator=torch.Generator(),
         )
 
-    def _normalised(self, pixels: Tensor) -> Tensor:
+    def _normalised(self, pixels: Tensor, name: str, index: Tensor, seed: int) -> Tensor:
         x = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
         x = torch.addcmul(self._shift, x, self._factor)
+        if name in AUGMENTATIONS:
+            x = AUGMENTATIONS[name].without_square(x, index, seed)
         return x.contiguous(memory_format=self._format)
 
 

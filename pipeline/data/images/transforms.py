@@ -3,17 +3,21 @@
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from pipeline.data.images import strong
+from pipeline.data.images.augmentation import AUGMENTATIONS, Augmentation
+from pipeline.data.images.policies import N_NUMBERS, Policy
 from pipeline.data.images.strong import Colours
 
 CROP, SHORT_SIDE = 224, 256
 """Sides in pixels: of what a network sees, and to which images are brought before."""
 
-N_DRAWS = 33
-"""Uniform numbers that one view of one image may use."""
+N_DRAWS = 33 + N_NUMBERS
+"""Uniform numbers that one view of one image may use, those of its policy last."""
 
 
 class Resize(NamedTuple):
@@ -34,6 +38,8 @@ class Transform:
 
     The view `plain` is the centre of the image resized to 256. `strong` is, in all of them, the one
     of SimCLR: random part, flip, colours, grey, by the constants of pipeline/data/images/strong.py.
+    Others (pipeline/data/images/augmentation.py) are the weak one, with operations before or after
+    it; a reflected border is an eighth of 224 pixels wide, and random parts have none.
 
     Args:
         resize: for all views but random parts.
@@ -56,6 +62,7 @@ TRANSFORMS = {
     "clothing1m": Transform(_TORCHVISION),
     "food101n": Transform(_BICUBIC),
     "webvision-dal": Transform(_TORCHVISION, "part", Colours(0.4, 0.4, 0.4, 0.2)),
+    "webvision-ssr": Transform(_TORCHVISION, "part"),
     # Its authors resize the two test splits in different ways.
     "webvision-lra": Transform(_BICUBIC, resize_of={"ilsvrc": _TORCHVISION}),
 }
@@ -72,11 +79,12 @@ class _Draws(NamedTuple):
     grey: float
     amounts: list[float]
     order: list[float]
+    policy: Tensor
 
     @classmethod
     def of(cls, numbers: Tensor) -> "_Draws":
-        tries, place, rest = numbers[:20], numbers[20:22], numbers[22:].tolist()
-        return cls(tries, place, rest[0], rest[1], rest[2], rest[3:7], rest[7:])
+        tries, place, rest = numbers[:20], numbers[20:22], numbers[22:33].tolist()
+        return cls(tries, place, rest[0], rest[1], rest[2], rest[3:7], rest[7:], numbers[33:])
 
 
 def view(
@@ -90,7 +98,8 @@ def view(
     """One view of an image.
 
     Args:
-        name: `plain`, `weak` or `strong`.
+        name: `plain`, `strong` or one of `AUGMENTATIONS`; the square of one that has one is left to
+            the caller.
         image: red, green and blue, of any size.
         transform: how.
         split: that it belongs to.
@@ -108,26 +117,46 @@ def view(
 
     draws = _Draws.of(numbers)
     resize = transform.resize_of.get(split, transform.resize)
-    match name:
-        case "plain":
-            centre: Image.Image = functional.center_crop(
-                resize_short_side(image, SHORT_SIDE, resize), [CROP, CROP]
-            )
-            return centre
-        case "weak":
-            if transform.weak == "part":
-                image = _random_part(image, draws, strong.MIN_SCALE)
-            else:
-                image = _random_crop(resize_short_side(image, SHORT_SIDE, resize), draws)
-            image = _flipped(image, draws)
-            colours = transform.colours
-            return image if colours is None else _jittered(image, colours, draws)
-        case "strong":
-            image = _flipped(_random_part(image, draws, strong_scale), draws)
-            if draws.jitter < strong.P_JITTER:
-                image = _jittered(image, strong.COLOURS, draws)
-            return image.convert("L").convert("RGB") if draws.grey < strong.P_GREY else image
-    raise ValueError(f"no view {name!r}; known: plain, weak, strong")
+    if name == "plain":
+        centre: Image.Image = functional.center_crop(
+            resize_short_side(image, SHORT_SIDE, resize), [CROP, CROP]
+        )
+        return centre
+    if name == "strong":
+        image = _flipped(_random_part(image, draws, strong_scale), draws)
+        if draws.jitter < strong.P_JITTER:
+            image = _jittered(image, strong.COLOURS, draws)
+        return image.convert("L").convert("RGB") if draws.grey < strong.P_GREY else image
+    if name in AUGMENTATIONS:
+        return _augmented(AUGMENTATIONS[name], image, transform, resize, draws)
+    known = ", ".join(("plain", "strong", *AUGMENTATIONS))
+    raise ValueError(f"no view {name!r}; known: {known}")
+
+
+def _augmented(
+    how: Augmentation, image: Image.Image, transform: Transform, resize: Resize, draws: _Draws
+) -> Image.Image:
+    from torchvision.transforms.v2 import functional
+
+    if transform.weak == "crop":
+        image = resize_short_side(image, SHORT_SIDE, resize)
+    if how.before is not None:
+        image = _changed(image, how.before, draws)
+    if transform.weak == "part":
+        image = _random_part(image, draws, strong.MIN_SCALE)
+    else:
+        if how.padding == "reflect":
+            image = functional.pad(image, [CROP // 8], padding_mode="reflect")
+        image = _random_crop(image, draws)
+    image = _flipped(image, draws)
+    if transform.colours is not None:
+        image = _jittered(image, transform.colours, draws)
+    return image if how.after is None else _changed(image, how.after, draws)
+
+
+def _changed(image: Image.Image, policy: Policy, draws: _Draws) -> Image.Image:
+    pixels = torch.from_numpy(np.array(image))[None]
+    return Image.fromarray(policy.changed(pixels, draws.policy[None])[0].contiguous().numpy())
 
 
 def resize_short_side(image: Image.Image, size: int, resize: Resize) -> Image.Image:

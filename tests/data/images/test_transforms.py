@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageEnhance
 from torchvision.transforms import v2
 
+from pipeline.data.images.augmentation import AUGMENTATIONS
 from pipeline.data.images.decoded import DecodedImages
 from pipeline.data.images.transforms import N_DRAWS, TRANSFORMS, resize_short_side, view
 from pipeline.data.listed import IndexedImages, as_paths
@@ -141,6 +142,45 @@ def test_strong_view_turns_grey_and_jitters_in_their_shares() -> None:
     assert first != colourful.tobytes()
 
 
+def changed(image: Image.Image, policy: str, stage: str) -> Image.Image:
+    """An image after the operations of a named view, by the fixed numbers of `one`."""
+    pixels = torch.from_numpy(np.array(image))[None]
+    numbers = torch.full((1, N_DRAWS - 33), 0.5)
+    made = getattr(AUGMENTATIONS[policy], stage).changed(pixels, numbers)
+    return Image.fromarray(made[0].contiguous().numpy())
+
+
+@pytest.mark.parametrize("transform", ["clothing1m", "webvision-dal"])
+def test_operations_come_before_or_after_the_weak_view(transform: str) -> None:
+    image = photograph(300, 256)
+    weak = one(image, transform, "weak")
+    found = one(image, transform, "weak-autoaugment-imagenet")
+    assert found.tobytes() == changed(weak, "weak-autoaugment-imagenet", "after").tobytes()
+    assert found.tobytes() != weak.tobytes()
+    resized = resize_short_side(image, 256, TRANSFORMS[transform].resize)
+    expected = one(changed(resized, "promix", "before"), transform, "weak")
+    assert one(image, transform, "promix").tobytes() == expected.tobytes()
+
+
+def test_the_crop_may_reach_into_the_mirror_image() -> None:
+    image = photograph(256, 256)
+    padded = Image.fromarray(np.pad(np.asarray(image), ((28, 28), (28, 28), (0, 0)), "reflect"))
+    for top, left in ((0.0, 0.0), (0.999999, 0.5)):
+        y, x = int(top * 89), int(left * 89)
+        found = one(image, "clothing1m", "weak-reflect", top=top, left=left)
+        assert found.tobytes() == padded.crop((x, y, x + 224, y + 224)).tobytes()
+
+
+def test_the_square_of_a_view_has_the_mean(images: IndexedImages) -> None:
+    how = AUGMENTATIONS["autoaugment-cutout"]
+    index = torch.tensor([7, 3])
+    ((x,),) = decoded(images, "clothing1m").batches([index], ["autoaugment-cutout"], [5])
+    assert torch.equal(x, how.without_square(x, index, 5))
+    sizes = (x == 0).all(dim=1).sum(dim=(1, 2))
+    assert ((sizes >= 56 * 56) & (sizes <= 112 * 112)).all()
+    assert x.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_an_unknown_view_is_refused(images: IndexedImages) -> None:
     with pytest.raises(ValueError, match="no view 'odd'"):
         next(decoded(images, "clothing1m").batches([torch.arange(2)], ["odd"], [0]))
@@ -149,7 +189,7 @@ def test_an_unknown_view_is_refused(images: IndexedImages) -> None:
 # Functions of seed and position
 
 
-VIEWS, SEEDS = ("weak", "strong", "plain", "weak"), (11, 12, 13, 14)
+VIEWS, SEEDS = ("weak", "strong", "plain", "weak", "disc"), (11, 12, 13, 14, 15)
 
 
 def views_by_position(source: DecodedImages, requests: list[torch.Tensor]) -> dict:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.data.images.rotation import rotated
+from pipeline.data.images.warp import rotated
 
 ANGLES = [0.0, 20.0, -20.0, 7.3, -13.9, 90.0, 180.0, 0.4]
 

@@ -1,0 +1,71 @@
+"""Views by name: how images are cropped, flipped and changed before a network sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.data.images.policies import N_NUMBERS, AutoAugment, Policy, disc, promix
+from pipeline.data.randomness import sample_uniforms
+from pipeline.identity import seed_stream
+
+ViewName = Literal[
+    "weak", "weak-reflect", "strong", "autoaugment-cutout", "weak-autoaugment",
+    "weak-autoaugment-imagenet", "disc", "disc-cifar10", "promix",
+]  # fmt: skip
+"""Views that a method may offer in a setting of its own: `strong` is SimCLR's, the others are those
+of `AUGMENTATIONS`."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random crop and flip, as the settings of a run say, and what comes before and after them.
+
+    Args:
+        padding: what lies around the image where the crop reaches beyond it.
+        before: operations on the image before it is cropped and flipped.
+        after: operations afterwards.
+        cutout: side of a square, as a share of the shorter side, that has the mean of all images in
+            the end; 0 for none. It is smaller where it reaches beyond the image.
+    """
+
+    padding: Literal["zero", "reflect"] = "zero"
+    before: Policy | None = None
+    after: Policy | None = None
+    cutout: float = 0.0
+
+    @property
+    def n_numbers(self) -> int:
+        """How many uniform numbers its operations use."""
+        return N_NUMBERS if self.before or self.after else 0
+
+    def without_square(self, x: Tensor, index: Tensor, seed: int) -> Tensor:
+        """Normalised images [B, C, H, W] with 0 in the square, if there is one."""
+        if not self.cutout:
+            return x
+        half = int(self.cutout * min(x.shape[2:])) // 2
+        places = sample_uniforms(seed_stream(seed, "cutout"), index, 2)
+        inside = []
+        for dim in (0, 1):
+            n = x.shape[2 + dim]
+            centre = (places[:, dim] * n).long()[:, None]
+            at = torch.arange(n, device=x.device)
+            inside.append((at >= centre - half) & (at < centre + half))
+        return x.clone().masked_fill_((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0.0)
+
+
+AUGMENTATIONS = {
+    "weak": Augmentation(),
+    "weak-reflect": Augmentation("reflect"),
+    "autoaugment-cutout": Augmentation(before=AutoAugment(), cutout=0.5),
+    "weak-autoaugment": Augmentation(after=AutoAugment()),
+    "weak-autoaugment-imagenet": Augmentation(after=AutoAugment(of="imagenet")),
+    "disc": Augmentation("reflect", after=disc(10)),
+    "disc-cifar10": Augmentation("reflect", after=disc(5)),
+    "promix": Augmentation(before=promix()),
+}
+"""Views of crop and flip, by name. Their sources: SOP and CORES2 (autoaugment-cutout), SSR (those
+that end in autoaugment), DISC and ProMix."""
