@@ -37,6 +37,14 @@ class Gather:
             return values
         return _Gathered.apply(values, self._counts, self._rank)
 
+    def places(self, rows: Tensor) -> Tensor:
+        """Where rows of this process [B, ...] are in the step of all processes: int64 [B].
+
+        Processes take turns, as in `Processes.share`; what does not count comes after all others.
+        """
+        own = torch.arange(len(rows), device=rows.device)
+        return own * len(self._counts) + self._rank
+
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the samples of all processes, without gradient.
 

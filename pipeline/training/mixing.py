@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.identity import seed_stream
 from pipeline.training.method import Batch
+from pipeline.training.streams import turns_of
 
 
 def beta_share(seed: int, alpha: float, at_least_half: bool = True) -> float:
@@ -59,7 +60,8 @@ class Mixing:
     """One mixing of a step: the same share and partners for its inputs and its targets.
 
     A row may be mixed with one of another process. Pairs are drawn by what the rows are (their
-    part of the step and their sample), so one process and several mix the same images.
+    part of the step, their sample, and which of its turns in the step), so one process and several
+    mix the same images.
 
     Args:
         seed: of the step (`Batch.seed`), or of one of several mixings in it, see `named`.
@@ -72,14 +74,23 @@ class Mixing:
     def __init__(self, seed: int, alpha: float, *parts: Batch, at_least_half: bool = True) -> None:
         self.share = beta_share(seed_stream(seed, "share"), alpha, at_least_half)
         self._gathers = [part.gather for part in parts]
-        keys = [torch.stack([part.index * 0 + n, part.index], 1) for n, part in enumerate(parts)]
-        everyone = torch.cat(self._everywhere(keys))
-        one_number = everyone[:, 0] * (everyone[:, 1].max() + 1) + everyone[:, 1]
-        partners = random_partners(seed_stream(seed, "partners"), one_number)
+        places = [part.gather.places(part.index) for part in parts]
+        rows = [
+            torch.stack([torch.full_like(place, n), place, part.index], dim=1)
+            for n, (part, place) in enumerate(zip(parts, places, strict=True))
+        ]
+        everyone = torch.cat(self._everywhere(rows))
+        number, place, sample = everyone.T
+        keys, turns = number * (sample.max() + 1) + sample, torch.empty_like(sample)
+        # A stream may hold a sample several times in one step.
+        order = place.argsort(stable=True)
+        turns[order] = turns_of(keys[order])
+        keys = keys * (turns.max() + 1) + turns
+        partners = random_partners(seed_stream(seed, "partners"), keys)
         # Rows of this process, found again among those of all.
         self._partners = [
-            partners[(everyone[None] == own[:, None]).all(dim=2).int().argmax(dim=1)]
-            for own in keys
+            partners[(everyone[None, :, :2] == own[:, None, :2]).all(dim=2).int().argmax(dim=1)]
+            for own in rows
         ]
 
     @staticmethod

@@ -109,7 +109,7 @@ class PhaseSteps:
     def _pass(self, name: str, stream: Stream, settings: RunSettings, number: int) -> list[Step]:
         order = epoch_order(self._seed("order", name, number), len(stream.samples))
         samples = stream.samples.cpu()[order]
-        rows = torch.stack([samples, _turns(samples)]).to(self._processes.device)
+        rows = torch.stack([samples, turns_of(samples)]).to(self._processes.device)
         drop_last = settings.drop_last if stream.drop_last is None else stream.drop_last
         size = stream.batch_size or settings.batch_size
         steps = shared_steps(rows, size, drop_last, self._processes)
@@ -190,10 +190,10 @@ class PhaseSteps:
             yield tuple(torch.cat(views)[order] for views in zip(*parts, strict=True))
 
 
-def _turns(samples: Tensor) -> Tensor:
+def turns_of(samples: Tensor) -> Tensor:
     """How often each sample has come before, int64 [n]; 0 everywhere where none comes twice."""
     ordered, places = samples.sort(stable=True)
     first = torch.searchsorted(ordered, ordered)
     turns = torch.empty_like(samples)
-    turns[places] = torch.arange(len(samples)) - first
+    turns[places] = torch.arange(len(samples), device=samples.device) - first
     return turns

@@ -44,3 +44,11 @@ def test_two_processes_get_the_loss_and_gradient_of_one(n_rows):
 def test_one_process_has_everything_already():
     assert ALONE.rows(ROWS) is ROWS
     assert ALONE.mean(ROWS[:, 0]) == ROWS[:, 0].mean()
+
+
+def test_rows_know_their_places_in_the_step():
+    assert ALONE.places(ROWS).tolist() == [0, 1, 2, 3, 4]
+    gathers = [Gather((2, 2, 1), rank) for rank in range(3)]
+    mine = [ROWS[rank::3] for rank in range(3)]
+    places = [gather.places(own).tolist() for gather, own in zip(gathers, mine, strict=True)]
+    assert places == [[0, 3], [1, 4], [2]]

@@ -55,9 +55,24 @@ def test_mixings_of_a_step_have_seeds_of_their_own():
     assert len(shares) == 2
 
 
-def shared(rank, n_processes):
+def test_a_sample_that_comes_twice_has_a_partner_for_each_turn():
+    index = torch.tensor([7, 3, 7, 7, 5])
+    batch = Batch((), index, index)
+    for seed in range(20):
+        (one_hot,) = Mixing(seed, 4.0, batch)(torch.eye(len(index)))
+        torch.testing.assert_close(one_hot.sum(dim=0), torch.ones(len(index)))
+    # Turns are told by their order among alike samples alone.
+    shuffled = torch.tensor([1, 0, 4, 2, 3])
+    moved = Batch((), index[shuffled], index[shuffled])
+    whole, again = (Mixing(3, 4.0, b)(rows)[0] for b, rows in (
+        (batch, torch.eye(len(index))), (moved, torch.eye(len(index))[shuffled])
+    ))  # fmt: skip
+    assert torch.equal(again, whole[shuffled])
+
+
+def shared(rank, n_processes, repeated=False):
     """Rows of two views of one stream and one of another, mixed on one of several processes."""
-    everyone = INDEX, INDEX[:U] + 100
+    everyone = torch.where(INDEX > 20, 30, INDEX) if repeated else INDEX, INDEX[:U] + 100
     parts = []
     for index in everyone:
         counts = tuple(len(index[r::n_processes]) for r in range(n_processes))
@@ -71,13 +86,12 @@ def shared(rank, n_processes):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("repeated", [False, True])
 @pytest.mark.parametrize("n_processes", [2, 3])
-def test_any_number_of_processes_mixes_the_same_rows(n_processes):
-    share, first, second, expected = shared(0, 1)
-    places = [dict(zip(i.tolist(), range(len(i)), strict=True)) for i in (first, first, second)]
-    for found_share, own_first, own_second, found in on_processes(n_processes, shared, n_processes):
-        assert found_share == share
-        for own, place, rows, whole in zip(
-            (own_first, own_first, own_second), places, found, expected, strict=True
-        ):
-            assert torch.equal(rows, whole[[place[i] for i in own.tolist()]])
+def test_any_number_of_processes_mixes_the_same_rows(n_processes, repeated):
+    share, _, _, expected = shared(0, 1, repeated)
+    found = on_processes(n_processes, shared, n_processes, repeated)
+    assert {one[0] for one in found} == {share}
+    for part, whole in enumerate(expected):
+        for rank, (_, _, _, rows) in enumerate(found):
+            assert torch.equal(rows[part], whole[rank::n_processes])
