@@ -42,7 +42,8 @@ def _autocontrast(x: Tensor, amounts: Amounts) -> Tensor:
     from torchvision.transforms.v2 import functional
 
     del amounts
-    return functional.autocontrast(x)
+    stretched: Tensor = functional.autocontrast(x)
+    return stretched
 
 
 def _equalize(x: Tensor, amounts: Amounts) -> Tensor:
@@ -50,7 +51,8 @@ def _equalize(x: Tensor, amounts: Amounts) -> Tensor:
     from torchvision.transforms.v2 import functional
 
     del amounts
-    return functional.equalize(x.contiguous())
+    flattened: Tensor = functional.equalize(x.contiguous())
+    return flattened
 
 
 def _invert(x: Tensor, amounts: Amounts) -> Tensor:

@@ -121,7 +121,7 @@ class AutoAugment(Policy):
         chosen = pairs[(numbers[:, 0] * len(pairs)).long()]
         draws = []
         for (kind, chance, level), (applied, sign) in zip(
-            chosen.permute(1, 2, 0), numbers[:, 1:5].T.split(2), strict=True
+            chosen.permute(1, 2, 0), torch.split(numbers[:, 1:5].T, 2), strict=True
         ):
             done = torch.where(applied < chance, kind, _IDENTITY).long()
             value = _values(_OF_THE_PAPER, done, level, sign, height, width)
@@ -188,7 +188,7 @@ class RandAugment(Policy):
         strengths = dict(self.operations)
         kinds = torch.tensor([_NAMES.index(name) for name in strengths])
         draws = []
-        for own in numbers[:, : 6 * self.n].split(6, dim=1):
+        for own in torch.split(numbers[:, : 6 * self.n], 6, dim=1):
             which, applied, number, sign, *_ = own.T
             kind = kinds[(which * len(kinds)).long()]
             kind = torch.where(applied < self.probability, kind, _IDENTITY)
