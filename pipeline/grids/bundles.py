@@ -41,7 +41,7 @@ class Lengths(NamedTuple):
 
 
 def add_bundles(
-    batch: Batch, rows: Iterable[int], slots: int, lengths: Lengths, alone: Iterable[int] = ()
+    batch: Batch, rows: Iterable[int], slots: int, lengths: Lengths, last: Iterable[int] = ()
 ) -> list[Bundle]:
     """Put cells into bundles and note them in the folder of the batch.
 
@@ -50,23 +50,20 @@ def add_bundles(
         rows: of its table.
         slots: bundles that are computed at the same time.
         lengths: how long bundles should take.
-        alone: rows that become bundles of one cell.
+        last: rows that come at the end of a bundle, so that one that ends its program takes no
+            other cell with it.
 
     Returns:
         The new bundles; their numbers go on from those that the batch has.
     """
-    lonely = set(alone)
+    late = set(last)
     groups: dict[tuple[int, str], list[int]] = {}
-    for row in rows:
-        if row not in lonely:
-            cell = batch.cells[row]
-            groups.setdefault((cell.gpus, cell.precision), []).append(row)
+    for row in [*_in_order(batch, set(rows) - late), *sorted(late)]:
+        cell = batch.cells[row]
+        groups.setdefault((cell.gpus, cell.precision), []).append(row)
     parts = [
-        part
-        for group in groups.values()
-        for part in _parts(batch.cells, _in_order(batch, group), slots, lengths)
+        part for group in groups.values() for part in _parts(batch.cells, group, slots, lengths)
     ]
-    parts += [[row] for row in sorted(lonely)]
     first = sum(len(_read(path)) for path in _rounds(batch))
     bundles = [_bundle(first + n, batch.cells, part) for n, part in enumerate(parts)]
     with replacing(batch.folder / "bundles" / f"{len(_rounds(batch))}.json") as temporary:
@@ -87,7 +84,7 @@ def _read(path: Path) -> list[Bundle]:
     return [Bundle(**facts) for facts in json.loads(path.read_text())]
 
 
-def _in_order(batch: Batch, rows: list[int]) -> list[int]:
+def _in_order(batch: Batch, rows: Iterable[int]) -> list[int]:
     """Cells with the same encoders together; another batch of the grid starts elsewhere."""
     ordered = sorted(rows, key=lambda row: (batch.cells[row].encoders, row))
     start = int(batch.token[:8], 16) * len(ordered) >> 32

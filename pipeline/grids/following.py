@@ -26,13 +26,13 @@ _ROUNDS = 5
 _LONGEST_PAUSE = 30.0
 """Seconds between two looks at cells that other programs compute."""
 _TRIES = 2
-"""Times that a cell may end its worker; the second time it is alone."""
+"""Times that a cell may end its worker; the second time it is the last of its bundle."""
 _ENDINGS = frozenset({"done", "diverged", "failed", "stored"})
 
 
-def submit(batch: Batch, engine: Engine, rows: Iterable[int], alone: Iterable[int] = ()) -> Handle:
-    """Submit cells of a batch in bundles, and save the handle."""
-    bundles = add_bundles(batch, rows, engine.slots(), engine.lengths(), alone)
+def submit(batch: Batch, engine: Engine, rows: Iterable[int], last: Iterable[int] = ()) -> Handle:
+    """Submit cells of a batch in bundles, some as the last ones, and save the handle."""
+    bundles = add_bundles(batch, rows, engine.slots(), engine.lengths(), last)
     handle = engine.submit(batch, bundles)
     save_handle(batch, handle)
     note_over(batch, False)
@@ -153,26 +153,23 @@ class Follower:
         culprits = {
             row for number in job.bundles if (row := self._begun.pop(number, None)) is not None
         }
-        alone = self._on_trial(culprits & set(left), job) if job.blames_cell else set()
-        failed = {row for row in left if row in self._settled}
-        rest = [row for row in left if row not in alone | failed]
-        if not rest and not alone:
-            return []
-        return [submit(self.batch, self.engine, rest, alone)]
+        on_trial = self._on_trial(culprits & set(left), job) if job.blames_cell else set()
+        rest = [row for row in left if row not in self._settled]
+        return [submit(self.batch, self.engine, rest, on_trial)] if rest else []
 
     def _on_trial(self, culprits: set[int], job: Job) -> set[int]:
-        """Those that get one more try, alone; a cell that ended two workers has failed."""
-        alone = set()
+        """Those that get one more try; a cell that ended two workers has failed."""
+        again = set()
         for row in culprits:
             self._tries[row] += 1
             if self._tries[row] < _TRIES:
-                alone.add(row)
+                again.add(row)
                 continue
             cell, detail = self.batch.cells[row], f"{job.reason}, twice"
             planned = cell.planned(Planner(self.batch.params, makes=False))
             note_failure(planned, detail, Processes())
             self._settle(row, "failed", detail)
-        return alone
+        return again
 
     def _open(self, rows: Iterable[int]) -> list[int]:
         """Rows that are not settled, in order; what the store has settled meanwhile is."""

@@ -185,7 +185,7 @@ def test_arrays_beyond_the_largest_one_are_submitted_and_cancelled_together(slur
     write_grid(lab, SHORT | {"loss": "ce"}, seeds=range(LARGEST_ARRAY + 3))
     used = engine(max_parallel=1)
     batch, all_cells = frozen(used)
-    bundles = add_bundles(batch, [], 1, used.lengths(), range(len(all_cells)))
+    bundles = [add_bundles(batch, [n], 1, used.lengths())[0] for n in range(len(all_cells))]
     with drained(slurm):
         handle = used.submit(batch, bundles)
         jobs = used.state(batch, handle, 0.0)
