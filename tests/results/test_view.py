@@ -11,6 +11,7 @@ from pipeline.errors import LabError
 from pipeline.results.compaction import compact
 from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
 from pipeline.results.store import Store
+from pipeline.results.tables import parquet
 from pipeline.results.view import read_views, results, write_view
 from tests.support.results_builder import add_run, run_row
 
@@ -102,3 +103,18 @@ def test_a_run_under_two_names_of_its_labels_has_a_row_for_each(tmp_path: Path) 
     found = results(store=store).runs.collect()
     assert sorted(found["noise"]) == ["alias", "symmetric-40"]
     assert found["key"].n_unique() == 1
+
+
+def test_a_view_from_before_a_column_of_the_epochs_is_read(store: Store, tmp_path: Path) -> None:
+    keys = [add_run(store, seed=seed) for seed in range(2)]
+    write_view(keys, tmp_path / "new", store)
+    view = pl.read_parquet(tmp_path / "new")
+    kept = [field.name for field in view.schema["curve"].inner.fields[:5]]
+    of_epoch = pl.struct(pl.element().struct.field(name) for name in kept)
+    early = view.with_columns(pl.col("curve").list.eval(of_epoch))
+    parquet.write(early, tmp_path / "early")
+    for views in ([tmp_path / "early"], [tmp_path / "early", tmp_path / "new"]):
+        found = results(views).epochs.select(EPOCH_COLUMNS.keys() - {"seconds"}).collect()
+        assert found.height == 6
+        assert found["prediction_changes"].null_count() == 6
+        assert found["epoch"].to_list() == [0, 1, 2] * 2

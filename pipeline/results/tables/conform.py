@@ -17,7 +17,7 @@ def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Give a frame the columns, order and types of a table.
 
     Integers may become wider or narrower where every value fits, and real numbers of any width are
-    accepted for real columns; NaN and infinity become null.
+    accepted for real columns; NaN and infinity become null, and so does a list that holds one.
 
     Args:
         frame: rows of one run.
@@ -69,9 +69,7 @@ def _fit(values: pl.Series, column: Column, table: Table) -> pl.Series:
         raise LabError(
             f"column {values.name!r} of table {table}: {error}", wanted, _MEND
         ) from error
-    # A sum costs a thirtieth of looking at each value: this runs for every column of every run.
-    if fitted.dtype.is_float() and not math.isfinite(fitted.sum()):
-        fitted = fitted.set(~fitted.is_finite(), None)
+    fitted = _without_infinities(fitted)
     if not column.nullable and fitted.null_count():
         raise LabError(f"column {values.name!r} of table {table} has missing values", wanted, _MEND)
     if column.fraction and fitted.null_count() < len(fitted):
@@ -85,10 +83,34 @@ def _fit(values: pl.Series, column: Column, table: Table) -> pl.Series:
     return fitted
 
 
+def _without_infinities(values: pl.Series) -> pl.Series:
+    """Real numbers that are finite; null instead of others, and of lists that hold one."""
+    if isinstance(values.dtype, pl.List):
+        inner = values.explode(empty_as_null=False, keep_nulls=False)
+        if not inner.dtype.is_float() or inner.is_finite().all():
+            return values
+        finite = pl.element().is_finite().all()
+        return values.set(~values.list.agg(finite), None)
+    # A sum costs a thirtieth of looking at each value: this runs for every column of every run.
+    if values.dtype.is_float() and not math.isfinite(values.sum()):
+        return values.set(~values.is_finite(), None)
+    return values
+
+
 def castable(given: pl.DataType, wanted: pl.DataType) -> bool:
-    """Whether values of one type mean the same in another: numbers of any width do."""
+    """Whether values of one type mean the same in another.
+
+    Numbers of any width do, and structs whose common fields do.
+    """
     if isinstance(given, (pl.List, pl.Array)) and isinstance(wanted, pl.List):
         return castable(given.inner, wanted.inner)  # type: ignore[arg-type]  # always instances
+    if isinstance(given, pl.Struct) and isinstance(wanted, pl.Struct):
+        own = {field.name: field.dtype for field in given.fields}
+        return all(
+            castable(own[field.name], field.dtype)  # type: ignore[arg-type]  # always instances
+            for field in wanted.fields
+            if field.name in own
+        )
     return (
         given in (wanted, pl.Null)
         or (given.is_integer() and wanted.is_numeric())

@@ -21,7 +21,10 @@ Options = dict[str, str] | None
 Schema = Mapping[str, pl.DataType]
 """Column names and types of a table, in their order."""
 _WIDENING = pl.ScanCastOptions(
-    integer_cast=["upcast", "allow-float"], float_cast=["upcast", "downcast"]
+    integer_cast=["upcast", "allow-float"],
+    float_cast=["upcast", "downcast"],
+    missing_struct_fields="insert",
+    extra_struct_fields="ignore",
 )
 
 
@@ -65,6 +68,8 @@ def write(frame: pl.DataFrame, path: Path) -> None:
 
 def scan(sources: Sequence[Source], schema: Schema, options: Options = None) -> pl.LazyFrame:
     """Read files as one table; columns they lack are null, columns unknown here are left out.
+
+    So are the fields of structs.
 
     Args:
         sources: files of one table; may be empty.
