@@ -37,7 +37,7 @@ from pipeline.training.batches import Labelled
 from pipeline.training.context import Context
 from pipeline.training.loop import Progress, Session, _train_epoch
 from pipeline.training.method import Method, Problem
-from pipeline.training.observers import Dynamics
+from pipeline.training.observers import Ledger
 from pipeline.training.optimisation import make_optimizer
 from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
@@ -134,7 +134,7 @@ def session_of(
         settings=settings, processes=processes, method=method, trained=processes.connect(method),
         optimizer=processes.connect_optimizer(make_optimizer(method, settings)), train=train,
         test=train, other_tests={}, validation=None, context=context,
-        dynamics=Dynamics(y, y, processes), progress=Progress(),
+        ledger=Ledger(y, y, 10, processes), progress=Progress(),
     )  # fmt: skip
     method.start(context)
     method.epoch_start(context)

@@ -4,7 +4,7 @@
     uv run python benchmarks/training_step.py --network resnet18 --steps 8
 
 Conventional: torchvision transforms on PIL images in DataLoader workers, contiguous float32
-batches, a plain loop. Ours: the laboratory's own session and step, with per-sample dynamics
+batches, a plain loop. Ours: the laboratory's own session and step, the logits of every sample
 recorded. Both train the same network on the same 32-pixel images (random ones: speed does not
 depend on content) with batch 128, cross entropy and SGD, and both use all cores. The printed ratio
 is ours / conventional.
@@ -30,9 +30,9 @@ from pipeline.backbones import make_backbone
 from pipeline.data.views import DeviceImages
 from pipeline.training.batches import Labelled, batches_of_steps, steps_of_epoch
 from pipeline.training.context import Context
-from pipeline.training.loop import Progress, Session, _step
+from pipeline.training.loop import Progress, Session, _observe, _step
 from pipeline.training.method import Problem
-from pipeline.training.observers import Dynamics
+from pipeline.training.observers import Ledger
 from pipeline.training.optimisation import make_optimizer
 from pipeline.training.processes import Processes
 
@@ -111,7 +111,7 @@ def laboratory(
     session = Session(
         settings, processes, method, processes.connect(method),
         processes.connect_optimizer(make_optimizer(method, settings)),
-        train, train, {}, None, context, Dynamics(y, y, processes), Progress(),
+        train, train, {}, None, context, Ledger(y, y, 10, processes), Progress(),
     )  # fmt: skip
     method.epoch_start(context)
     steps = steps_of_epoch(settings, 0, y, processes, with_partners=False)
@@ -119,7 +119,8 @@ def laboratory(
         for step, batch in zip(
             steps, batches_of_steps(steps, method, train, 0, 0, processes), strict=True
         ):
-            _step(session, {"": step}, batch)
+            output = _step(session, {"": step}, batch)
+            _observe(session, output, {"": step}, session.progress.step)
             session.progress.step += 1
             yield
 

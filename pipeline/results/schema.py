@@ -40,6 +40,7 @@ class Column(NamedTuple):
 _TEXT, _TEXTS = pl.String(), pl.List(pl.String())
 _COUNT, _LABEL, _SMALL = pl.Int64(), pl.Int32(), pl.Int16()
 _REAL, _STATISTIC, _FLAG = pl.Float64(), pl.Float32(), pl.Boolean()
+_TIMES, _PROBABILITIES = pl.UInt16(), pl.List(pl.Float16())
 _TIME = pl.Datetime("us", "UTC")
 
 RUN_COLUMNS: dict[str, Column] = {
@@ -186,6 +187,12 @@ EPOCH_COLUMNS: dict[str, Column] = {
     "clean_fitted": Column(
         _REAL, "share of correctly labelled training samples predicted right", True, fraction=True
     ),
+    "prediction_changes": Column(
+        _COUNT,
+        "training samples predicted otherwise than in the last epoch that saw them; null in the "
+        "first epoch",
+        True,
+    ),
     **{AVERAGED + name: _of_average(name, column) for name, column in _EVALUATED.items()},
     "scalars": Column(_TEXT, "named scalars of the method, as JSON", True),
     "seconds": Column(_REAL, "wall time of the epoch", True, cost=True),
@@ -205,6 +212,28 @@ SAMPLE_COLUMNS: dict[str, Column] = {
     ),
     "forgetting": Column(_SMALL, "how often the given label went from fitted to not fitted", True),
     "first_fitted": Column(_SMALL, "first epoch that predicted the given label; -1 never", True),
+    "seen": Column(_TIMES, "epochs in which the training pass saw the sample", True),
+    "wrong_events": Column(
+        _TIMES, "epochs that saw it and predicted another class than the given label", True
+    ),
+    "prediction_changes": Column(
+        _TIMES, "epochs that saw it and predicted another class than the last before", True
+    ),
+    "mean_probability": Column(
+        _STATISTIC, "probability of the given label, mean over the epochs", True, fraction=True
+    ),
+    "std_probability": Column(
+        _STATISTIC, "its standard deviation over the epochs (ddof 0)", True, fraction=True
+    ),
+    "average_loss": Column(
+        _STATISTIC,
+        "moving average of the loss: 0.9 of it and 0.1 of the loss of each epoch, from the first "
+        "loss",
+        True,
+    ),
+    "mean_probabilities": Column(
+        _PROBABILITIES, "probability of every class, mean over the epochs", True
+    ),
     "corrected_label": Column(_LABEL, "label the method itself settled on, if it does", True),
 }
 """One row per run and training sample: statistics of the training dynamics."""
@@ -231,8 +260,10 @@ SAMPLES = dtypes(SAMPLE_COLUMNS)
 TAGS = tuple(name for name, column in RUN_COLUMNS.items() if column.tag)
 """Columns of `runs` by which runs are grouped and found in MLflow."""
 CURVES = tuple(
-    name for name, column in EPOCH_COLUMNS.items() if column.dtype == _REAL and not column.cost
+    name
+    for name, column in EPOCH_COLUMNS.items()
+    if column.dtype.is_numeric() and not column.cost and name != "epoch"
 )
-"""Columns of `epochs` that are curves: all real numbers but costs."""
+"""Columns of `epochs` that are curves: all numbers but costs."""
 DRAWN = {name: EPOCH_COLUMNS[name].legend for name in CURVES if EPOCH_COLUMNS[name].legend}
 """Curves that the picture of a run shows -> their legends."""

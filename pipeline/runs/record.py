@@ -150,7 +150,7 @@ def _samples_frame(key: str, session: Session) -> pl.DataFrame:
         "index": train.index,
         "y_noisy": train.y_noisy,
         "y_clean": train.y_clean,
-        **session.dynamics.samples(),
+        **session.ledger.samples(),
         "corrected_label": session.method.corrected_labels(),
     }
     known = {name: column.cpu().numpy() for name, column in columns.items() if column is not None}

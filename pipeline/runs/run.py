@@ -179,8 +179,8 @@ def _train(
             if keeps_weights:
                 external = "extra_features" in planned.row["knows"]
                 keep_weights(session, key, problem, inputs.dataset.card, external)
-            if session.posterior is not None:
-                session.posterior.save(key)
+            if session.ledger.keeps_posterior:
+                session.ledger.save_posterior(key)
         record.close(session, ending, detail)
     if processes.is_main:
         discard(key)

@@ -1,4 +1,4 @@
-"""Building what the loop works with: method, optimiser, context and observers of one run."""
+"""Building what the loop works with: method, optimiser, context and ledger of one run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.training.context import Context
 from pipeline.training.evaluation import predictions
 from pipeline.training.loop import Progress, Session
 from pipeline.training.method import Method, Problem
-from pipeline.training.observers import Dynamics, Posterior
+from pipeline.training.observers import Ledger
 from pipeline.training.optimisation import WeightAverage, make_optimizer
 from pipeline.training.optimisation.parameter_groups import parameters_per_sample
 from pipeline.training.processes import Processes, set_determinism
@@ -83,15 +83,15 @@ def open_session(
             predict_pass=lambda *asked: _predict_train(session, *asked),
             share_pass=processes.from_main,
         ),
-        dynamics=Dynamics(train.y_noisy, train.y_clean, processes),
+        ledger=Ledger(
+            train.y_noisy, train.y_clean, problem.n_classes, processes, execution.posterior
+        ),
         progress=Progress(),
     )
     if settings.averaging is not None:
         session.average = WeightAverage(
             method, settings.averaging, settings.average_buffers, parameters_per_sample(method)
         )
-    if execution.posterior:
-        session.posterior = Posterior(problem.n_train, problem.n_classes, processes)
     return session
 
 

@@ -16,10 +16,9 @@ from pipeline.storage.place import Place
 from pipeline.storage.places import artefact_place
 from pipeline.training.loop import Progress, Session
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the content of a checkpoint changes."""
-_PARTS = ("key", "progress", "method", "optimizer", "scaler", "dynamics", "posterior", "average",
-          "own")  # fmt: skip
+_PARTS = ("key", "progress", "method", "optimizer", "scaler", "ledger", "average", "own")
 
 
 _FOLDER = "checkpoints"
@@ -41,8 +40,7 @@ def save_checkpoint(session: Session, key: str) -> None:
         "method": session.method.state_dict(),
         "optimizer": session.optimizer.state_dict(),
         "scaler": processes.scaler_state(),
-        "dynamics": session.dynamics.state(),
-        "posterior": session.posterior.state() if session.posterior else {},
+        "ledger": session.ledger.state(),
         "average": session.average.state() if session.average else [],
         "own": _of_each_process(session),
     }
@@ -103,7 +101,7 @@ def resume(session: Session, key: str) -> bool:
             raise LabError(
                 f"checkpoint {path} belongs to run {state['key']}", f"run {key}", _again(path)
             )
-        if session.posterior is not None and not state["posterior"]:
+        if session.ledger.keeps_posterior and "last_p" not in state["ledger"]:
             raise LabError(
                 f"checkpoint {path} was written without --posterior",
                 "the same flag from the start",
@@ -174,10 +172,6 @@ def _restore(session: Session, state: dict[str, Any], path: str) -> None:
         if session.average is not None:
             session.average.load_state(averages)
 
-    def posterior(saved: dict[str, Tensor]) -> None:
-        if session.posterior is not None:
-            session.posterior.load_state(saved)
-
     def progress(saved: dict[str, Any]) -> None:
         session.progress = Progress(**saved)
 
@@ -186,9 +180,8 @@ def _restore(session: Session, state: dict[str, Any], path: str) -> None:
         "method": session.method.load_state_dict,
         "optimizer": lambda saved: _load_optimizer(session.optimizer, saved),
         "scaler": session.processes.load_scaler_state,
-        "dynamics": session.dynamics.load_state,
+        "ledger": session.ledger.load_state,
         "average": average,
-        "posterior": posterior,
         # Last: it has what only this process knows.
         "own": lambda saved: _restore_own(session, saved),
     }

@@ -18,7 +18,7 @@ from pipeline.training.batches import Labelled, Step, TrainSamples
 from pipeline.training.context import Context
 from pipeline.training.evaluation import Evaluation, evaluate
 from pipeline.training.method import Batch, Method, StepOutput
-from pipeline.training.observers import Dynamics, Posterior
+from pipeline.training.observers import Ledger
 from pipeline.training.optimisation import (
     WeightAverage,
     clipped_groups,
@@ -85,12 +85,10 @@ class Session:
     """Further test splits by name, whose figures are scalars of the epoch."""
     validation: Labelled | None
     context: Context
-    dynamics: Dynamics
+    ledger: Ledger
     progress: Progress
     average: WeightAverage | None = None
     """Where the setting `averaging` asks for one."""
-    posterior: Posterior | None = None
-    """Kept on request only."""
     last_test: Evaluation | None = None
 
 
@@ -211,29 +209,24 @@ def _step(
 
 
 def _observe(session: Session, output: StepOutput, steps: Mapping[str, Step], number: int) -> None:
-    """Let the observers see the logits of a step, the `number`-th of the epoch."""
+    """Let the ledger take in the logits of a step, the `number`-th of the epoch."""
     logits = output.logits
     if logits is None:
         return
     if isinstance(logits, Tensor):
         logits = {next(iter(steps)): logits}
     for part, (name, rows) in enumerate(logits.items()):
-        if not steps[name].weight:
-            continue
-        for observer in (session.dynamics, session.posterior):
-            if observer is not None:
-                observer.record(steps[name].samples, rows, number, part)
+        if steps[name].weight:
+            session.ledger.record(steps[name].samples, rows, number, part)
 
 
 def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict[str, Any]:
-    """Close an epoch: method's hook, dynamics, evaluation; returns its record."""
+    """Close an epoch: method's hook, ledger, evaluation; returns its record."""
     method, processes = session.method, session.processes
     processes.average_running_statistics(method)
     if math.isfinite(means["loss"]):
         method.epoch_end(session.context)
-    measures = session.dynamics.close_epoch(epoch)
-    if session.posterior is not None:
-        session.posterior.close_epoch()
+    measures = session.ledger.close_epoch(epoch)
     figures, session.last_test = _evaluate(session)
     record: dict[str, Any] = {
         "epoch": epoch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import tempfile
@@ -10,14 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import LabError
 from pipeline.results.compaction import compact
 from pipeline.results.schema import EPOCHS, RUN_COLUMNS, RUNS, SAMPLES, TABLES
 from pipeline.results.store import Store
+from pipeline.results.tables.conform import conform
 from tests.support.results_builder import (
     add_run,
     epoch_rows,
@@ -134,6 +138,38 @@ def test_rows_that_do_not_fit_are_refused(store: Store, wrong: dict[str, Any], s
     with pytest.raises(LabError, match=said):
         store.write_run(run_row() | wrong)
     assert store.runs().collect().is_empty()
+
+
+def test_a_list_of_half_precision_comes_back_and_costs_two_bytes_a_number(store: Store) -> None:
+    n, n_classes = 500, 20
+    p = np.random.default_rng(0).dirichlet(np.ones(n_classes), n).astype(np.float16)
+    old, new = (add_run(store, seed=seed) for seed in range(2))
+    lists = pl.Series(p).cast(SAMPLES["mean_probabilities"])
+    rows = sample_rows(new, n).with_columns(mean_probabilities=lists)
+    store.write_finished(run_row(seed=1), epoch_rows(new, [0.5]), rows)
+    path = path_of(store, "samples", new)
+    assert path.stat().st_size < 2.1 * p.size + 5000
+    # As other programs read it; what is written before the column is null there.
+    by_arrow = pq.read_table(path)["mean_probabilities"]
+    assert (np.array(by_arrow.to_pylist(), dtype=np.float16) == p).all()
+    (by_duckdb,) = duckdb.sql(f"SELECT sum(list_sum(mean_probabilities)) FROM '{path}'").fetchall()
+    assert by_duckdb[0] == pytest.approx(p.sum(dtype=float))
+    before = path_of(store, "samples", old)
+    pl.read_parquet(before).drop("mean_probabilities", "seen").write_parquet(before)
+    for _ in range(2):
+        found = store.samples().sort("key", "index").collect()
+        kept = found.filter(key=new)["mean_probabilities"]
+        assert kept.dtype == SAMPLES["mean_probabilities"]
+        assert (np.stack(kept.to_list()) == p).all()
+        assert found.filter(key=old)["mean_probabilities"].null_count() == 4
+        compact(store)
+
+
+def test_a_list_with_a_number_that_is_none_is_null() -> None:
+    lists = [[0.5, 0.5], [math.nan, 0.5], None, [math.inf, 0.0]]
+    frame = sample_rows("k").with_columns(mean_probabilities=pl.Series(lists))
+    found = conform(frame, "samples")["mean_probabilities"]
+    assert found.to_list() == [[0.5, 0.5], None, None, None]
 
 
 def test_missing_column_is_named(store: Store) -> None:

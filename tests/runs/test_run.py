@@ -40,6 +40,16 @@ def test_a_run_is_stored_whole_and_not_run_again(lab):
     assert epochs["corrected"][1] == pytest.approx(corrected)
     assert stored["realised_rate"] == pytest.approx(0.4, abs=0.06)
 
+    # Every epoch saw every sample, and what changed between them is counted both ways.
+    assert samples["seen"].unique().to_list() == [2]
+    changes = epochs["prediction_changes"].to_list()
+    assert changes == [None, samples["prediction_changes"].sum()]
+    assert 0 < changes[1] < stored["n_train"]
+    probabilities = np.stack(samples["mean_probabilities"].to_list()).astype(float)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=5e-3)
+    given = probabilities[np.arange(len(samples)), samples["y_noisy"]]
+    np.testing.assert_allclose(given, samples["mean_probability"], rtol=1e-3, atol=1e-6)
+
 
 def test_force_computes_the_same_numbers_again(lab):
     outcome = run()
@@ -204,6 +214,8 @@ def test_a_posterior_is_kept_on_request_and_makes_label_noise(lab, monkeypatch):
     np.testing.assert_allclose(mean.sum(axis=1), 1)
     _, samples = numbers(key)
     assert (last.argmax(axis=1) == samples["prediction"].to_numpy()).all()
+    means = np.stack(samples["mean_probabilities"].to_list())
+    np.testing.assert_allclose(means, mean.astype(np.float16), rtol=1e-3, atol=1e-7)
 
     tables = {
         "pmd": {"kind": "pmd", "type": "I", "rate": 0.35,

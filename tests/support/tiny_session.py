@@ -8,7 +8,7 @@ from pipeline.training.batches import Labelled, TrainSamples
 from pipeline.training.context import Context
 from pipeline.training.loop import Progress, Session
 from pipeline.training.method import Batch, Method, StepOutput
-from pipeline.training.observers import Dynamics, Posterior
+from pipeline.training.observers import Ledger
 from pipeline.training.optimisation import WeightAverage, make_optimizer
 from pipeline.training.processes import Processes
 
@@ -64,10 +64,9 @@ def tiny_session(n_classes: int = K, posterior: bool = False, **settings) -> Ses
         other_tests={},
         validation=None,
         context=Context("tiny", frozenset(), Y, Y, K, own.epochs, own.seed, torch.empty),
-        dynamics=Dynamics(Y, Y, processes),
+        ledger=Ledger(Y, Y, K, processes, posterior),
         progress=Progress(),
         average=WeightAverage(method, 0.5),
-        posterior=Posterior(N, K, processes) if posterior else None,
     )
 
 
@@ -80,7 +79,7 @@ def trained_a_step(session: Session, samples: Tensor) -> Session:
         parameter.grad = processes.sum(parameter.grad) / processes.n_processes
     session.optimizer.step()
     session.average.update()
-    session.dynamics.record(samples, output.logits)
+    session.ledger.record(samples, output.logits)
     session.progress.step += 1
     session.progress.sums = {"loss": float(output.loss.detach())}
     return session

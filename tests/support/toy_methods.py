@@ -215,6 +215,6 @@ def everything(session: Session) -> dict[str, object]:
         "moments": optimizer["state"],
         "groups": optimizer["param_groups"],
         "records": records,
-        "samples": session.dynamics.samples(),
-        "posterior": session.posterior.state() if session.posterior else {},
+        "samples": session.ledger.samples(),
+        "ledger": session.ledger.state(),
     }

@@ -30,7 +30,7 @@ def state_of(session):
     return [
         *session.method.state_dict().values(),
         *session.average.state(),
-        *session.dynamics.state().values(),
+        *session.ledger.state().values(),
         *(values["momentum_buffer"] for values in session.optimizer.state.values()),
     ]
 
@@ -122,7 +122,7 @@ def test_a_state_that_does_not_fit_names_its_part(saved):
         resume(tiny_session(n_classes=2), KEY)
     changes = {
         "optimizer": lambda state: state["optimizer"]["param_groups"][0].update(params=[0]),
-        "dynamics": lambda state: state["dynamics"].pop("totals"),
+        "ledger": lambda state: state["ledger"].pop("totals"),
         "average": lambda state: state["average"].pop(),
         "progress": lambda state: state["progress"].update(other=1),
         "own": lambda state: state["own"].update({"buffer gone": torch.zeros(1, 1)}),
@@ -171,7 +171,7 @@ def saved_and_resumed(rank):
 
 
 def held_by(session):
-    """What a process holds by itself; dynamics are joined, so that parts move to the main one."""
+    """What a process holds by itself; ledgers are joined, so that parts move to the main one."""
     return [*session.method.state_dict().values(), *session.average.state()]
 
 

@@ -1,4 +1,4 @@
-"""Schedules, backbones and observers, each by itself."""
+"""Schedules and backbones, each by itself."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,7 @@ import torch
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
-from pipeline.training.observers import Dynamics, Posterior, posterior_address
 from pipeline.training.optimisation import learning_rate
-from pipeline.training.processes import Processes
 from tests.support.filled_weights import filled
 from tests.support.paths import REFERENCES
 from tests.support.reference_arrays import case_of, cases
@@ -106,63 +104,3 @@ def test_an_unknown_backbone_is_answered_with_the_nearest():
         make_backbone("resnet81", 10, 3)
     with pytest.raises(LabError, match="try: resnet50"):
         make_backbone("timm/resnet05", 10, 3)
-
-
-def one_hot(classes):
-    return 5.0 * torch.nn.functional.one_hot(torch.tensor(classes), 3).float()
-
-
-def test_dynamics_on_a_hand_made_course():
-    y_noisy, y_clean = torch.tensor([0, 1, 2, 0]), torch.tensor([0, 1, 0, 1])
-    dynamics = Dynamics(y_noisy, y_clean, Processes())
-    everyone = torch.arange(4)
-    dynamics.record(everyone, one_hot([0, 2, 0, 1]))  # sample 3 and 2: predicted as true
-    first = dynamics.close_epoch(0)
-    dynamics.record(everyone[:2], one_hot([1, 1]))  # in two batches; sample 0 is forgotten
-    dynamics.record(everyone[2:], one_hot([2, 1]))  # sample 2: memorised
-    second = dynamics.close_epoch(1)
-    assert first == {
-        "train_accuracy": 0.25,
-        "memorised": 0.0,
-        "corrected": 1.0,
-        "clean_fitted": 0.5,
-    }
-    assert second == {
-        "train_accuracy": 0.5,
-        "memorised": 0.5,
-        "corrected": 0.5,
-        "clean_fitted": 0.5,
-    }
-    samples = dynamics.samples()
-    assert samples["prediction"].tolist() == [1, 1, 2, 1]
-    assert samples["forgetting"].tolist() == [1, 0, 0, 0]
-    assert samples["first_fitted"].tolist() == [0, 1, 1, -1]
-    assert samples["mean_margin"].tolist() == pytest.approx([0, 0, 0, -5], abs=1e-5)
-    fitted, missed = np.log(1 + 2 * np.exp(-5)), 5 + np.log(1 + 2 * np.exp(-5))
-    assert samples["mean_loss"][0] == pytest.approx((fitted + missed) / 2)
-    assert samples["last_loss"][3] == pytest.approx(missed)
-
-
-def test_dynamics_without_clean_labels_say_nothing_of_memorisation():
-    dynamics = Dynamics(torch.tensor([0, 1]), None, Processes())
-    dynamics.record(torch.tensor([0, 1]), one_hot([0, 0]))
-    measures = dynamics.close_epoch(0)
-    assert measures == {
-        "train_accuracy": 0.5, "memorised": None, "corrected": None, "clean_fitted": None,
-    }  # fmt: skip
-
-
-def test_a_posterior_keeps_what_was_seen_last_and_the_mean_of_what_was_seen(lab):
-    posterior = Posterior(4, 3, Processes())
-    first, second = torch.eye(3) * 2, torch.eye(3) * -1
-    posterior.record(torch.tensor([0, 1]), first[:2])
-    posterior.close_epoch()
-    posterior.record(torch.tensor([1, 2]), second[:2])
-    posterior.close_epoch()
-    posterior.save("k")
-    last, mean = (np.load(f"{posterior_address('k')}/{name}.npy") for name in ("last", "mean"))
-    p, q = first.softmax(dim=1).numpy(), second.softmax(dim=1).numpy()
-    third = np.full(3, 1 / 3)
-    expected = {"last": [p[0], q[0], q[1], third], "mean": [p[0], (p[1] + q[0]) / 2, q[1], third]}
-    np.testing.assert_allclose(last, expected["last"], rtol=1e-6)
-    np.testing.assert_allclose(mean, expected["mean"], rtol=1e-6)
