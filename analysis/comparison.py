@@ -13,14 +13,10 @@ from analysis.labels import FACTS, row_labels
 from analysis.selection import Wanted, matching, plain_columns
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.results.protocols import PROTOCOLS, Name, choose
-from pipeline.results.schema import AVERAGED, EPOCH_COLUMNS
+from pipeline.results.schema import AVERAGED, CURVES
 from pipeline.results.view import Results
 
-METRICS = tuple(
-    name
-    for name, column in EPOCH_COLUMNS.items()
-    if column.dtype.is_float() and not column.cost and name != "lr"
-)
+METRICS = tuple(name for name in CURVES if name != "lr")
 """Columns of the epochs table that can be compared."""
 LOWER_IS_BETTER = frozenset({"train_loss", "test_loss", "averaged_test_loss", "memorised"})
 Models = Literal["both", "only", "no"]
@@ -34,8 +30,8 @@ class Comparison(NamedTuple):
     cells: pl.DataFrame
     """One row per place of the table: dataset, noise, label, the columns of `by`; mean and std
     (sample standard deviation, ddof 1; null for one run) of the metric over the n finished runs
-    that recorded it; unrecorded, diverged, failed and running count the others; knows lists
-    declared knowledge; `CONDITIONS` as text."""
+    that recorded it; not_found (in which the rule finds no epoch), unrecorded, diverged, failed
+    and running count the others; knows lists declared knowledge; `CONDITIONS` as text."""
     metric: str
     protocol: Name
     by: tuple[str, ...]
@@ -49,6 +45,7 @@ def compare(
     where: Wanted | None = None,
     by: Sequence[str] = (),
     averaged: Models = "both",
+    optimism: bool = False,
 ) -> Comparison:
     """Compare all methods, seeds averaged and different settings kept apart.
 
@@ -62,6 +59,8 @@ def compare(
         averaged: whether runs that keep averaged weights have a row of these, under their label
             and `(averaged)`; it has their metric, at the epoch that they themselves choose. A
             metric that does not tell of them has no such row.
+        optimism: instead of the metric, by how much it is larger in the same run at the epoch that
+            the test split chooses (`oracle`).
 
     Returns:
         The cells, sorted by data set, noise and label.
@@ -76,11 +75,12 @@ def compare(
             raise LabError(f"column {quoted(column)}", *suggest(column, columns, "no --by"))
     runs = _runs(results, where or {}, by)
     runs = runs.join(row_labels(runs, by), on="group")
-    parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric)]
+    parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric, optimism)]
     if averaged != "no" and _has_average(results, metric):
         keeping = runs.filter(_AVERAGES).with_columns(label=_averaged_label())
         if len(keeping):  # the epochs are read once more only where there is something to find
-            parts.append(_with_values(keeping, results, protocol, AVERAGED + metric))
+            own = _with_values(keeping, results, protocol, AVERAGED + metric, optimism)
+            parts.append(own)
     if not any(len(part) for part in parts):
         raise LabError(
             f"no run with the {metric} of averaged weights",
@@ -98,7 +98,10 @@ def compare(
             mean=value.mean(),
             std=value.std(ddof=1),
             n=value.count(),
-            unrecorded=((status == "done") & pl.col("value").is_null()).sum(),
+            not_found=((status == "done") & pl.col("not_found")).sum(),
+            unrecorded=(
+                (status == "done") & pl.col("value").is_null() & ~pl.col("not_found")
+            ).sum(),
             diverged=(status == "diverged").sum(),
             failed=(status == "failed").sum(),
             running=(status == "running").sum(),
@@ -135,10 +138,18 @@ def _has_average(results: Results, metric: str) -> bool:
     return AVERAGED + metric in results.epochs.collect_schema().names()
 
 
-def _with_values(runs: pl.DataFrame, results: Results, protocol: Name, metric: str) -> pl.DataFrame:
-    """The runs with the metric under the protocol, null where it was not recorded."""
-    values = choose(results.epochs, PROTOCOLS[protocol], metric).select("key", "value").collect()
-    return runs.join(values, on="key", how="left")
+def _with_values(
+    runs: pl.DataFrame, results: Results, protocol: Name, metric: str, optimism: bool
+) -> pl.DataFrame:
+    """The runs with the metric under the protocol, null where it was not recorded or not found."""
+    values = choose(results.epochs, PROTOCOLS[protocol], metric).with_columns(
+        not_found=pl.col("epoch").is_null()
+    )
+    if optimism:
+        best = choose(results.epochs, PROTOCOLS["oracle"], metric).select("key", best="value")
+        values = values.join(best, on="key").with_columns(value=pl.col("best") - pl.col("value"))
+    found = values.select("key", "value", "not_found").collect()
+    return runs.join(found, on="key", how="left").with_columns(pl.col("not_found").fill_null(False))
 
 
 def _averaged_label() -> pl.Expr:

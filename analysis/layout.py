@@ -122,6 +122,8 @@ def caption(comparison: Comparison, shown: Sequence[str] = ()) -> str:
         )
     if cells["diverged"].sum():
         sentences.append("Diverged runs are counted, not averaged")
+    if cells["not_found"].sum():
+        sentences.append("Runs in which the rule finds no epoch (not found) are not averaged")
     if unrecorded := cells["unrecorded"].sum():
         missing = metric if rule.criterion == "epoch" else criterion_of(rule, metric)
         sentences.append(f"Finished runs left out because they recorded no {missing}: {unrecorded}")
@@ -164,5 +166,6 @@ def in_blocks(
 
 def _runs_behind(row: dict[str, Any]) -> str:
     """How many runs a cell averages, and how many it could not."""
-    others = [f"{row[what]} {what}" for what in ("diverged", "failed", "running") if row[what]]
+    whats = ("not_found", "diverged", "failed", "running")
+    others = [f"{row[what]} {what.replace('_', ' ')}" for what in whats if row[what]]
     return f"({', '.join([str(row['n']), *others])})"

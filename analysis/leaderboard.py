@@ -48,7 +48,8 @@ class Flags:
     """More filters, as column=value: columns of the runs table, or settings."""
     protocol: Name = "last"
     """Which epoch counts: the last, the mean of the last ten, the best on noisy or clean validation
-    labels, or (optimistic) the best on the test split."""
+    labels, the first after which predictions change more again, or (optimistic) the best on the
+    test split."""
     metric: str = "test_accuracy"
     """Column of the epochs table: test_accuracy, test_top5, memorised, corrected, ..."""
     by: tuple[str, ...] = ()

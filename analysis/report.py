@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from analysis.bundle import write_bundle
 from analysis.layout import KNOWING, number, spread
 from analysis.pictures import data_uri
-from analysis.sections import SHOWN, DatasetSection, dataset_section
+from analysis.sections import DatasetSection, dataset_section
 from analysis.selection import matching
 from pipeline.command_line import read_flags
 from pipeline.errors import LabError, program
@@ -84,7 +84,7 @@ def write_report(source: Results, out: Path) -> None:
     html = pages.get_template("report.html").render(
         sections=sections,
         counts=counts,
-        protocols={name: PROTOCOLS[name].meaning for name in SHOWN},
+        meanings={name: rule.meaning for name, rule in PROTOCOLS.items()},
         knowing=KNOWING,
         spread=spread,
         number=number,

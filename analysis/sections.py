@@ -12,11 +12,9 @@ from analysis.conditions import differing, row_conditions
 from analysis.curves import draw_curves, mean_curves
 from analysis.layout import Layout, in_blocks, lay_out
 from analysis.pictures import colours, draw_transition, svg
-from pipeline.results.protocols import Name
+from pipeline.results.protocols import PROTOCOLS, Name
 from pipeline.results.view import Results
 
-SHOWN: tuple[Name, ...] = ("last", "last10", "best-noisy-val", "oracle")
-"""Protocols set side by side."""
 _COUNTS = ("n", "diverged", "failed", "running", "knows")
 
 
@@ -28,10 +26,12 @@ class NoiseSection(NamedTuple):
     """Noise kind, rates, number of samples."""
     conditions: tuple[str, ...]
     """What the rows differ in besides the method."""
+    protocols: tuple[Name, ...]
+    """Those under which some method has a number or looked for one in vain, and `last`."""
     rows: list[dict[str, Any]]
-    """Per method: label, conditions, n, knows, cells (mean and std under each of `SHOWN`),
-    optimism (oracle less last) and memorised (last epoch); fractions, None where nothing was
-    recorded."""
+    """Per method: label, conditions, n, knows, cells (mean, std and not_found under each protocol),
+    optimism (oracle less each other protocol, in the same runs) and memorised (last epoch);
+    fractions, None where nothing was recorded."""
     curves: str | None
     """Picture as SVG; None without a finished run."""
     transition: str | None
@@ -59,7 +59,10 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
         The section, and the table of mean curves it draws from.
     """
     own = Results(results.runs.filter(dataset=dataset), results.epochs)
-    comparisons = {name: compare(own, name) for name in SHOWN}
+    comparisons = {name: compare(own, name) for name in PROTOCOLS}
+    optimism: dict[Name, Comparison] = {
+        name: compare(own, name, optimism=True) for name in PROTOCOLS if name != "oracle"
+    }
     memorised = compare(own, metric="memorised")
     curves = mean_curves(own)
     runs = own.runs.collect()
@@ -68,7 +71,7 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
         NoiseSection(
             noise,
             _card(runs.filter(noise=noise)),
-            *_rows(noise, comparisons, memorised),
+            *_rows(noise, comparisons, optimism, memorised),
             _curves_picture(curves.filter(noise=noise), palette),
             _transition_picture(runs.filter(noise=noise)),
         )
@@ -86,34 +89,43 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
 
 
 def _rows(
-    noise: str, comparisons: dict[Name, Comparison], memorised: Comparison
-) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
-    """Conditions that differ, and rows, of the table of one noise."""
-    by_label = {
-        name: {row["label"]: row for row in comparison.cells.filter(noise=noise).to_dicts()}
-        for name, comparison in comparisons.items()
-    }
-    kept = {row["label"]: row for row in memorised.cells.filter(noise=noise).to_dicts()}
+    noise: str,
+    comparisons: dict[Name, Comparison],
+    optimism: dict[Name, Comparison],
+    memorised: Comparison,
+) -> tuple[tuple[str, ...], tuple[Name, ...], list[dict[str, Any]]]:
+    """Conditions that differ, protocols that say something, and rows, of the table of one noise."""
+
+    def by_label(comparison: Comparison) -> dict[str, dict[str, Any]]:
+        return {row["label"]: row for row in comparison.cells.filter(noise=noise).to_dicts()}
+
+    found = {name: by_label(comparison) for name, comparison in comparisons.items()}
+    excess = {name: by_label(comparison) for name, comparison in optimism.items()}
+    kept = by_label(memorised)
     last = comparisons["last"]._replace(cells=comparisons["last"].cells.filter(noise=noise))
     shown = differing(last.cells, ("noise",))
     conditions = row_conditions(last.cells, ("label",), shown)
     rows = []
     for row_key in (row for block in in_blocks(last, conditions) for row in block):
         label = row_key[0]
-        cells = {name: by_label[name][label] for name in comparisons}
-        mean = cells["last"]["mean"]
+        cells = {name: found[name][label] for name in comparisons}
         rows.append(
             {
                 "label": label,
                 "conditions": conditions[row_key],
                 **{name: cells["last"][name] for name in _COUNTS},
                 "cells": cells,
-                "optimism": None if mean is None else cells["oracle"]["mean"] - mean,
+                "optimism": {name: excess[name][label]["mean"] for name in optimism},
                 # Of the weights as trained only: it is read off the training pass.
                 "memorised": kept[label]["mean"] if label in kept else None,
             }
         )
-    return shown, rows
+    saying = {name for row in rows for name, cell in row["cells"].items() if _says(cell)}
+    return shown, tuple(name for name in PROTOCOLS if name in {"last", *saying}), rows
+
+
+def _says(cell: dict[str, Any]) -> bool:
+    return bool(cell["n"] or cell["not_found"])
 
 
 def _card(runs: pl.DataFrame) -> dict[str, Any]:

@@ -277,3 +277,34 @@ def test_the_grid_of_params_is_compared_unless_something_else_is_asked_for(
     assert "trial" not in printed()
     assert "trial" in printed("--grid", "all")
     assert "trial" in printed("--dataset", "digits")
+
+
+def test_runs_in_which_the_rule_finds_no_epoch_are_counted(store: Store) -> None:
+    dented = [None, 9, 8, 6, 5, 6, 7, 8, 9, 9, 9]
+    accuracies = [epoch / 20 for epoch in range(11)]
+    for seed, changes in enumerate((dented, [None, *range(10)], [None, *range(10, 0, -1)])):
+        add_run(store, accuracies, seed=seed, curves={"prediction_changes": changes})
+    add_run(store, accuracies, seed=3)
+    add_run(store, accuracies, variant="dal", curves={"prediction_changes": [*range(9, -2, -1)]})
+    found = cell(store, "ce", protocol="fewest-changes")
+    # Of the second run it is the first epoch with three counts.
+    assert found["mean"] == pytest.approx((5 / 20 + 3 / 20) / 2)
+    assert [found[name] for name in ("n", "not_found", "unrecorded")] == [2, 1, 1]
+    layout = lay_out(compare(read(store), protocol="fewest-changes"))
+    assert [row[1].text for row in layout.rows] == [
+        "20.0 ± 7.1 (2, 1 not found)",
+        "– (0, 1 not found)",
+    ]
+    assert "finds no epoch (not found) are not averaged" in layout.caption
+    assert "recorded no prediction_changes: 1" in layout.caption
+    assert "not found" not in lay_out(compare(read(store))).caption
+
+
+def test_optimism_is_over_the_runs_that_have_both(store: Store) -> None:
+    dented = [None, 9, 8, 6, 5, 6, 7, 8, 9, 9, 9]
+    for seed, changes in enumerate((dented, [None, *range(10, 0, -1)])):
+        accuracies = [0.5, 0.6, 0.6, 0.6, 0.6, 0.7, 0.8 + 0.1 * seed, 0.6, 0.6, 0.6, 0.4]
+        add_run(store, accuracies, seed=seed, curves={"prediction_changes": changes})
+    found = cell(store, "ce", protocol="fewest-changes", optimism=True)
+    assert (found["mean"], found["n"]) == (pytest.approx(0.8 - 0.7), 1)
+    assert cell(store, "ce", optimism=True)["mean"] == pytest.approx(0.85 - 0.4)

@@ -124,6 +124,8 @@ def test_numbers_of_the_report(store: Store, tmp_path: Path) -> None:
         "last": 0.65,
         "last10": 0.725,
         "best-noisy-val": 0.8,
+        "best-clean-val": None,
+        "fewest-changes": None,
         "oracle": 0.8,
         "memorised": 0.4,
         "n": 2,
@@ -140,7 +142,9 @@ def test_numbers_of_the_report(store: Store, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     row = re.search(r"<td>dal</td>\s*<td>75.0 ± 7.1</td>.*?</tr>", page, re.DOTALL)
     assert row
-    assert "+15.0" in row.group()  # oracle 90 less last 75
+    # Oracle 90, less 75 of the last epoch, 82.5 of the mean and 90 by noisy validation.
+    assert re.findall(r"\+[0-9.]+", row.group()) == ["+15.0", "+7.5", "+0.0"]
+    assert page.count("optimism of oracle over") == 3
     assert "realised rate unknown" in page
 
 
@@ -182,3 +186,19 @@ def test_averaged_weights_have_rows_of_their_own(tmp_path: Path) -> None:
     found = metrics["digits"]["sym"]
     assert (found["sln"]["last"], found["sln"]["memorised"]) == (0.6, 0.3)
     assert (found["sln (averaged)"]["last"], found["sln (averaged)"]["memorised"]) == (0.75, None)
+
+
+def test_a_rule_that_finds_no_epoch_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    falling = {"prediction_changes": [None, 3, 2, 1]}
+    add_run(store, (0.5, 0.6, 0.7, 0.6), curves=falling)
+    write_report(read(store), tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    header, row, *_ = page.split("optimism of oracle over")[1].split("</tr>")[1:]
+    rules = ["last", "last10", "fewest-changes"]
+    titles = ["method", *rules, "oracle", *rules, "memorised", "runs"]
+    assert re.findall("<th>(.*?)</th>", header) == titles
+    texts = re.findall("<td>(.*?)</td>", row, re.DOTALL)
+    # Last, mean, the rule, oracle, and what the oracle has more.
+    expected = ["ce", "60.0", "60.0", "– (1 not found)", "70.0", "+10.0", "+10.0", "–"]
+    assert texts[: len(expected)] == expected

@@ -86,12 +86,14 @@ def test_every_recorded_column_is_a_curve_and_every_protocol_a_figure(view):
     assert "averaged_test_accuracy" in recorded
     for name in recorded:
         points = client.get_metric_history(runs[0].info.run_id, name)
-        assert [point.value for point in points] == epochs[name].to_list()
+        assert [point.value for point in points] == epochs[name].drop_nulls().to_list()
     metrics = runs[0].data.metrics
     for metric in ("test_accuracy", "averaged_test_accuracy"):
         for name, rule in PROTOCOLS.items():
-            value = choose(epochs.lazy(), rule, metric).collect()["value"].to_list()
-            assert [metrics[f"{metric}.{name}"]] == pytest.approx(value)
+            (value,) = choose(epochs.lazy(), rule, metric).collect()["value"]
+            assert metrics.get(f"{metric}.{name}") == (value and pytest.approx(value))
+    # Two epochs are too few for a minimum.
+    assert "test_accuracy.fewest-changes | not found" in runs[0].data.tags["mlflow.note.content"]
 
 
 def test_a_tracker_that_fails_is_switched_off_and_the_run_goes_on(lab, monkeypatch, capsys):

@@ -9,12 +9,12 @@ _FACTS = ("key", "grid", "recipe", "recipe_status", "backbone", "epochs", "batch
           "knows", "realised_rate", "device", "n_processes", "command")  # fmt: skip
 
 
-def description(row: Mapping[str, Any], figures: Mapping[str, tuple[int, float]]) -> str:
+def description(row: Mapping[str, Any], figures: Mapping[str, tuple[int, float] | None]) -> str:
     """What the run is, how it ended and its figures under each protocol.
 
     Args:
         row: of the runs table.
-        figures: `metric.protocol` -> (epoch, fraction).
+        figures: `metric.protocol` -> (epoch, fraction), None where the protocol found no epoch.
 
     Returns:
         A sentence and a table; everything that a user named stands as code, so none of it is
@@ -30,12 +30,13 @@ def description(row: Mapping[str, Any], figures: Mapping[str, tuple[int, float]]
     if row.get("git_dirty"):
         lines.append("\nThe code differed from its commit.")
     lines += ["", "| | |", "|---|---|"]
-    lines += [
-        f"| {name} | {100 * value:.2f} % (epoch {epoch}) |"
-        for name, (epoch, value) in figures.items()
-    ]
+    lines += [f"| {name} | {_figure(found)} |" for name, found in figures.items()]
     lines += [f"| {name} | {_code(row[name])} |" for name in _FACTS if row.get(name)]
     return "\n".join(lines)
+
+
+def _figure(found: tuple[int, float] | None) -> str:
+    return f"{100 * found[1]:.2f} % (epoch {found[0]})" if found else "not found"
 
 
 def _code(value: object) -> str:

@@ -162,7 +162,7 @@ def complete(
     }
     client.log_batch(
         run_id,
-        metrics=[Metric(name, value, now, epoch) for name, (epoch, value) in chosen.items()],
+        metrics=[Metric(name, found[1], now, found[0]) for name, found in chosen.items() if found],
         tags=[RunTag(name, value) for name, value in tags.items()],
     )
     finished = row.get("finished_at")
@@ -171,8 +171,11 @@ def complete(
     )
 
 
-def _protocol_figures(epochs: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float]]:
-    """`metric.protocol` -> (epoch, value), where the run recorded what the protocol needs."""
+def _protocol_figures(epochs: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float] | None]:
+    """`metric.protocol` -> (epoch, value), where the run recorded what the protocol needs.
+
+    None where the protocol found no epoch.
+    """
     known = [{name: record.get(name) for name in EPOCHS} for record in epochs]
     rows = [row | {"key": "", "scalars": None} for row in known]
     table = pl.DataFrame(rows, schema=EPOCHS).with_columns(
@@ -181,7 +184,7 @@ def _protocol_figures(epochs: Sequence[dict[str, Any]]) -> dict[str, tuple[int, 
         for name in CURVES
     )
     return {
-        f"{metric}.{name}": (epoch, value)
+        f"{metric}.{name}": None if epoch is None else (epoch, value)
         for metric in _REPORTED
         for name, rule in PROTOCOLS.items()
         for _, epoch, value in choose(table.lazy(), rule, metric).collect().iter_rows()
