@@ -6,6 +6,7 @@ import torch
 
 from pipeline.training.observers import LOSS_MEMORY, Ledger
 from pipeline.training.processes import Processes
+from tests.support.share import on_threads
 from tests.support.two_processes import on_processes
 
 N, K, EPOCHS, STEPS = 11, 3, 7, 4
@@ -23,9 +24,8 @@ def batches_of(epoch):
             yield index, 2 * torch.randn(size, K, generator=stream), step, part
 
 
-def course(rank):
+def course(processes):
     """Measures and samples, as one of several processes has them after a run with stops."""
-    processes = Processes()
 
     def new():
         return Ledger(Y, Y.flip(0), K, processes, keeps_posterior=True)
@@ -94,7 +94,7 @@ def statistics(told, y):
 
 
 def test_the_ledger_is_a_count_of_the_last_sightings():
-    measures, samples, _ = course(0)
+    measures, samples, _ = course(Processes())
     rows = expected()
     assert set(samples) == set(rows[0])
     for name, column in samples.items():
@@ -106,11 +106,25 @@ def test_the_ledger_is_a_count_of_the_last_sightings():
     assert sum(changes[1:]) == samples["prediction_changes"].sum() > 10
 
 
-def test_two_processes_keep_the_ledger_of_one():
-    alone = course(0)
-    for measures, samples, state in on_processes(2, course):
+def check_that_all_keep_the_ledger_of_one(found):
+    alone = course(Processes())
+    for measures, samples, state in found:
         assert measures == alone[0]
         for expected_part, part in ((alone[1], samples), (alone[2], state)):
             for name, column in expected_part.items():
                 # No bit differs, also where there is no number.
                 torch.testing.assert_close(part[name], column, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_several_processes_keep_the_ledger_of_one(n_processes):
+    check_that_all_keep_the_ledger_of_one(on_threads(n_processes, course))
+
+
+def course_of(rank):
+    return course(Processes())
+
+
+@pytest.mark.slow
+def test_two_real_processes_keep_the_ledger_of_one():
+    check_that_all_keep_the_ledger_of_one(on_processes(2, course_of))
