@@ -52,7 +52,13 @@ from methods.losses.epsilon_softmax import (
 )
 from methods.losses.focal import fl, nfl
 from methods.losses.logit_clip import clipped_logits
-from methods.losses.representation import info_nce, powers_of_distances, rkd_angle, rkd_dis
+from methods.losses.representation import (
+    info_nce,
+    negative_cosine,
+    powers_of_distances,
+    rkd_angle,
+    rkd_dis,
+)
 from methods.losses.robust import (
     btl,
     ce,
@@ -112,6 +118,7 @@ __all__ = [
     "nce_and_aul",
     "nce_and_mae",
     "nce_and_rce",
+    "negative_cosine",
     "nfl",
     "nfl_and_rce",
     "nlnl",

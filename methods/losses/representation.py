@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from methods.losses.common import exact, require
+from methods.losses.common import at_least_single, exact, require
 from pipeline.errors import LabError, suggest
 
 PairMean: TypeAlias = Literal["all", "offdiag"]
@@ -99,6 +99,21 @@ def powers_of_distances(rows: Tensor, exponent: float) -> Tensor:
     squared = lengths[:, None] + lengths - 2 * centred @ centred.T
     powers = squared.clamp(min=SQUARED_MIN).pow(exponent / 2)
     return powers.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), 0)
+
+
+def negative_cosine(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean of -cos(predicted, target) over rows; the target gets no gradient (arXiv 2011.10566).
+
+    Args:
+        predicted: [B, D].
+        target: [B, D].
+
+    Returns:
+        Scalar in [-1, 1].
+    """
+    rows = at_least_single(predicted), at_least_single(target.detach())
+    with exact(predicted):
+        return -functional.cosine_similarity(*rows, dim=1).mean()
 
 
 def rkd_angle(logits: Tensor, features: Tensor, *, detach_teacher: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""Class-balanced epochs: equally many samples of every given label."""
+"""Equally many samples of every label: of the frequent ones fewer, or the rare ones again."""
 
 import numpy as np
 
@@ -29,3 +29,21 @@ def balanced_epoch(y: Labels, per_class: int | None, seed: int) -> Labels:
     kept = by_label[first_of_label[:, None] + np.arange(quota)]
     # Shuffled anew: in the order of the first shuffle the rarest label would fill the end.
     return draw.permutation(kept.ravel())
+
+
+def repeated_to_balance(y: Labels, seed: int) -> Labels:
+    """All samples, those of rarer labels again and again, so that every label is as frequent.
+
+    Args:
+        y: int64 [N], labels; those that no sample has are left out.
+        seed: of the draw of those that come once more than others of their label.
+
+    Returns:
+        int64 positions in [0, N), label by label, as many of each as the most frequent one has.
+    """
+    if not len(y):
+        return np.zeros(0, np.int64)
+    labels, counts = np.unique(y, return_counts=True)
+    draw = np.random.Generator(np.random.PCG64(seed))
+    own = [draw.permutation(np.flatnonzero(y == label)) for label in labels]
+    return np.concatenate([np.resize(positions, counts.max()) for positions in own])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.data.balanced import balanced_epoch
+from pipeline.data.balanced import balanced_epoch, repeated_to_balance
 
 COUNTS = np.array([400, 37, 120, 0, 90])
 Y = np.random.default_rng(0).permutation(np.repeat(np.arange(5), COUNTS))
@@ -51,3 +51,19 @@ def test_every_sample_is_as_likely_as_the_others_of_its_label() -> None:
     # Standard deviation of a share of 400 draws at p = 0.31 is 0.023.
     assert share.std() == pytest.approx(0.023, rel=0.3)
     assert np.abs(share - 37 / 120).max() < 5 * 0.023
+
+
+def test_rare_labels_are_repeated_to_the_most_frequent_one() -> None:
+    samples = repeated_to_balance(Y, 3)
+    assert samples.dtype == np.int64
+    np.testing.assert_array_equal(np.bincount(Y[samples]), 400 * (COUNTS > 0))
+    times = np.bincount(samples, minlength=len(Y))
+    for label, count in enumerate(COUNTS):
+        if count:
+            own = times[label == Y]
+            # As often as the others of the label, or once more; which ones is drawn.
+            assert set(own) <= {400 // count, -(-400 // count)}
+    np.testing.assert_array_equal(samples, repeated_to_balance(Y, 3))
+    again = np.bincount(repeated_to_balance(Y, 4), minlength=len(Y))
+    assert (again != times).any()
+    assert len(repeated_to_balance(Y[:0], 3)) == 0

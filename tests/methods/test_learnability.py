@@ -1,4 +1,4 @@
-"""Two-network methods and ELR end above cross entropy on digits with 40 % symmetric noise."""
+"""Methods that select, relabel or mix end above cross entropy on digits with 40 % wrong labels."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from tests.support.runs import numbers, run
 
 CASES = [
     ("elr", {}), ("elr", {"plus": True}), ("co_teaching", {}), ("co_teaching", {"plus": True}),
-    ("jocor", {}), ("dividemix", {}),
+    ("jocor", {}), ("dividemix", {}), ("ssr", {}),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pipeline.config import Params
 from pipeline.files import methods_folder
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.methods import load_method
-from tests.support.one_step import SMALL, build, first_epoch, one_step
+from tests.support.one_step import SMALL, build, first_epoch, first_streams, one_step
 
 RECIPES = {
     (path.stem, name): content
@@ -107,8 +107,8 @@ def test_a_row_is_typed_and_trains(lab, method, recipe, number):
     words, params = typed(method, recipe, cell, **warm(method, cell), **SMALL)
     loaded = load_method(method)
     built = build(loaded, resolved(method, words, params).settings)
-    first_epoch(built)
-    assert one_step(built).isfinite()
+    context = first_epoch(built)
+    assert one_step(built, streams=first_streams(built, context)).isfinite()
     assert any(p.grad is not None for p in built.parameters())
 
 

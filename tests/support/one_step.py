@@ -1,5 +1,6 @@
 """One training step of any method on a batch of four, with an encoder that no test has to train."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -10,6 +11,7 @@ from pipeline.encoders.encoder import Encoder
 from pipeline.encoders.start import network_state
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Method, Partners, Problem
+from pipeline.training.phases import Stream
 from tests.support.tiny_encoder import tiny_encoder
 
 N, N_CLASSES = 60, 10
@@ -61,13 +63,31 @@ def first_epoch(method: Method, epoch: int = 0) -> Context:
     return context
 
 
-def one_step(method: Method, rows: torch.Tensor = INDEX[:4]) -> torch.Tensor:
-    """The loss of one step, after its gradients."""
-    views = tuple(shown(view, X[rows].roll(i, dims=3)) for i, view in enumerate(method.views))
+def first_streams(method: Method, context: Context) -> dict[str, Stream]:
+    """What the method draws from in the first phase of its epoch; nothing for all samples."""
+    context.phase = method.phases(context)[0]
+    return dict(method.phase_start(context).streams or {})
+
+
+def one_step(
+    method: Method, rows: torch.Tensor = INDEX[:4], streams: Mapping[str, Stream] | None = None
+) -> torch.Tensor:
+    """The loss of one step, after its gradients; four samples of each stream, if there are any."""
+
+    def part(samples: torch.Tensor, names: tuple[str, ...]) -> Batch:
+        views = tuple(shown(view, X[samples].roll(i, dims=3)) for i, view in enumerate(names))
+        return Batch(views, Y[samples], samples)
+
     partners = None
     if method.partner_views:
         partners = Partners(tuple(X[rows].flip(0) for _ in method.partner_views), Y[rows].roll(1))
-    output = method(Batch(views, Y[rows], rows, partners=partners))
-    total = output.loss if output.coupled is None else output.loss + output.coupled
+    parts = {
+        name: part(stream.samples[:4], stream.views or method.views)
+        for name, stream in (streams or {}).items()
+    }
+    main = next(iter(parts.values()), None) or part(rows, method.views)
+    output = method(replace(main, partners=partners, parts=parts))
+    total = output.loss + sum((output.terms or {}).values())
+    total = total if output.coupled is None else total + output.coupled
     total.backward()
     return total.detach()

@@ -18,6 +18,7 @@ COMMON = {"backbone": "small-cnn", "epochs": 3, "batch_size": 128, "crop_padding
 ALONE = {
     "simclr": {"head_norm": "layer"},
     "representation_regularization": {"info_nce_weight": 0.0},
+    "ssr": {"optimizer": "sgd", "lr": 0.05},
 }
 """What lets several processes compute what one does: nothing that couples one's own samples, and no
 gradient that is zero but for rounding, from which Adam's first steps are as long as any."""
@@ -30,6 +31,7 @@ VARIANTS = [
     # Chosen so that no sample lies on the threshold, where rounding would change its side.
     ("dividemix", {"warm_up": 1, "divide": "before_each", "average_losses": True}),
     ("dividemix", {"warm_up": 1, "divide": "before_each", "labelled_only": True}),
+    ("ssr", {"consistency_weight": 0.0}),
 ]  # fmt: skip
 CASES = [
     pytest.param(name, own, id="-".join([name, *map(str, own.values())]), marks=pytest.mark.slow)

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from methods import losses
 from pipeline.errors import LabError
@@ -230,6 +231,18 @@ def test_views_that_agree_cost_less_than_views_that_do_not() -> None:
     assert aligned == pytest.approx(math.log(math.exp(2) + 14) - 2, rel=1e-6)
     assert losses.info_nce(a, a.roll(1, 0)).item() > aligned
     assert losses.info_nce(5 * a, 0.1 * a).item() == pytest.approx(aligned, rel=1e-6)
+
+
+def test_the_cosine_of_a_prediction_has_a_fixed_target() -> None:
+    predicted = sines(5, 7, 1, 0).requires_grad_()
+    target = sines(5, 7, 2, 0.3).requires_grad_()
+    loss = losses.negative_cosine(predicted, target)
+    cosines = (normalize(predicted.double(), dim=1) * normalize(target.double(), dim=1)).sum(1)
+    assert loss.item() == pytest.approx(-cosines.mean().item(), rel=1e-6)
+    loss.backward()
+    assert predicted.grad is not None
+    assert target.grad is None
+    assert losses.negative_cosine(target.half(), target.half()).item() == pytest.approx(-1)
 
 
 def test_a_low_temperature_stays_finite() -> None:
