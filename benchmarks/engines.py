@@ -187,10 +187,10 @@ def bytes_(cells: int = 200, entries: str = "{}") -> None:
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # sums of several threads round otherwise
     found: dict[str, str] = {}
-    for engine in _ENGINES:
+    for engine, usual in _ENGINES.items():
         with tempfile.TemporaryDirectory() as folder:
             os.environ["LNL_ROOT"] = folder
-            settings = {"kind": engine} | _ENGINES[engine] | json.loads(entries).get(engine, {})
+            settings = {"kind": engine} | usual | json.loads(entries).get(engine, {})
             write_params(Path(folder), cells, settings)
             try:
                 choose_engine("site", read_params()).check()
