@@ -17,10 +17,14 @@ class Gather:
     Args:
         counts: samples of each process in this step, those that count.
         rank: of this process.
+        places: int64 [B], where the rows of this process are in the step of all; None where
+            processes take turns.
     """
 
-    def __init__(self, counts: tuple[int, ...], rank: int = 0) -> None:
-        self._counts, self._rank = counts, rank
+    def __init__(
+        self, counts: tuple[int, ...], rank: int = 0, places: Tensor | None = None
+    ) -> None:
+        self._counts, self._rank, self._places = counts, rank, places
 
     def rows(self, values: Tensor) -> Tensor:
         """The rows of all processes, first those of the first one.
@@ -41,9 +45,33 @@ class Gather:
         """Where rows of this process [B, ...] are in the step of all processes: int64 [B].
 
         Processes take turns, as in `Processes.share`; what does not count comes after all others.
+        Rows that were chosen keep the places that they had.
         """
+        if self._places is not None:
+            return self._places
         own = torch.arange(len(rows), device=rows.device)
         return own * len(self._counts) + self._rank
+
+    def chosen(self, mask: Tensor) -> tuple[Tensor, Gather]:
+        """Some of the rows, and what joins them.
+
+        Args:
+            mask: bool [B of all processes], the same on each, in the order of `rows`.
+
+        Returns:
+            int64 [b], positions among the rows of this process: those that are chosen, or the
+            first one, which does not count, where none is; and what joins them. Their order over
+            the processes is that of `rows`.
+        """
+        several = len(self._counts) > 1
+        parts = mask.split(list(self._counts)) if several else (mask,)
+        counts = tuple(int(part.sum()) for part in parts)
+        mine = parts[self._rank]
+        own = mine.nonzero()[:, 0]
+        if several and not len(own):
+            own = own.new_zeros(1)
+        places = self.places(mine if len(mine) else mask[:1])
+        return own, Gather(counts, self._rank, places[own])
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the samples of all processes, without gradient.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -56,6 +56,20 @@ class Batch:
     def x(self) -> Tensor:
         """The first view."""
         return self.views[0]
+
+    def chosen(self, mask: Tensor) -> Batch:
+        """The samples of this step that a mask chooses, as a batch with a `gather` of its own.
+
+        Args:
+            mask: bool [B of all processes], the same on each, in the order of `gather.rows`.
+
+        Returns:
+            Those of this process; where it has none, one that does not count.
+        """
+        rows, gather = self.gather.chosen(mask)
+        views = tuple(view[rows] for view in self.views)
+        own = {"y_noisy": self.y_noisy[rows], "index": self.index[rows], "gather": gather}
+        return replace(self, views=views, **own)
 
 
 class StepOutput(NamedTuple):

@@ -1,4 +1,4 @@
-"""Mixing of inputs and targets (mixup): pairs and shares that no number of processes changes."""
+"""Mixing of inputs and targets (mixup, FMix): draws that no number of processes changes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def random_partners(seed: int, keys: Tensor) -> Tensor:
     return partners
 
 
-def mixed(rows: Tensor, partners: Tensor, share: float) -> Tensor:
+def mixed(rows: Tensor, partners: Tensor, share: float | Tensor) -> Tensor:
     """Rows at a share and partners at the rest: share rows + (1 - share) partners.
 
     Zhang et al.: mixup (ICLR 2018), equation 1.
@@ -51,9 +51,41 @@ def mixed(rows: Tensor, partners: Tensor, share: float) -> Tensor:
     Args:
         rows: floating [B, ...]; images, or targets as probabilities [B, K].
         partners: of the same shape.
-        share: of the rows, in [0, 1].
+        share: of the rows, in [0, 1]; of each pixel, where it is a mask [H, W].
     """
     return share * rows + (1 - share) * partners
+
+
+def low_frequency_mask(
+    seed: int, height: int, width: int, share: float, decay: float = 3.0
+) -> Tensor:
+    """A mask of few large patches: which pixels FMix takes from an image.
+
+    The part above a threshold of a random field with Gaussian amplitudes that fall with a power of
+    the frequency (Harris et al.: FMix, arXiv 2002.12047).
+
+    Args:
+        seed: of the draw, a pure function of it.
+        height: of the images.
+        width: of the images.
+        share: of the pixels that are in the mask, in [0, 1]; rounded up or down by chance.
+        decay: power of the frequency; large ones make large patches.
+
+    Returns:
+        float32 [H, W] of zeros and ones, on the CPU.
+    """
+    draws = np.random.Generator(np.random.PCG64(seed))
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    amplitudes = (
+        draws.standard_normal((2, *frequency.shape))
+        / np.maximum(frequency, 1 / max(height, width)) ** decay
+    )
+    field = np.fft.irfft2(amplitudes[0] + 1j * amplitudes[1], s=(height, width))
+    n_taken = int(share * field.size)
+    n_taken += int(draws.random() < share * field.size - n_taken)
+    mask = np.zeros(field.size, dtype=np.float32)
+    mask[field.ravel().argsort(kind="stable")[field.size - n_taken :]] = 1
+    return torch.from_numpy(mask.reshape(height, width))
 
 
 class Mixing:
@@ -86,10 +118,10 @@ class Mixing:
         order = place.argsort(stable=True)
         turns[order] = turns_of(keys[order])
         keys = keys * (turns.max() + 1) + turns
-        partners = random_partners(seed_stream(seed, "partners"), keys)
+        self._of_all = random_partners(seed_stream(seed, "partners"), keys)
         # Rows of this process, found again among those of all.
         self._partners = [
-            partners[(everyone[None, :, :2] == own[:, None, :2]).all(dim=2).int().argmax(dim=1)]
+            self._of_all[(everyone[None, :, :2] == own[:, None, :2]).all(2).int().argmax(1)]
             for own in rows
         ]
 
@@ -101,17 +133,23 @@ class Mixing:
     def _everywhere(self, rows: list[Tensor]) -> list[Tensor]:
         return [gather.rows(own) for gather, own in zip(self._gathers, rows, strict=True)]
 
-    def __call__(self, *rows: Tensor) -> list[Tensor]:
+    def __call__(self, *rows: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """Mix what belongs to the parts.
 
         Args:
             rows: floating [B, ...], one for each part, all with the same row shape.
+            mask: [H, W] in [0, 1], by which pixels are mixed instead of by the share.
 
         Returns:
             The rows of this process, mixed, for each part.
         """
         everyone = torch.cat(self._everywhere(list(rows)))
+        share = self.share if mask is None else mask.to(everyone)
         return [
-            mixed(own, everyone[partners], self.share)
+            mixed(own, everyone[partners], share)
             for own, partners in zip(rows, self._partners, strict=True)
         ]
+
+    def of_all(self, rows: Tensor) -> Tensor:
+        """Mix rows that are joined over the processes and the parts already, [n, ...] of all."""
+        return mixed(rows, rows[self._of_all], self.share)

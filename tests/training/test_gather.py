@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pipeline.training.gather import ALONE, Gather
+from pipeline.training.method import Batch
 from tests.support.two_processes import on_processes
 
 ROWS = torch.sin(torch.arange(5 * 3.0)).view(5, 3)
@@ -39,6 +40,44 @@ def test_two_processes_get_the_loss_and_gradient_of_one(n_rows):
         torch.testing.assert_close(loss, expected.detach())
         torch.testing.assert_close(gradient, weight.grad)
         torch.testing.assert_close(mean, rows[:, 0].mean())
+
+
+CHOSEN = torch.tensor([True, False, True, False, True])
+"""Of two processes that take turns: all of the first one's rows, none of the second one's."""
+
+
+def step_of_chosen(rank, n_processes):
+    """Loss and gradient of the weight, of rows that a mask of all chooses."""
+    counts = tuple(len(ROWS[r::n_processes]) for r in range(n_processes))
+    mine = ROWS[rank::n_processes]
+    everyone = Gather(counts, rank).rows(mine)
+    mask = (everyone[:, None] == ROWS[CHOSEN][None]).all(dim=2).any(dim=1)
+    batch = Batch((mine,), mine[:, 0].long(), mine[:, 1].long(), Gather(counts, rank))
+    part = batch.chosen(mask)
+    weight = WEIGHT.clone().requires_grad_()
+    loss = coupled_loss(part.gather.rows(part.x @ weight))
+    loss.backward()
+    gradient = weight.grad
+    if n_processes > 1:
+        torch.distributed.all_reduce(gradient)
+    return loss.detach(), gradient / n_processes, part.x
+
+
+def test_chosen_rows_are_those_of_the_mask():
+    loss, _, rows = step_of_chosen(0, 1)
+    assert torch.equal(rows, ROWS[CHOSEN])
+    torch.testing.assert_close(loss, coupled_loss(ROWS[CHOSEN] @ WEIGHT))
+
+
+@pytest.mark.slow
+def test_a_process_without_a_chosen_row_goes_along_with_one_that_does_not_count():
+    one, gradient, _ = step_of_chosen(0, 1)
+    (_, _, own), (_, _, instead) = found = on_processes(2, step_of_chosen, 2)
+    assert torch.equal(own, ROWS[0::2])
+    assert torch.equal(instead, ROWS[1:2])
+    for loss, joined, _ in found:
+        torch.testing.assert_close(loss, one)
+        torch.testing.assert_close(joined, gradient)
 
 
 def test_one_process_has_everything_already():

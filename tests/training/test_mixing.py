@@ -6,7 +6,7 @@ import torch
 
 from pipeline.training.gather import Gather
 from pipeline.training.method import Batch
-from pipeline.training.mixing import Mixing, beta_share, mixed, random_partners
+from pipeline.training.mixing import Mixing, beta_share, low_frequency_mask, mixed, random_partners
 from tests.support.two_processes import on_processes
 
 N, U = 9, 5
@@ -47,6 +47,38 @@ def test_a_mixed_row_is_the_weighted_mean_of_both():
     # The targets tell the pairs; the inputs are mixed with the same.
     torch.testing.assert_close(x, one_hot.double() @ rows_of(INDEX, 0), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(mixed(torch.ones(2), torch.zeros(2), 0.7), torch.full((2,), 0.7))
+
+
+def test_a_mask_says_which_pixels_are_whose():
+    batch = Batch((), INDEX, INDEX, seed=5)
+    mixing = Mixing(batch.seed, 1.0, batch, at_least_half=False)
+    images = torch.arange(N * 1.0)[:, None, None, None].expand(N, 2, 4, 4)
+    mask = torch.zeros(4, 4)
+    mask[:2] = 1
+    (found,) = mixing(images, mask=mask)
+    (targets,) = mixing(torch.eye(N))
+    partners = (targets - mixing.share * torch.eye(N)).argmax(dim=1)
+    assert torch.equal(found[:, :, :2], images[:, :, :2])
+    assert torch.equal(found[:, :, 2:], images[partners][:, :, 2:])
+    assert torch.equal(mixing.of_all(torch.eye(N)), targets)
+
+
+def test_masks_have_the_share_that_is_asked_for_and_few_pieces():
+    for share in (0.0, 0.3, 0.7, 1.0):
+        masks = [low_frequency_mask(seed, 32, 24, share) for seed in range(20)]
+        assert {*torch.stack(masks).unique().tolist()} <= {0.0, 1.0}
+        taken = [int(mask.sum()) for mask in masks]
+        assert min(taken) >= int(share * 32 * 24)
+        assert max(taken) <= int(share * 32 * 24) + 1
+    # Neighbours that differ: about half of them, if pixels were drawn one by one.
+    smooth, rough = (
+        torch.stack([low_frequency_mask(seed, 32, 32, 0.5, decay) for seed in range(20)])
+        for decay in (3.0, 0.0)
+    )
+    edges = [float((m.diff(dim=1) != 0).double().mean()) for m in (smooth, rough)]
+    assert edges[0] < 0.1
+    assert edges[1] == pytest.approx(0.5, abs=0.03)
+    assert torch.equal(low_frequency_mask(3, 8, 8, 0.5), low_frequency_mask(3, 8, 8, 0.5))
 
 
 def test_mixings_of_a_step_have_seeds_of_their_own():
