@@ -28,7 +28,7 @@ The codes start the mixture from an unseeded stream; here it is drawn by (seed, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -38,6 +38,7 @@ from methods import losses
 from methods.losses import semi_supervised as semi
 from methods.two_networks.division import Division
 from methods.two_networks.networks import PEERS, TwoNetworks
+from methods.two_networks.warm_up import WarmUpSettings
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
@@ -48,16 +49,11 @@ from pipeline.training.mixing import Mixing
 from pipeline.training.phases import Phase, Stream
 
 
-class DivideMixSettings(RunSettings):
+class DivideMixSettings(WarmUpSettings):
     """Settings of DivideMix; `batch_size` counts labelled samples, warm-up takes twice as many."""
 
     batch_size: int = Field(64, ge=1, le=2**19)
     """Labelled samples of a step, and as many unlabelled ones; 1 to 524,288."""
-    warm_up: int = Field(10, ge=0, le=100_000)
-    """Epochs of cross entropy before the first division, 0 to 100,000; by default a fifth of all,
-    10 at most."""
-    warm_up_penalty: bool = False
-    """Add the negative entropy of the predictions to the loss of the warm-up."""
     clip_warm_up: bool = False
     """Apply clip_norm in the warm-up only."""
     threshold: float = Field(0.5, ge=0, lt=1)
@@ -85,20 +81,8 @@ class DivideMixSettings(RunSettings):
     mix_alpha: float = Field(4.0, gt=0, le=1000)
     """Parameter of the Beta distribution of mixing shares, above 0 and at most 1,000."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
-        epochs = values.get("epochs", cls.model_fields["epochs"].default)
-        usual = {"warm_up": min(10, epochs // 5)} if isinstance(epochs, int) else {}
-        return usual | values
-
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.warm_up >= self.epochs:
-            raise LabError(
-                f"warm_up {self.warm_up} leaves none of {self.epochs} epochs", "a division",
-                f"--warm-up {self.epochs // 2}, or more epochs",
-            )  # fmt: skip
         if self.average_losses and self.sampling != "all":
             raise LabError(
                 f"average_losses with sampling {self.sampling}: losses of other samples each epoch",
