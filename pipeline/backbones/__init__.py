@@ -29,6 +29,7 @@ _OWN: dict[str, Callable[[int, int], Backbone]] = {
     "resnet50": resnet50,
     "preact18": preact_resnet18,
     "wrn28-2": WideResNet,
+    "resnet18-normal": torchvision_start(resnet18, stem=True),
     "resnet34-uniform": uniform_start(resnet34),
     "resnet18-simclr": torchvision_start(resnet18),
     "resnet34-simclr": torchvision_start(resnet34),
@@ -42,8 +43,9 @@ def make_backbone(name: str, n_classes: int, n_channels: int) -> Backbone:
     Args:
         name: small-cnn; cnn9; cnn6 or lenet (for 32-pixel images); cnn8; preact18; wrn28-2;
             resnet18, resnet34 or resnet50 (with the stem for 32-pixel images), also with the random
-            start of SimCLR codes (resnet34-simclr) or that of cnn8 (resnet34-uniform); or timm/NAME
-            for any model of timm, such as timm/resnet50, with random weights.
+            start of SimCLR codes (resnet34-simclr), that of torchvision (resnet18-normal) or that
+            of cnn8 (resnet34-uniform); or timm/NAME for any model of timm, such as timm/resnet50,
+            with random weights.
         n_classes: K.
         n_channels: C.
 

@@ -16,14 +16,17 @@ from pipeline.backbones.resnet import ResNet
 _CHILDREN = {"0": "conv1", "1": "bn1", "3": "layer1", "4": "layer2", "5": "layer3", "6": "layer4"}
 
 
-def torchvision_start(make: Callable[[int, int], ResNet]) -> Callable[[int, int], ResNet]:
-    """A constructor whose networks start as torchvision's with a new stem.
+def torchvision_start(
+    make: Callable[[int, int], ResNet], stem: bool = False
+) -> Callable[[int, int], ResNet]:
+    """A constructor whose networks start as torchvision's.
 
-    Convolutions of the stages are Kaiming normal by fan-out; the stem, put in afterwards by those
-    codes, keeps PyTorch's default.
+    Convolutions of the stages are Kaiming normal by fan-out.
 
     Args:
         make: (n_classes, n_channels) -> network.
+        stem: whether the first convolution is as well; SimCLR codes put theirs in afterwards, with
+            PyTorch's default.
 
     Returns:
         A function of the same form.
@@ -32,7 +35,7 @@ def torchvision_start(make: Callable[[int, int], ResNet]) -> Callable[[int, int]
     def started(n_classes: int, n_channels: int) -> ResNet:
         network = make(n_classes, n_channels)
         for name, module in network.named_modules():
-            if isinstance(module, nn.Conv2d) and name.startswith("layer"):
+            if isinstance(module, nn.Conv2d) and (stem or name.startswith("layer")):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         return network
 

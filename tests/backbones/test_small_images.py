@@ -100,6 +100,17 @@ def test_weights_start_uniform_within_published_bounds(name):
             assert module.bias.abs().max() > 0.5 / math.sqrt(fan_in)
 
 
+@pytest.mark.parametrize(("name", "stem"), [("resnet18-normal", True), ("resnet18-simclr", False)])
+def test_convolutions_start_normal_by_fan_out_with_or_without_the_stem(name, stem):
+    torch.manual_seed(0)
+    for layer, module in make_backbone(name, 10, 3).named_modules():
+        if isinstance(module, nn.Conv2d):
+            n_out, _, size, _ = module.weight.shape
+            ratio = module.weight.std() * math.sqrt(n_out * size**2 / 2)
+            close_to_one = abs(ratio.item() - 1) < 4 / math.sqrt(2 * module.weight.numel())
+            assert close_to_one == (stem or layer != "conv1"), layer
+
+
 def test_cnn8_refuses_images_of_another_size():
     with pytest.raises(LabError, match="28 x 28 pixels for cnn8; expected: 32 x 32"):
         make_backbone("cnn8", 10, 1)(torch.zeros(2, 1, 28, 28))
