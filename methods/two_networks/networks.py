@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.backbones import Backbone
 from pipeline.config import RunSettings
@@ -16,12 +16,26 @@ PEERS = ("first", "second")
 """Names of the networks, of their parameter groups, phases and test accuracies."""
 
 
-def new_networks(names: tuple[str, ...], settings: RunSettings, problem: Problem) -> Peers:
-    """Networks by name, each from a random stream of its own or from the start of the run."""
+def new_networks(
+    names: tuple[str, ...],
+    settings: RunSettings,
+    problem: Problem,
+    around: Callable[[Backbone], nn.Module] = lambda network: network,
+) -> Peers:
+    """Networks by name, each from a random stream of its own or from the start of the run.
+
+    Args:
+        names: of the networks.
+        settings: of the run.
+        problem: what they are built for.
+        around: makes, of each network, the module that it is part of.
+    """
     sizes = problem.n_classes, problem.image_shape[2]
-    return Peers(
-        names, lambda: started_network(settings.backbone, *sizes, problem.start), settings.seed
-    )
+
+    def build() -> nn.Module:
+        return around(started_network(settings.backbone, *sizes, problem.start))
+
+    return Peers(names, build, settings.seed)
 
 
 class TwoNetworks(Method):
@@ -31,16 +45,21 @@ class TwoNetworks(Method):
         settings: of the run.
         problem: what the method is built for.
         names: of the networks.
+        around: see `new_networks`.
     """
 
     settings: RunSettings
 
     def __init__(
-        self, settings: RunSettings, problem: Problem, names: tuple[str, ...] = PEERS
+        self,
+        settings: RunSettings,
+        problem: Problem,
+        names: tuple[str, ...] = PEERS,
+        around: Callable[[Backbone], nn.Module] = lambda network: network,
     ) -> None:
         super().__init__()
         self.settings, self.n_classes = settings, problem.n_classes
-        self.networks = new_networks(names, settings, problem)
+        self.networks = new_networks(names, settings, problem, around)
 
     @classmethod
     def n_networks(cls, settings: RunSettings) -> int:

@@ -8,7 +8,7 @@ from tests.support.runs import numbers, run
 
 CASES = [
     ("elr", {}), ("elr", {"plus": True}), ("co_teaching", {}), ("co_teaching", {"plus": True}),
-    ("jocor", {}), ("dividemix", {}), ("ssr", {}),
+    ("jocor", {}), ("dividemix", {}), ("ssr", {}), ("promix", {}),
 ]  # fmt: skip
 
 

@@ -28,6 +28,7 @@ VARIANTS = [
     ("co_teaching", {"plus": True, "plus_from": 1}),
     ("co_teaching", {"rate_from": "hoc", "encoder": "simclr-digits"}),
     ("dividemix", {"warm_up": 1}),
+    ("promix", {"warm_up": 1, "guess_from": 2, "threshold": 0.2, "keep_rate": 0.2}),
     # Chosen so that no sample lies on the threshold, where rounding would change its side.
     ("dividemix", {"warm_up": 1, "divide": "before_each", "average_losses": True}),
     ("dividemix", {"warm_up": 1, "divide": "before_each", "labelled_only": True}),
