@@ -48,7 +48,9 @@ PRIMARY, PSEUDO = 0, 1
 Heads = tuple[Tensor, Tensor]
 """Logits [B, K] by both classifiers."""
 _FMIX_ALPHA = 1.0
+"""Shares of FMix are uniform."""
 _FLOOR = 1e-12
+"""Of the logits in the penalty of the warm-up, as in the authors' code."""
 
 
 class ProMixSettings(WarmUpSettings):
