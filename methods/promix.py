@@ -190,8 +190,9 @@ class ProMix(TwoNetworks):
         given = self.kept[at, index] | sure_of_label(p[at], y, threshold=settings.threshold)
         if self.epoch < settings.guess_from:
             return given, given
-        limits = {"threshold": settings.threshold, "up_to": settings.guess_up_to}
-        return given, guessed_too(given, *p, **limits)
+        first, second = p
+        threshold, up_to = settings.threshold, settings.guess_up_to
+        return given, guessed_too(given, first, second, threshold=threshold, up_to=up_to)
 
     def _warm_up(self, batch: Batch) -> StepOutput:
         passed = [network(batch.x).float() for network in self.networks.values()]
@@ -212,12 +213,12 @@ class ProMix(TwoNetworks):
 
     def _of_mixed(self, peer: TwoClassifiers, part: Batch, targets: Tensor, name: str) -> Tensor:
         """Losses of both classifiers on the selected images, mixed as wholes and in pieces."""
-        total, size = targets.new_zeros(()), part.x.shape[2:]
+        total, (height, width) = targets.new_zeros(()), part.x.shape[2:]
         for head in (PRIMARY, PSEUDO):
             seeds = [Mixing.named(part, f"{draw} {name} {head}") for draw in ("mixup", "fmix")]
             whole = Mixing(seeds[0], self.settings.mix_alpha, part)
             pieces = Mixing(seeds[1], _FMIX_ALPHA, part, at_least_half=False)
-            mask = low_frequency_mask(seeds[1], *size, pieces.share)
+            mask = low_frequency_mask(seeds[1], height, width, pieces.share)
             for mixing, (images,) in (whole, whole(part.x)), (pieces, pieces(part.x, mask=mask)):
                 logits = part.gather.rows(peer.both(images)[head])
                 mixed_targets = mixing.of_all(targets)

@@ -68,8 +68,8 @@ class Batch:
         """
         rows, gather = self.gather.chosen(mask)
         views = tuple(view[rows] for view in self.views)
-        own = {"y_noisy": self.y_noisy[rows], "index": self.index[rows], "gather": gather}
-        return replace(self, views=views, **own)
+        y_noisy, index = self.y_noisy[rows], self.index[rows]
+        return replace(self, views=views, y_noisy=y_noisy, index=index, gather=gather)
 
 
 class StepOutput(NamedTuple):
