@@ -1,7 +1,8 @@
-"""Targets and losses of DivideMix: co-guessing, co-refinement and MixMatch.
+"""Targets and losses of DivideMix and PES: guesses, co-refinement, MixMatch, weights of classes.
 
 Definitions are those of Li, Socher, Hoi: DivideMix: learning with noisy labels as semi-supervised
-learning (ICLR 2020) and its official code (d9d3058). Targets take no gradient.
+learning (ICLR 2020) and its official code (d9d3058), and of the official code of PES (ec5290d).
+Targets take no gradient.
 """
 
 import math
@@ -38,7 +39,7 @@ def co_guessed(logits: Sequence[Tensor], *, temperature: float) -> Tensor:
         logits: [B, K] each.
         temperature: > 0.
     """
-    return sharpened(_mean_prediction(logits), temperature)
+    return sharpened(mean_prediction(logits), temperature)
 
 
 def co_refined(logits: Sequence[Tensor], y: Tensor, w: Tensor, *, temperature: float) -> Tensor:
@@ -50,14 +51,31 @@ def co_refined(logits: Sequence[Tensor], y: Tensor, w: Tensor, *, temperature: f
         w: floating [B], probability that the label is right.
         temperature: > 0.
     """
-    p = _mean_prediction(logits)
+    p = mean_prediction(logits)
     share = w.to(p)[:, None]
     return sharpened(share * one_hot(y, p) + (1 - share) * p, temperature)
 
 
-def _mean_prediction(logits: Sequence[Tensor]) -> Tensor:
+def mean_prediction(logits: Sequence[Tensor]) -> Tensor:
+    """Mean of the softmaxes of logits [B, K] each: [B, K], without gradient, float32 or better."""
     wide = [z.detach().to(torch.promote_types(z.dtype, torch.float32)) for z in logits]
     return torch.stack([z.softmax(1) for z in wide]).mean(0)
+
+
+def class_weights(counts: Tensor, *, cap: float = math.inf) -> Tensor:
+    """Weights that make classes count alike: mean count of those that occur / own count.
+
+    Args:
+        counts: int64 [K], samples per class.
+        cap: highest weight.
+
+    Returns:
+        float32 [K]; 0 for a class without samples.
+    """
+    require(cap > 0, "cap > 0", cap=cap)
+    occurs = counts > 0
+    mean = counts.sum() / occurs.sum().clamp(min=1)
+    return torch.where(occurs, mean / counts.clamp(min=1), 0.0).clamp(max=cap)
 
 
 def unlabelled_weight(progress: float, *, weight: float, warmup: int, ramp: float = 16.0) -> float:

@@ -18,6 +18,8 @@ class Backbone(nn.Module):
     """The classifier."""
     classifier_names: tuple[str, ...] = ("linear",)
     """Names of the modules that turn features into logits; all others make up the encoder."""
+    last_stage: tuple[str, ...] = ()
+    """Names of the modules of the encoder that come last; none where it has no stages."""
 
     def features(self, x: Tensor) -> Tensor:
         """Features [B, D] of normalised images [B, C, H, W]."""

@@ -92,6 +92,8 @@ class ResNet(Backbone):
         n_channels: channels of the images.
     """
 
+    last_stage = ("layer4",)
+
     def __init__(
         self,
         block: type[ResidualBlock],

@@ -22,6 +22,8 @@ class SmallCNN(Backbone):
         n_channels: channels of the images, which may be 8 pixels wide or more.
     """
 
+    last_stage = ("body.2",)
+
     def __init__(self, n_classes: int, n_channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(

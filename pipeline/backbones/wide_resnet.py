@@ -49,6 +49,8 @@ class WideResNet(Backbone):
         n_channels: channels of the images.
     """
 
+    last_stage = ("layer3", "bn1")
+
     def __init__(self, n_classes: int, n_channels: int) -> None:
         super().__init__()
         self.conv1 = _convolution(n_channels, _WIDTHS[0], 3, 1)

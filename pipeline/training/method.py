@@ -210,7 +210,7 @@ class Method(nn.Module):
             from_epoch, over_epochs: epoch from which the schedule counts, and its length instead of
             `epochs`: how a schedule is restarted;
             momentum, betas, weight_decay: as in torch;
-            optimizer: sgd or adam;
+            optimizer: sgd or adam; a phase may change it where the group names one;
             clipped: False for gradients that `clip_norm` leaves alone;
             per_sample: True for parameters [n_train, ...] of which a step moves the rows of its
             samples. They are trained by SGD at a constant rate without momentum, weight decay and

@@ -53,7 +53,7 @@ class Phase:
             forgotten when the phase begins.
         options: by name of a group, what its optimiser options are during this phase: `lr`,
             `lr_factor`, `schedule`, `from_epoch`, `over_epochs`, `momentum`, `betas`,
-            `weight_decay`, `clipped`; see `Method.parameter_groups`.
+            `weight_decay`, `clipped`, `optimizer`; see `Method.parameter_groups`.
     """
 
     streams: Mapping[str, Stream] | None = None

@@ -8,7 +8,8 @@ from tests.support.runs import numbers, run
 
 CASES = [
     ("elr", {}), ("elr", {"plus": True}), ("co_teaching", {}), ("co_teaching", {"plus": True}),
-    ("jocor", {}), ("dividemix", {}), ("ssr", {}), ("promix", {}),
+    ("jocor", {}), ("dividemix", {}), ("ssr", {}), ("promix", {}), ("pes", {}),
+    ("pes", {"semi": True}),
 ]  # fmt: skip
 
 

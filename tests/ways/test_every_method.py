@@ -22,6 +22,11 @@ ALONE = {
 }
 """What lets several processes compute what one does: nothing that couples one's own samples, and no
 gradient that is zero but for rounding, from which Adam's first steps are as long as any."""
+C2D = {
+    "divide": "before_each", "threshold": 0.03, "keep_both_sides": True, "mixture_iterations": 200,
+    "average_losses": True, "clip_norm": 1.0, "clip_warm_up": True,
+}  # fmt: skip
+"""All switches of the code of C2D."""
 VARIANTS = [
     ("elr", {"plus": True}),
     ("elr", {"plus": True, "teachers": "epoch_copies", "mix_alpha": 0.0}),
@@ -33,6 +38,8 @@ VARIANTS = [
     ("dividemix", {"warm_up": 1, "divide": "before_each", "average_losses": True}),
     ("dividemix", {"warm_up": 1, "divide": "before_each", "labelled_only": True}),
     ("ssr", {"consistency_weight": 0.0}),
+    ("dividemix", {"warm_up": 1, "start_from": "simclr-digits"} | C2D),
+    ("pes", {"semi": True}),
 ]  # fmt: skip
 CASES = [
     pytest.param(name, own, id="-".join([name, *map(str, own.values())]), marks=pytest.mark.slow)

@@ -12,11 +12,12 @@ class MixedOptimizer(torch.optim.Optimizer):
     """Steps each parameter group by the optimiser that its option `optimizer` names.
 
     Groups and state are one list and one mapping, as of any optimiser, so what saves, loads,
-    clips or scales gradients sees no difference.
+    clips or scales gradients sees no difference. A group has the options of all kinds and may
+    become one of another kind; its state has to be forgotten then.
 
     Args:
         groups: with `params` and `optimizer`.
-        make: how an optimiser of each kind is made from its groups.
+        make: how an optimiser of each kind is made from groups.
     """
 
     def __init__(
@@ -24,14 +25,10 @@ class MixedOptimizer(torch.optim.Optimizer):
         groups: list[dict[str, Any]],
         make: Mapping[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]],
     ) -> None:
-        kinds = {str(group["optimizer"]) for group in groups}
-        self._own = {
-            kind: make[kind]([group for group in groups if group["optimizer"] == kind])
-            for kind in sorted(kinds)
-        }
-        made = {kind: iter(own.param_groups) for kind, own in self._own.items()}
-        # In the order of the method; each already has the options of its kind.
-        super().__init__([next(made[group["optimizer"]]) for group in groups], {})
+        # Each kind adds its options to groups of its own.
+        self._own = {kind: make[kind]([dict(group) for group in groups]) for kind in sorted(make)}
+        made = zip(*(own.param_groups for own in self._own.values()), strict=True)
+        super().__init__([{k: v for one in ways for k, v in one.items()} for ways in made], {})
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
         """Take one step on all groups."""

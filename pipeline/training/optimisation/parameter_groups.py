@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
+from pipeline.config import RunSettings
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.training.method import Method
 from pipeline.training.phases import Phase
@@ -23,9 +24,10 @@ PER_SAMPLE: Group = {
 }
 """What a group of parameters per training sample is trained like, unless it says otherwise."""
 _OPTIONS = ("own_lr", "lr_factor", "schedule", "from_epoch", "over_epochs", "momentum", "betas",
-            "weight_decay", "clipped")  # fmt: skip
+            "weight_decay", "clipped", "optimizer")  # fmt: skip
 """What a phase may change of a group; torch's own `lr` is set anew in every step."""
-_KNOWN = {*_OPTIONS, "params", "name", "optimizer", "nesterov", "clipped", "per_sample"}
+_KNOWN = {*_OPTIONS, "params", "name", "nesterov", "per_sample"}
+_KINDS = set(get_args(RunSettings.model_fields["optimizer"].annotation))
 _MADE = "made"
 
 
@@ -40,6 +42,7 @@ def groups_of(method: Method) -> list[Group]:
         usual = PER_SAMPLE if given.get("per_sample") else {}
         groups.append(usual | _own_rate(given))
         _check(method, set(groups[-1]), _KNOWN, "an option of parameter groups")
+        _check_kind(method, groups[-1])
     return groups
 
 
@@ -59,6 +62,8 @@ def begin_phase(
 ) -> list[nn.Parameter]:
     """Set the options of a phase, and forget the optimiser state that it wants forgotten.
 
+    A group that gets another optimiser begins without the state of the one before.
+
     Args:
         optimizer: over the method's groups.
         phase: that begins.
@@ -69,7 +74,8 @@ def begin_phase(
         Parameters that do not move in this phase.
 
     Raises:
-        LabError: for a group or an option that does not exist.
+        LabError: for a group, an option or an optimiser that does not exist, and for another
+            optimiser of a group that was made without naming one.
     """
     groups = optimizer.param_groups
     names = {str(group["name"]) for group in groups if "name" in group}
@@ -77,11 +83,15 @@ def begin_phase(
     _check(method, asked, names, "a named parameter group")
     for group in groups:
         own = _own_rate(phase.options.get(group.get("name", ""), {}))
-        _check(method, set(own), set(_OPTIONS), "an option that a phase may set")
+        may_set = {name for name in _OPTIONS if name != "optimizer" or name in group}
+        _check(method, set(own), may_set, "an option that a phase may set of this group")
+        _check_kind(method, own)
+        kind = group.get("optimizer")
         for name in _OPTIONS:
             group.pop(name, None)
         group.update(group[_MADE] | own)
-        if group.get("name") in phase.restart and not resumed:
+        restarts = group.get("name") in phase.restart and not resumed
+        if restarts or group.get("optimizer") != kind:
             for parameter in group["params"]:
                 optimizer.state.pop(parameter, None)
     if phase.trains is None:
@@ -94,6 +104,11 @@ def parameters_per_sample(method: Method) -> list[nn.Parameter]:
     """Parameters [n_train, ...]."""
     groups = [group for group in groups_of(method) if group.get("per_sample")]
     return [parameter for group in groups for parameter in group["params"]]
+
+
+def _check_kind(method: Method, options: Group) -> None:
+    if "optimizer" in options:
+        _check(method, {str(options["optimizer"])}, _KINDS, "an optimiser")
 
 
 def _check(method: Method, found: set[str], known: set[str], what: str) -> None:

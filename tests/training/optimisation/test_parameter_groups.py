@@ -8,6 +8,7 @@ from pipeline.config import RunSettings
 from pipeline.errors import LabError
 from pipeline.training.checkpoints import resume
 from pipeline.training.optimisation import clipped_groups, make_optimizer, set_learning_rate
+from pipeline.training.optimisation.parameter_groups import begin_phase
 from pipeline.training.phases import Phase
 from tests.support.toy_methods import KEY, K, N, Plain, everything, to_the_end, toy_session
 
@@ -105,6 +106,50 @@ def test_optimisers_may_differ_between_groups(usual):
             mixed = again
     assert torch.equal(first, alone[0])
     assert torch.equal(second, alone[1])
+
+
+def test_a_phase_may_give_a_group_another_optimiser():
+    """One optimiser that changes its kind is three optimisers, each of which begins anew."""
+    settings = RunSettings(lr=0.1, momentum=0.9, weight_decay=0.1, schedule="constant")
+    one, alone = parameter(3), parameter(3)
+    groups = [{"name": "one", "params": [one], "optimizer": "sgd"}]
+    method = Grouped(*groups)
+    mixed = make_optimizer(method, settings)
+
+    def sgd():
+        return torch.optim.SGD([alone], lr=0.1, momentum=0.9, weight_decay=0.1, fused=True)
+
+    def adam():
+        return torch.optim.Adam([alone], lr=0.01, fused=True)
+
+    changed = Phase(options={"one": {"optimizer": "adam", "lr": 0.01, "weight_decay": 0.0}})
+    for phase, make in ((Phase(), sgd), (changed, adam), (Phase(), sgd)):
+        still, apart = begin_phase(mixed, phase, method, False), make()
+        assert not still
+        for step in range(4):
+            if step == 2:  # as a run that is resumed within the phase
+                again = make_optimizer(method, settings)
+                again.load_state_dict(mixed.state_dict())
+                mixed = again
+                begin_phase(mixed, phase, method, True)
+            set_learning_rate(mixed, settings, 0)
+            stepped(mixed, groups, step - 0.5)
+            stepped(apart, [{"params": [alone]}], step - 0.5)
+        assert torch.equal(one, alone)
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "words"),
+    [
+        ({}, "adam", "'optimizer' of grouped is not an option that a phase may set of this group"),
+        ({"optimizer": "sgd"}, "adm", "'adm' of grouped is not an optimiser; .*; try: adam"),
+    ],
+)
+def test_another_optimiser_has_to_exist_and_the_group_to_name_one(group, kind, words):
+    method = Grouped({"name": "one", "params": [parameter(1)]} | group)
+    optimizer = make_optimizer(method, RunSettings())
+    with pytest.raises(LabError, match=words):
+        begin_phase(optimizer, Phase(options={"one": {"optimizer": kind}}), method, False)
 
 
 def test_an_unknown_option_is_answered_with_the_nearest():

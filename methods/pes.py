@@ -1,0 +1,311 @@
+"""PES: later layers stop earlier than the first ones, because they are trained anew for less long.
+
+    uv run accelerate launch methods/pes.py
+    uv run accelerate launch methods/pes.py --semi
+    uv run accelerate launch methods/pes.py --dataset cifar10 --noise instance-40 --recipe paper
+
+Bai, Yang, Han, Yang, Li, Mao, Niu, Liu: Understanding and improving early stopping for learning
+with noisy labels (NeurIPS 2021, arXiv 2106.15853). Wrong labels harm later layers first. After
+`warm_up` epochs of cross entropy, one epoch makes the network anew from behind: the last stage and
+the classifier are replaced and trained alone over `stage_epochs` passes, then the classifier over
+`classifier_epochs`. From then on a sample is confident where its label is what the network predicts
+on two weak views, and only confident samples train, with weights that make classes count alike.
+`--semi`: only the classifier is made anew, and the other samples train as unlabelled ones by
+MixMatch. Formulas: methods/losses/semi_supervised.py.
+
+Where the authors' code differs from the paper, and which switch gives which:
+  --no-new-layers-in-optimizer   their optimiser was made before and does not know the new layers:
+                                 after the one epoch these stay as they are. All their numbers are
+                                 made so; the paper trains all layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from methods import losses
+from methods.losses import semi_supervised as semi
+from methods.losses.choice import completed
+from pipeline.backbones import make_backbone
+from pipeline.config import RunSettings
+from pipeline.encoders.start import network_state, started_network
+from pipeline.errors import LabError
+from pipeline.runs.script import run_script
+from pipeline.training.batches import epoch_samples
+from pipeline.training.context import Context
+from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.mixing import Mixing
+from pipeline.training.peers import seeded
+from pipeline.training.phases import WHOLE, Phase, Stream
+
+PARTS = ("body", "stage", "classifier")
+"""Of the network, from first to last: names of parameter groups."""
+SEMI: dict[str, dict[str, Any]] = {
+    "with semi": {
+        "stage_epochs": 0, "weight_cap": 3.0, "unlabelled_weight": 5.0, "weight_ramp": 16.0,
+        "temperature": 0.5, "mix_alpha": 4.0, "late_mix_alpha": 0.75,
+    },
+    "without semi": {"stage_epochs": 7},
+}  # fmt: skip
+"""Parameters of PES(semi) and PES and their defaults, those of the official CIFAR-10 scripts."""
+_TWICE = ("weak", "weak")
+_LEAST = 1e-12
+
+
+class PesSettings(RunSettings):
+    """Settings of PES; what concerns MixMatch is None without `semi`."""
+
+    semi: bool = False
+    """Whether samples that are not confident train as unlabelled ones (PES(semi))."""
+    warm_up: int = Field(25, ge=0, le=100_000)
+    """Epochs of cross entropy before layers are made anew (T1), 0 to 100,000; by default a fifth
+    of all, 25 at most, 20 with `semi`."""
+    stage_epochs: int = Field(7, ge=0, le=1000)
+    """Passes that train a new last stage with a new classifier (T2), 0 to 1,000."""
+    classifier_epochs: int = Field(5, ge=0, le=1000)
+    """Passes that train a new classifier after that (T3), 0 to 1,000."""
+    renewal_lr: float = Field(1e-4, gt=0, le=1000)
+    """Learning rate of adam in these passes, above 0 and at most 1,000."""
+    new_layers_in_optimizer: bool = True
+    """Whether new layers train on with the others afterwards."""
+    weight_cap: float | None = Field(None, gt=0, le=1e6)
+    """Highest weight of a class, above 0 and at most a million."""
+    unlabelled_weight: float | None = Field(None, ge=0, le=1e6)
+    """Weight of the unlabelled term (lambda_u) in the end, from 0 to a million."""
+    weight_ramp: float | None = Field(None, gt=0, le=100_000)
+    """Epochs after the warm-up over which that weight rises, up to 100,000."""
+    temperature: float | None = Field(None, gt=0, le=100)
+    """Of the sharpening of guesses, above 0 and at most 100; 1 for none."""
+    mix_alpha: float | None = Field(None, gt=0, le=1000)
+    """Parameter of the Beta distribution of mixing shares, above 0 and at most 1,000."""
+    late_mix_alpha: float | None = Field(None, gt=0, le=1000)
+    """The same in the second half of the epochs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
+        epochs = values.get("epochs", cls.model_fields["epochs"].default)
+        longest, given = (20, "with") if values.get("semi") else (25, "without")
+        usual = {"warm_up": min(longest, epochs // 5)} if isinstance(epochs, int) else {}
+        return usual | completed(values, "a run", f"{given} semi", SEMI)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.warm_up >= self.epochs:
+            raise LabError(
+                f"warm_up {self.warm_up} leaves none of {self.epochs} epochs", "one for new layers",
+                f"--warm-up {self.epochs // 2}, or more epochs",
+            )  # fmt: skip
+        if not self.stage_epochs + self.classifier_epochs:
+            raise LabError(
+                "stage_epochs 0 and classifier_epochs 0", "at least one pass over new layers",
+                "--classifier-epochs 5",
+            )  # fmt: skip
+        return self
+
+
+class Pes(Method):
+    """A network whose later layers are made anew, and which then trains on what it agrees with."""
+
+    Settings = PesSettings
+    VERSION: ClassVar[int] = 1
+    settings: PesSettings
+    predicted: Tensor
+
+    def __init__(self, settings: PesSettings, problem: Problem) -> None:
+        super().__init__()
+        self.settings = settings
+        self.sizes = problem.n_classes, problem.image_shape[2]
+        self.network = started_network(settings.backbone, *self.sizes, problem.start)
+        if settings.stage_epochs and not self.network.last_stage:
+            raise LabError(
+                f"stage_epochs {settings.stage_epochs} with backbone {settings.backbone}, of which "
+                "no last stage is known",
+                "a residual network or small-cnn; or a new classifier alone",
+                "--backbone resnet18, or --stage-epochs 0",
+            )
+        self.parts = PARTS if settings.stage_epochs else (PARTS[0], PARTS[2])
+        # By the mean over two weak views, at the start of the epoch.
+        self.register_buffer("predicted", torch.zeros(problem.n_train, problem.n_classes))
+        self.epoch, self.confident_share = 0, torch.ones(())
+        self.class_weights = torch.ones(problem.n_classes)
+
+    @classmethod
+    def variant(cls, settings: RunSettings) -> str:
+        """Name pes, or pes-semi."""
+        assert isinstance(settings, PesSettings)
+        return "pes-semi" if settings.semi else "pes"
+
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """One for each part of the network; they name their optimiser, which changes."""
+        parts: dict[str, list[Tensor]] = {}
+        for name, parameter in self.network.named_parameters():
+            parts.setdefault(self._part(name), []).append(parameter)
+        kind = self.settings.optimizer
+        return [{"name": name, "params": own, "optimizer": kind} for name, own in parts.items()]
+
+    def _part(self, name: str) -> str:
+        """The part to which a parameter or buffer of the network belongs."""
+        if self.network.in_classifier(name):
+            return "classifier"
+        stage = self.network.last_stage if self.settings.stage_epochs else ()
+        return "stage" if any(name.startswith(f"{module}.") for module in stage) else "body"
+
+    def epoch_start(self, context: Context) -> None:
+        """After layers were made anew: find out what the network predicts of all samples."""
+        if context.epoch <= self.settings.warm_up or context.resumed:
+            return
+
+        def mean_of_two(*views: Tensor) -> Tensor:
+            return semi.mean_prediction([self.network(view) for view in views])
+
+        found = context.predict_train(augmented=True, views=_TWICE, function=mean_of_two)
+        self.predicted.copy_(found)
+
+    def phases(self, context: Context) -> tuple[str, ...]:
+        """One, but for the epoch that makes layers anew: a phase for each of its passes."""
+        if context.epoch != self.settings.warm_up:
+            return (WHOLE,)
+        passes = (self.settings.stage_epochs, self.settings.classifier_epochs)
+        return tuple(f"{part} {i}" for part, n in zip(PARTS[1:], passes, strict=True)
+                     for i in range(n))  # fmt: skip
+
+    def phase_start(self, context: Context) -> Phase:
+        """Say what trains on which samples."""
+        self.epoch = context.epoch
+        if self.epoch < self.settings.warm_up:
+            return Phase()
+        return self._divided(context) if context.phase == WHOLE else self._renewing(context)
+
+    def _renewing(self, context: Context) -> Phase:
+        """One pass over layers that are new."""
+        part, number = context.phase.split()
+        new = PARTS[PARTS.index(part) :]
+        first = number == "0"
+        if first and not context.resumed:
+            self._renew(new)
+        plain_adam = {
+            "optimizer": "adam", "lr": self.settings.renewal_lr, "schedule": "constant",
+            "weight_decay": 0.0,
+        }  # fmt: skip
+        return Phase(
+            trains=new, restart=new if first else (), options=dict.fromkeys(new, plain_adam)
+        )
+
+    def _renew(self, parts: tuple[str, ...]) -> None:
+        """Give parts of the network the random start of a new one."""
+        with seeded(self.settings.seed, "renewed", *parts):
+            fresh = make_backbone(self.settings.backbone, *self.sizes).state_dict()
+        new = {name: value for name, value in fresh.items() if self._part(name) in parts}
+        self.network.load_state_dict(new, strict=False)
+
+    def _divided(self, context: Context) -> Phase:
+        """Streams of confident samples and, for MixMatch, of the others."""
+        settings, y = self.settings, context.y_noisy
+        samples = epoch_samples(settings, context.epoch, y).unique()
+        given = y[samples.to(y.device)]
+        agrees = self.predicted[samples.to(y.device)].argmax(dim=1) == given
+        sure, unsure = samples[agrees.cpu()], samples[~agrees.cpu()]
+        counts = given[agrees].bincount(minlength=context.n_classes)
+        self.class_weights = semi.class_weights(counts, cap=settings.weight_cap or math.inf)
+        self.confident_share = agrees.double().mean()
+        trains = None if settings.new_layers_in_optimizer else PARTS[:1]
+        begins = context.epoch == settings.warm_up + 1 and trains is None
+        restart = self.parts[1:] if begins else ()
+        if not settings.semi:
+            return Phase({"confident": Stream(sure)}, trains=trains, restart=restart)
+        sizes = part_sizes(len(sure), len(unsure), settings.batch_size)
+        streams = {"labelled": Stream(sure, sizes[0], _TWICE)}
+        if len(unsure):
+            streams["unlabelled"] = Stream(unsure, sizes[1], _TWICE)
+        return Phase(
+            streams,
+            steps=max(len(samples) // settings.batch_size, 1),
+            partition=settings.sampling == "all",
+            trains=trains,
+            restart=restart,
+        )
+
+    def forward(self, batch: Batch) -> StepOutput:
+        """Cross entropy, that of confident samples weighted by class, or MixMatch."""
+        if "labelled" in batch.parts:
+            return self._mixmatch(batch)
+        logits = self.network(batch.x)
+        if not batch.parts:
+            return StepOutput(losses.ce(logits, batch.y_noisy), logits, {})
+        weights = self.class_weights[batch.y_noisy]
+        each = losses.ce(logits, batch.y_noisy, reduction="none")
+        loss = (weights * each).mean() / batch.gather.mean(weights)
+        return StepOutput(loss, logits, {"confident_share": self.confident_share})
+
+    def _mixmatch(self, batch: Batch) -> StepOutput:
+        x, u = batch.parts["labelled"], batch.parts.get("unlabelled")
+        parts, views = [x, x], [*x.views]
+        aims = 2 * [one_hot(x.y_noisy, self.sizes[0]).float()]
+        if u is not None:
+            parts, views, aims = [*parts, u, u], [*views, *u.views], aims + 2 * [self._guess(u)]
+        mix, n = self._mixing(batch.seed, parts), 2 * len(x.index)
+        logits = self.network(torch.cat(mix(*views))).float()
+        targets = torch.cat(mix(*aims))
+        loss = losses.ce(logits[:n], targets[:n] * self.class_weights)
+        scalars = {"labelled_loss": loss, "confident_share": self.confident_share}
+        terms: dict[str, Tensor] = {}
+        if u is not None:
+            weight = semi.unlabelled_weight(
+                self.epoch + batch.done,
+                weight=self.settings.unlabelled_weight or 0.0,
+                warmup=self.settings.warm_up,
+                ramp=self.settings.weight_ramp or 1.0,
+            )
+            terms = {"unlabelled": weight * semi.unlabelled_loss(logits[n:], targets[n:])}
+        # Mixed images show no sample by itself: what is recorded is what divided the samples.
+        seen = {
+            name: self.predicted[part.index].clamp(min=_LEAST).log()
+            for name, part in batch.parts.items()
+        }
+        return StepOutput(loss, seen, scalars, terms=terms)
+
+    @torch.no_grad()
+    def _guess(self, u: Batch) -> Tensor:
+        """Targets of unlabelled samples; each pass moves the statistics of batch norm."""
+        guesses = [self.network(view) for view in u.views]
+        return semi.co_guessed(guesses, temperature=self.settings.temperature or 1.0)
+
+    @property
+    def mix_alpha(self) -> float:
+        """Parameter of the Beta distribution in this half of the epochs."""
+        late = 2 * self.epoch >= self.settings.epochs
+        return (self.settings.late_mix_alpha if late else self.settings.mix_alpha) or 1.0
+
+    def _mixing(self, seed: int, parts: list[Batch]) -> Callable[..., list[Tensor]]:
+        """What mixes the rows of all views, each time alike."""
+        return Mixing(seed, self.mix_alpha, *parts)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Softmax of the network."""
+        return self.network(images).softmax(dim=1)
+
+    def encoder_state(self) -> dict[str, Tensor]:
+        """The network with its classifier."""
+        return network_state(self.network)
+
+
+def part_sizes(n_labelled: int, n_unlabelled: int, batch_size: int) -> tuple[int, int]:
+    """How many labelled and unlabelled samples a step of MixMatch takes, 1 or more of each.
+
+    Their shares of all samples, but no more than half of the step is unlabelled.
+    """
+    share = min(n_unlabelled / (n_labelled + n_unlabelled), 0.5)
+    unlabelled = max(int(share * batch_size), 1)
+    return max(batch_size - unlabelled, 1), unlabelled
+
+
+if __name__ == "__main__":
+    run_script(Pes)
