@@ -96,10 +96,10 @@ def test_a_step_of_mixmatch_equals_the_official_code(name):
     parts = {"labelled": labelled, "unlabelled": Batch((case["u1"], case["u2"]), others, others)}
     output = method(Batch(labelled.views, labelled.y_noisy, labelled.index, parts=parts))
     weight = unlabelled_weight(epoch, weight=case["hp.lambda_u"], warmup=int(case["hp.T1"]))
-    assert float(output.loss) == pytest.approx(case["loss_x"], rel=1e-5)
-    assert float(output.terms["unlabelled"]) == pytest.approx(weight * case["loss_u"], rel=1e-5)
+    assert output.loss.item() == pytest.approx(case["loss_x"], rel=1e-5)
+    assert output.terms["unlabelled"].item() == pytest.approx(weight * case["loss_u"], rel=1e-5)
     total = output.loss + output.terms["unlabelled"]
-    assert float(total) == pytest.approx(case["loss"], rel=1e-5)
+    assert total.item() == pytest.approx(case["loss"], rel=1e-5)
     total.backward()
     assert close_to(method.network.weight.grad, case["grad_W"], 1e-5)
 
