@@ -51,11 +51,14 @@ def checkpoint_path(key: str) -> Path:
 
 
 def stop_at_step(monkeypatch, number):
-    """Send SIGTERM to this process in the given step; returns a list with one item a step."""
+    """Send SIGTERM to this process in the given step; returns a list with one item a step.
+
+    The item is the request of the run, which has steps of its own: so has an encoder that it needs.
+    """
     steps, original = [], StopRequest.save_now
 
     def stopping(request):
-        steps.append(None)
+        steps.append(request)
         if len(steps) == number:
             signal.raise_signal(signal.SIGTERM)
         return original(request)
