@@ -166,8 +166,7 @@ class Pes(Method):
         def mean_of_two(*views: Tensor) -> Tensor:
             return semi.mean_prediction([self.network(view) for view in views])
 
-        found = context.predict_train(augmented=True, views=_TWICE, function=mean_of_two)
-        self.predicted.copy_(found)
+        self.predicted.copy_(context.predict_train(views=_TWICE, function=mean_of_two))
 
     def phases(self, context: Context) -> tuple[str, ...]:
         """One, but for the epoch that makes layers anew: a phase for each of its passes."""

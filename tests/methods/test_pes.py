@@ -211,7 +211,7 @@ def test_each_sample_is_shown_by_two_draws():
     context = Context("pes", frozenset(), torch.zeros(6).long(), None, 3, 9, 0, predict, epoch=1)
     method.epoch_start(context)
     assert asked == {
-        "augmented": True, "views": ("weak", "weak"), "training": False, "samples": None,
+        "augmented": False, "views": ("weak", "weak"), "training": False, "samples": None,
     }  # fmt: skip
     both = [method.network(x(6, 1, 8, 8)).softmax(1) for x in (torch.ones, torch.zeros)]
     torch.testing.assert_close(method.predicted, (both[0] + both[1]) / 2)
