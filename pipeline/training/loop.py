@@ -201,9 +201,11 @@ def _step(
     if output.coupled is not None:
         loss = loss + output.coupled
     processes.backward(loss, [*session.method.idle_parameters(), *still])
-    if settings.clip_norm is not None:
-        processes.clip_gradients(clipped_groups(session.optimizer, settings), settings.clip_norm)
-    session.optimizer.step()
+    if output.learns:
+        if settings.clip_norm is not None:
+            clipped = clipped_groups(session.optimizer, settings)
+            processes.clip_gradients(clipped, settings.clip_norm)
+        session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
     return output
 

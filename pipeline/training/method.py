@@ -88,6 +88,8 @@ class StepOutput(NamedTuple):
         terms: scalars to be added to the loss, by the stream over whose part of this process each
             is a mean. What is a mean over a part does not belong in `loss`: processes may have
             different shares of different parts.
+        learns: False for a batch from which nothing is to be learned: no weight moves, nor
+            momentum, nor decays a weight, and the step counts all the same. Alike on all processes.
     """
 
     loss: Tensor
@@ -95,6 +97,7 @@ class StepOutput(NamedTuple):
     scalars: dict[str, Tensor]
     coupled: Tensor | None = None
     terms: Mapping[str, Tensor] | None = None
+    learns: bool = True
 
     @property
     def total(self) -> Tensor:

@@ -7,6 +7,7 @@ from pipeline.training.batches import Labelled
 from pipeline.training.loop import run_epochs
 from pipeline.training.stopping import StopRequest
 from tests.support.tiny_session import EVERYONE, Images, Y, tiny_session
+from tests.support.toy_methods import Plain, to_the_end, toy_session
 from tests.support.two_processes import on_processes
 
 
@@ -60,3 +61,29 @@ def test_saving_changes_no_number_on_two_processes():
     assert [n for _, n in never] == [0, 0]
     assert often[0][1] == often[1][1] > 0
     assert torch.equal(torch.tensor(never[0][0]), torch.tensor(often[0][0]))
+
+
+class Pausing(Plain):
+    """Learns from every second batch."""
+
+    def forward(self, batch):
+        """As ever, but for what is learned."""
+        return super().forward(batch)._replace(learns=batch.done in {0.0, 0.5})
+
+
+def test_a_step_from_which_nothing_is_learned_moves_nothing():
+    """Neither by momentum nor by decay; the step counts."""
+    session, courses = toy_session(Pausing, epochs=1, momentum=0.9, clip_norm=1.0), []
+
+    def watched(context):
+        weights = [p.detach().clone() for p in session.method.parameters()]
+        momentum = [session.optimizer.state[p]["momentum_buffer"].clone()
+                    for p in session.method.parameters()]  # fmt: skip
+        courses.append(weights + momentum)
+
+    session.method.step_end = watched
+    to_the_end(session)
+    first, second, third, fourth = courses
+    assert all(map(torch.equal, first, second)) and all(map(torch.equal, third, fourth))
+    assert not any(map(torch.equal, second, third))
+    assert session.progress.in_all == 4
