@@ -40,6 +40,7 @@ from methods.losses.correction import (
     hard_bootstrap,
     peer,
     peer_schedule,
+    sieve_statistic,
     stable_ce,
 )
 from methods.losses.distributional import ldr
@@ -133,6 +134,7 @@ __all__ = [
     "rkd_angle",
     "rkd_dis",
     "sce",
+    "sieve_statistic",
     "sr",
     "sr_schedule",
     "stable_ce",

@@ -120,25 +120,68 @@ def peer(
 
 
 def confidence_regularised(
-    logits: Tensor, y: Tensor, *, weight: float, reduction: Reduction = "mean"
+    logits: Tensor,
+    y: Tensor,
+    *,
+    weight: float,
+    prior: Tensor | None = None,
+    keep: Tensor | None = None,
+    reduction: Reduction = "mean",
 ) -> Tensor:
-    """CE - weight mean_c -ln(p_c + 1e-8): `peer` in expectation over labels (arXiv 2010.02347).
+    """CE - weight sum_c prior_c a_c with a = -ln(p + 1e-8): `peer` in expectation (2010.02347).
 
-    weight >= 0: `peer_schedule`. The mean is over all classes, each as likely.
+    Args:
+        logits: [B, K].
+        y: int64 [B].
+        weight: >= 0, see `peer_schedule`.
+        prior: floating [K], how likely each given label is; None for all alike.
+        keep: bool [B], samples that count; None for all. The mean is over them, 0 where there are
+            none; the loss of a sample that does not count is 0.
+        reduction: of the loss.
+
+    Returns:
+        The mean, or the loss of each sample.
     """
     require_weights(weight=weight)
     wide = widened(logits, y)
-    surprise = -(wide.softmax(1) + 1e-8).log().mean(1)
-    return reduce(ce(wide, y, reduction="none") - weight * surprise, reduction)
+    for name, given, shape in (("prior", prior, wide.shape[1:]), ("keep", keep, y.shape)):
+        if given is not None:
+            require(given.shape == shape, f"{name} {list(shape)}", **{name: list(given.shape)})
+    surprises = _surprises(wide)
+    expected = surprises.mean(1) if prior is None else (prior.to(wide) * surprises).sum(1)
+    values = ce(wide, y, reduction="none") - weight * expected
+    if keep is None:
+        return reduce(values, reduction)
+    kept = values.where(keep, 0)
+    return kept.sum() / keep.sum().clamp(min=1) if reduction == "mean" else reduce(kept, reduction)
 
 
-def peer_schedule(epoch: int) -> float:
+def _surprises(wide: Tensor) -> Tensor:
+    """Loss of each possible label, -ln(p + 1e-8): [B, K]."""
+    return -(wide.softmax(1) + 1e-8).log()
+
+
+@torch.no_grad()
+def sieve_statistic(logits: Tensor, y: Tensor) -> Tensor:
+    """CE - mean_c -ln(p_c + 1e-8) of each sample [B]: above 0, CORES2 takes the label for wrong.
+
+    Labels y int64 [B]. The mean is over all classes alike, whatever prior the loss has
+    (arXiv 2010.02347).
+    """
+    wide = widened(logits, y)
+    return ce(wide, y, reduction="none") - _surprises(wide).mean(1)
+
+
+def peer_schedule(epoch: int, *, start: int = 10, length: int = 30, top: float = 2.0) -> float:
     """Weight of `peer` or `confidence_regularised` in an epoch, counted from 0 (official RRR code).
 
-    0 in the first ten epochs, from 0 to 2 in equal steps over the next thirty, then 2.
+    0 up to epoch `start`, from there to `top` in equal steps over `length` epochs, then `top`.
     """
     require(epoch >= 0, "epoch >= 0", epoch=epoch)
-    return 2 * min(max(epoch - 10, 0) / 29, 1.0)
+    require(start >= 0, "start >= 0", start=start)
+    require(length >= 1, "length >= 1", length=length)
+    require_weights(top=top)
+    return top * min(max(epoch - start, 0) / max(length - 1, 1), 1.0)
 
 
 def dmi(logits: Tensor, y: Tensor) -> Tensor:

@@ -151,6 +151,11 @@ def test_schedule_of_the_peer_weight() -> None:
     assert losses.peer_schedule(10_000) == 2
     with pytest.raises(LabError, match="epoch >= 0"):
         losses.peer_schedule(-1)
+    other = [losses.peer_schedule(epoch, start=1, length=3, top=6.0) for epoch in range(5)]
+    assert other == [0, 0, 3, 6, 6]
+    assert [losses.peer_schedule(epoch, start=0, length=1) for epoch in range(3)] == [0, 2, 2]
+    with pytest.raises(LabError, match="length >= 1"):
+        losses.peer_schedule(0, length=0)
 
 
 def test_identity_as_transition_is_cross_entropy() -> None:
@@ -237,6 +242,27 @@ def test_confidence_regularisation_is_the_mean_peer_over_labels() -> None:
     assert regularised.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_labels_may_be_unequally_likely_and_samples_left_out() -> None:
+    z, y = wave(10, 1)
+    regularised = partial(losses.confidence_regularised, z, y, weight=0.7)
+    each = regularised(reduction="none")
+    assert torch.allclose(regularised(prior=torch.full((10,), 0.1), reduction="none"), each)
+    one = losses.ce(z, y) - 0.7 * losses.stable_ce(z, torch.full_like(y, 3), eps=1e-8)
+    assert torch.allclose(regularised(prior=torch.eye(10)[3]), one, rtol=1e-5)
+    keep = torch.arange(8) % 3 > 0
+    assert torch.allclose(regularised(keep=keep), each[keep].mean())
+    assert torch.equal(regularised(keep=keep, reduction="none"), each.where(keep, 0))
+    assert regularised(keep=~torch.ones_like(keep)) == 0
+
+
+def test_the_sieve_passes_labels_that_cost_less_than_the_mean() -> None:
+    sure = torch.tensor([[5.0, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, 0.0, 0.0]])
+    found = losses.sieve_statistic(sure.requires_grad_(), torch.tensor([0, 0, 1]))
+    assert not found.requires_grad
+    assert found[0] < 0 < found[1]
+    assert found[2].item() == pytest.approx(0, abs=1e-6)
+
+
 def test_dmi_ignores_a_permutation_of_classes_and_needs_all_of_them() -> None:
     z, y = wave(10, 4)
     z, y = torch.cat([z, z.roll(3, 1)]), torch.cat([y, (y + 3) % 10])
@@ -306,6 +332,14 @@ def test_gradients_equal_differences(name: str) -> None:
         (partial(losses.elr, target=torch.zeros(8, 10), beta=1), "0 <= beta < 1"),
         (partial(losses.elr, target=torch.zeros(8, 10), weight=-1), "weight >= 0"),
         (partial(losses.confidence_regularised, weight=-1), "weight >= 0"),
+        (
+            partial(losses.confidence_regularised, weight=1, prior=torch.ones(9)),
+            r"prior \[9\].*prior \[10\]",
+        ),
+        (
+            partial(losses.confidence_regularised, weight=1, keep=torch.ones(7) > 0),
+            r"keep \[8\]",
+        ),
         (partial(losses.hard_bootstrap, reduction="sum"), "expected: one of mean, none"),
     ],
 )
