@@ -84,6 +84,7 @@ def test_a_step_from_which_nothing_is_learned_moves_nothing():
     session.method.step_end = watched
     to_the_end(session)
     first, second, third, fourth = courses
-    assert all(map(torch.equal, first, second)) and all(map(torch.equal, third, fourth))
+    assert all(map(torch.equal, first, second))
+    assert all(map(torch.equal, third, fourth))
     assert not any(map(torch.equal, second, third))
     assert session.progress.in_all == 4

@@ -30,6 +30,7 @@ C2D = {
 VARIANTS = [
     ("elr", {"plus": True}),
     ("elr", {"plus": True, "teachers": "epoch_copies", "mix_alpha": 0.0}),
+    ("sop", {"plus": True}),
     ("co_teaching", {"plus": True, "plus_from": 1}),
     ("co_teaching", {"rate_from": "hoc", "encoder": "simclr-digits"}),
     ("dividemix", {"warm_up": 1}),

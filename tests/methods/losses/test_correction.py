@@ -334,7 +334,7 @@ def test_gradients_equal_differences(name: str) -> None:
         (partial(losses.confidence_regularised, weight=-1), "weight >= 0"),
         (
             partial(losses.confidence_regularised, weight=1, prior=torch.ones(9)),
-            r"prior \[9\].*prior \[10\]",
+            r"prior \[10\]",
         ),
         (
             partial(losses.confidence_regularised, weight=1, keep=torch.ones(7) > 0),
