@@ -10,6 +10,7 @@ CASES = [
     ("elr", {}), ("elr", {"plus": True}), ("co_teaching", {}), ("co_teaching", {"plus": True}),
     ("jocor", {}), ("dividemix", {}), ("ssr", {}), ("promix", {}), ("pes", {}),
     ("pes", {"semi": True}),
+    ("sop", {}), ("sop", {"plus": True}), ("cores", {}),
 ]  # fmt: skip
 
 
