@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from methods.losses.small_loss import forget_rate
+from methods.parts.late_decay import LateDecaySettings
 from methods.two_networks.networks import PEERS, TwoNetworks
 from pipeline.config import NOT_IN_KEY, RunSettings
 from pipeline.errors import LabError
@@ -27,7 +28,7 @@ _UNKNOWN = -1.0
 _HIGHEST = 0.99
 
 
-class ForgettingSettings(RunSettings):
+class ForgettingSettings(LateDecaySettings):
     """Settings of methods that keep the samples of small loss."""
 
     forget_rate: float | None = Field(None, ge=0, lt=1)
@@ -43,8 +44,6 @@ class ForgettingSettings(RunSettings):
     """Exponent of the rate at the end of the rise, above 0 and at most 100."""
     encoder: str | None = Field(None, json_schema_extra=NOT_IN_KEY)
     """Encoder (params.yaml: encoders) of the features of hoc."""
-    late_beta1: float | None = Field(None, ge=0, lt=1)
-    """First decay of adam while the linear schedule falls; None for 0.9 throughout."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -68,10 +67,9 @@ class ForgettingSettings(RunSettings):
         return self.forget_rate is None and self.rate_from != "hoc"
 
     def without_effect(self) -> set[str]:
-        """A rate that is given is not multiplied; only a falling adam has a late decay."""
+        """A rate that is given is not multiplied."""
         unused = {"rate_factor"} if self.forget_rate is not None else set()
-        falls = self.optimizer == "adam" and self.schedule == "linear"
-        return super().without_effect() | unused | (set() if falls else {"late_beta1"})
+        return super().without_effect() | unused
 
 
 class ForgettingPeers(TwoNetworks):
@@ -119,14 +117,7 @@ class ForgettingPeers(TwoNetworks):
 
     def phase_start(self, context: Context) -> Phase:
         """An epoch as it is, but for the late decay of adam."""
-        late, settings = self.settings.late_beta1, self.settings
-        if (
-            late is None
-            or "late_beta1" in settings.without_effect()
-            or context.epoch < settings.lr_decay_from
-        ):
-            return Phase()
-        return Phase(options={name: {"betas": (late, 0.999)} for name in PEERS})
+        return self.settings.phase_of(context.epoch, PEERS)
 
     def joint_logits(self, batch: Batch) -> tuple[list[Tensor], Tensor, Tensor]:
         """What both networks say of a batch.

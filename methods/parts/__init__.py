@@ -1,0 +1,1 @@
+"""What several methods can have besides their own: weights of samples, a late decay of adam."""
