@@ -41,4 +41,4 @@ def test_a_printed_method_trains_and_goes_on_after_a_stop(lab, number):
 
 def test_every_part_has_its_example():
     names = [printed_method(snippet).__name__ for snippet in SNIPPETS]
-    assert names == ["Confident", "InTurn", "Shifted", "Weighted", "Mixup"]
+    assert names == ["Confident", "InTurn", "Shifted", "Trimmed", "Weighted", "Mixup"]
