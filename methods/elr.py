@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -42,8 +42,10 @@ from methods.losses.early_learning import (
     moved_history,
     sigmoid_ramp,
 )
+from methods.parts.sample_weights import RrmSettings, SampleWeights
 from methods.two_networks.networks import PEERS, TwoNetworks, new_networks
 from pipeline.config import RunSettings
+from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem, StepOutput
@@ -61,7 +63,7 @@ PLUS: dict[str, dict[str, Any]] = {
 """Parameters of ELR+ and their defaults, those of the official CIFAR-10 configuration."""
 
 
-class ElrSettings(RunSettings):
+class ElrSettings(RrmSettings):
     """Settings of ELR; what concerns ELR+ is None without it."""
 
     beta: float = Field(0.7, ge=0, lt=1)
@@ -88,6 +90,12 @@ class ElrSettings(RunSettings):
     def _complete_plus(cls, values: dict[str, Any]) -> dict[str, Any]:
         given = "with" if values.get("plus") else "without"
         return completed(values, "a run", f"{given} plus", PLUS)
+
+    @model_validator(mode="after")
+    def _weighs_one_network(self) -> Self:
+        if self.plus and self.rrm:
+            raise LabError("rrm with plus", "one of them: ELR+ learns mixed images", "--no-rrm")
+        return self
 
 
 class Elr(TwoNetworks):
@@ -118,12 +126,13 @@ class Elr(TwoNetworks):
             # Steps of the first network in finished epochs, and of each one in the current epoch.
             self.register_buffer("n_steps", torch.zeros(3, dtype=torch.int64))
         self.learner, self.step = self.names[0], 0
+        self.weights = SampleWeights(settings, problem.n_train) if settings.rrm else None
 
     @classmethod
     def variant(cls, settings: RunSettings) -> str:
-        """Name elr, or elr+."""
+        """Name elr, elr+ or elr+rrm."""
         assert isinstance(settings, ElrSettings)
-        return "elr+" if settings.plus else "elr"
+        return "elr+" if settings.plus else "elr+rrm" if settings.rrm else "elr"
 
     @classmethod
     def n_networks(cls, settings: RunSettings) -> int:
@@ -167,10 +176,13 @@ class Elr(TwoNetworks):
             target=self.targets[0, batch.index],
             beta=settings.beta,
             weight=settings.weight,
+            reduction="mean" if self.weights is None else "none",
         )
         # A sample is on another process in the next epoch: all keep all targets.
         self.targets[0, gather(batch.index)] = gather(moved).to(self.targets)
-        return StepOutput(loss, logits, {})
+        if self.weights is None:
+            return StepOutput(loss, logits, {})
+        return StepOutput(self.weights.mean(loss, batch), logits, self.weights.scalars())
 
     def _plus(self, batch: Batch) -> StepOutput:
         settings, gather, targets = self.settings, batch.gather.rows, self.targets[self.at]
@@ -217,8 +229,9 @@ class Elr(TwoNetworks):
         return self.averages[AVERAGES[PEERS.index(name)]]
 
     def epoch_end(self, context: Context) -> None:
-        """Go on counting from the steps of the first network; renew copies of the averages."""
-        del context
+        """Go on counting from the first network's steps; renew copies of averages, or weights."""
+        if self.weights is not None:
+            self.weights.epoch_end(context)
         if self.settings.plus:
             self.n_steps[0] += self.n_steps[1]
             if self.teachers is not self.averages:

@@ -32,6 +32,7 @@ from torch import Tensor
 from methods import losses
 from methods.losses.choice import ROBUST, Choices, EpochLoss, LossSettings, completed
 from methods.losses.common import at_least_single
+from methods.parts.sample_weights import RrmSettings, SampleWeights
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.encoders.start import load_into, network_state
@@ -52,7 +53,7 @@ ADDED: dict[str, JsonValue] = {"as_before": None}
 """Marks parameters that stored runs did not have."""
 
 
-class RobustLossSettings(LossSettings):
+class RobustLossSettings(LossSettings, RrmSettings):
     """Settings of robust-loss training; a parameter left at None takes its loss's default."""
 
     LOSSES: ClassVar[Choices] = ROBUST
@@ -130,12 +131,14 @@ class RobustLoss(Method):
             settings.backbone, problem.n_classes, n_channels=problem.image_shape[2]
         )
         load_into(self.network, problem.start, settings.backbone)
+        self.weights = SampleWeights(settings, problem.n_train) if settings.rrm else None
 
     @classmethod
     def variant(cls, settings: RunSettings) -> str:
-        """The loss, and what comes before it: ce+logit_clip."""
+        """The loss, what comes before it and what weighs it: ce+logit_clip+rrm."""
         assert isinstance(settings, RobustLossSettings)
-        return settings.loss + ("+logit_clip" if settings.logit_clip else "")
+        parts = {"+logit_clip": settings.logit_clip, "+rrm": settings.rrm}
+        return settings.loss + "".join(name for name, is_on in parts.items() if is_on)
 
     def epoch_start(self, context: Context) -> None:
         """Set what changes with the epoch."""
@@ -149,8 +152,18 @@ class RobustLoss(Method):
         """Loss and logits of a batch."""
         logits = self.network(batch.x)
         judged = self._clipped(logits)
-        loss = self.epoch_loss(judged, batch.y_noisy, batch.index)
-        return StepOutput(loss, logits, {}, self._of_the_whole(judged, batch.gather))
+        whole = self._of_the_whole(judged, batch.gather)
+        if self.weights is None:
+            loss = self.epoch_loss(judged, batch.y_noisy, batch.index)
+            return StepOutput(loss, logits, {}, whole)
+        each = self.epoch_loss(judged, batch.y_noisy, batch.index, reduction="none")
+        loss = self.weights.mean(each, batch)
+        return StepOutput(loss, logits, self.weights.scalars(), whole)
+
+    def epoch_end(self, context: Context) -> None:
+        """Renew the weights of the samples, where there are some."""
+        if self.weights is not None:
+            self.weights.epoch_end(context)
 
     def _clipped(self, logits: Tensor) -> Tensor:
         """What the loss looks at; predictions are made of the logits as they come."""

@@ -235,14 +235,14 @@ class EpochLoss:
         self._parameters = _of_epoch(name, dict(parameters), context)
         self._seed = context.method_seed("complementary", context.epoch)
 
-    def __call__(self, logits: Tensor, y: Tensor, index: Tensor, **state: Tensor) -> Any:
+    def __call__(self, logits: Tensor, y: Tensor, index: Tensor, **state: Any) -> Any:
         """What the function of the loss returns, mostly the mean over the batch.
 
         Args:
             logits: [B, K].
             y: int64 [B], given labels.
             index: int64 [B], positions among the training samples, to which random draws belong.
-            state: further arguments that only the caller knows.
+            state: further arguments that only the caller knows, and the reduction.
 
         Returns:
             A scalar, or what else the loss is documented to return.

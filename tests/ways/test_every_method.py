@@ -41,6 +41,8 @@ VARIANTS = [
     ("ssr", {"consistency_weight": 0.0}),
     ("dividemix", {"warm_up": 1, "start_from": "simclr-digits"} | C2D),
     ("pes", {"semi": True}),
+    ("robust_loss", {"loss": "ce", "rrm": True, "rrm_rate": 0.3}),
+    ("elr", {"rrm": True, "rrm_gamma": 0.5, "rrm_step": 0.5}),
 ]  # fmt: skip
 CASES = [
     pytest.param(name, own, id="-".join([name, *map(str, own.values())]), marks=pytest.mark.slow)
