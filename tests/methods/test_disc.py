@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from methods.disc import SETS, Disc, DiscSettings
+from pipeline.config import read_params
 from pipeline.errors import LabError
+from pipeline.runs.settings.resolve import resolve
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
+from tests.support.lab import PARAMS, write_params
 from tests.support.reference_arrays import case_of, cases, close_to
 
 TRAININGS = cases("disc", "c")
@@ -136,7 +139,7 @@ def test_a_batch_without_a_sample_of_the_sets_is_not_learned_from():
     method = disc(3, 12, warm_up=1)
     output = trained_once(method, Y, epoch=1)
     assert not output.learns
-    assert float(output.loss) == 0
+    assert float(output.loss.detach()) == 0
     assert output.coupled is None
     assert method.p.gt(0).all()
 
@@ -180,3 +183,45 @@ def test_the_rate_of_adam_may_come_with_a_late_decay():
     assert not method.phase_start(context_of(method, Y, 4)).options
     late = method.phase_start(context_of(method, Y, 5)).options
     assert late == {name: {"betas": (0.1, 0.999)} for name in names}
+
+
+PUBLISHED = {
+    "sym20": {"kind": "symmetric-inclusive", "rate": 0.2},
+    "sym60": {"kind": "symmetric-inclusive", "rate": 0.6},
+    "sym80": {"kind": "symmetric-inclusive", "rate": 0.8},
+    "asym": {"kind": "asymmetric", "rate": 0.4, "map": "cifar10"},
+    "pair": {"kind": "pair", "rate": 0.4},
+    "inst": {"kind": "instance", "rate": 0.4},
+    "human": {"kind": "file", "path": "labels.npy"},
+}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "noise", "changed", "status"),
+    [
+        ("cifar10", "sym20", {}, "published"),
+        ("cifar10", "human", {}, "extrapolated"),
+        ("cifar10", "asym", {"threshold_momentum": 0.95}, "published"),
+        ("cifar100", "pair", {"threshold_momentum": 0.95}, "published"),
+        ("cifar100", "inst", {"backbone": "resnet34", "warm_up": 15}, "published"),
+        ("cifar10", "sym60", {"threshold_momentum": 0.95, "hard_weight": 0.2}, "published"),
+        (
+            "cifar100", "sym80",
+            {"threshold_momentum": 0.95, "hard_weight": 0.2, "optimizer": "adam", "lr": 0.001,
+             "weight_decay": 0.0, "schedule": "linear", "lr_decay_from": 120, "late_beta1": 0.1},
+            "published",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_recipe_chooses_by_the_noise_is_marked(lab, dataset, noise, changed, status):
+    write_params(lab, PARAMS | {"noise": PUBLISHED})
+    values = {"dataset": dataset, "noise": noise, "recipe": "paper"}
+    found = resolve(Disc, values, read_params())
+    assert (found.recipe_status, found.by_noise) == (status, frozenset(changed))
+    usual = {
+        "backbone": "resnet18", "warm_up": 20, "threshold_momentum": 0.99, "hard_weight": 1.0,
+        "sigma": 0.5, "optimizer": "sgd", "momentum": 0.0, "lr": 0.1, "schedule": "step",
+        "epochs": 200, "drop_last": True, "normalisation": dataset, "weak_view": "weak-reflect",
+        "strong_view": "disc-cifar10" if dataset == "cifar10" else "disc",
+    }  # fmt: skip
+    assert {name: getattr(found.settings, name) for name in usual | changed} == usual | changed

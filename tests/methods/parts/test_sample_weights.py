@@ -17,6 +17,7 @@ from tests.support.runs import numbers, row, run
 
 N = 10
 ROWS = torch.arange(N)
+Y = ROWS % 3
 C = torch.linspace(0.1, 1.0, N)
 
 
@@ -29,8 +30,7 @@ def batch_of(rows):
 
 
 def epoch(number):
-    y = torch.zeros(N, dtype=torch.int64)
-    return Context("toy", frozenset(), y, None, 2, 9, 0, torch.empty, epoch=number)
+    return Context("toy", frozenset(), Y, None, 3, 9, 0, torch.empty, epoch=number)
 
 
 def test_a_mean_is_weighted_by_the_weights_before_and_its_losses_make_the_next():
@@ -70,16 +70,16 @@ def test_a_weighted_loss_has_the_gradient_of_the_weighted_samples():
     settings = RobustLossSettings(backbone="small-cnn", loss="ce", rrm=True, rrm_rate=0.5, epochs=9)
     torch.manual_seed(0)
     method = RobustLoss(settings, Problem(3, N, (8, 8, 1)))
-    x, y = torch.randn(N, 1, 8, 8), ROWS % 3
+    x = torch.randn(N, 1, 8, 8)
     method.epoch_start(epoch(0))
-    method(Batch((x,), y, ROWS))
+    method(Batch((x,), Y, ROWS))
     method.epoch_end(epoch(0))
     assert method.weights.relative.eq(0).sum() == 5
-    output = method(Batch((x,), y, ROWS))
+    output = method(Batch((x,), Y, ROWS))
     output.loss.backward()
     found = method.network.linear.weight.grad.clone()
     method.zero_grad()
-    each = torch.nn.functional.cross_entropy(method.network(x), y, reduction="none")
+    each = torch.nn.functional.cross_entropy(method.network(x), Y, reduction="none")
     (method.weights.relative.float() @ each / N).backward()
     torch.testing.assert_close(method.network.linear.weight.grad, found)
 
@@ -89,8 +89,7 @@ def test_every_loss_of_robust_training_can_be_weighted(loss):
     settings = RobustLossSettings(backbone="small-cnn", loss=loss, rrm=True, rrm_rate=0.5, epochs=9)
     method = RobustLoss(settings, Problem(3, N, (8, 8, 1)))
     method.epoch_start(epoch(0))
-    y = ROWS % 3
-    output = method(Batch((torch.randn(N, 1, 8, 8),), y, ROWS))
+    output = method(Batch((torch.randn(N, 1, 8, 8),), Y, ROWS))
     noted = method.weights.losses
     assert noted.isfinite().all()
     assert float(output.loss.detach()) == pytest.approx(float(noted.mean()), rel=1e-5)
