@@ -120,6 +120,7 @@ def test_without_weights_a_key_is_as_before():
 SMALL = {"epochs": 2, "batch_size": 64, "backbone": "small-cnn", "crop_padding": 0}
 
 
+@pytest.mark.slow
 def test_a_run_is_the_unweighted_one_until_the_weights_move(lab):
     plain, _ = numbers(run(loss="ce", **SMALL).key)
     key = run(loss="ce", rrm=True, rrm_rate=0.3, **SMALL).key
