@@ -68,6 +68,7 @@ def test_they_solve_the_linear_programme(seed):
         ([2.0, 2.0, 2.0], 0.0, [1 / 3] * 3),  # ties: none is above the smallest
         ([0.0, 1.0, 2.0], 5.0, [1 / 3] * 3),  # none out
         ([0.0, 1.0, 2.0], 0.0, [1.0, 0.0, 0.0]),  # all but one out
+        ([0.0, 1.0, 2.0], 1.0, [2 / 3, 1 / 3, 0.0]),  # as much above as allowed is not above
         ([0.0, 0.0, 2.0, 3.0], 1.0, [0.5, 0.5, 0.0, 0.0]),  # in equal parts
         ([-3.0, -1.0], 1.0, [1.0, 0.0]),
         ([7.0], 0.0, [1.0]),

@@ -66,6 +66,14 @@ def test_samples_that_were_never_seen_keep_an_equal_weight():
     assert int(own.relative.eq(0).sum()) == 2
 
 
+def test_half_steps_among_the_samples_that_were_seen():
+    own = weights(rrm_rate=0.2, rrm_step=0.5)
+    own.mean(C[:5], batch_of(ROWS[:5]))
+    for _ in range(2):
+        own.renew()
+    torch.testing.assert_close(own.relative[:5], torch.tensor([1.75, 1, 1, 1, 0.25]).double())
+
+
 def test_a_weighted_loss_has_the_gradient_of_the_weighted_samples():
     settings = RobustLossSettings(backbone="small-cnn", loss="ce", rrm=True, rrm_rate=0.5, epochs=9)
     torch.manual_seed(0)
