@@ -13,10 +13,10 @@ hard ones with generalised cross entropy, and all three, corrected ones with the
 mixup. Formulas: methods/losses/dynamic_selection.py.
 
 Where the authors' code has choices that change the numbers, and which switch gives the others:
-  --sigma 0.3     how much surer a correction is than a selection: 0.5 in their code, and meant to
-                  be 0.3 where few labels are wrong (issue 7 of their repository);
-  --late-beta1    first decay of adam once its rate falls, which the code has for high rates of
-                  noise; here the rate falls from that epoch on, there one epoch later.
+  --sigma 0.3        how much surer a correction is than a selection: 0.5 in their code, and meant
+                     to be 0.3 where few labels are wrong (issue 7 of their repository);
+  --optimizer adam   at high rates of noise, with a first decay (late_beta1) that changes once the
+                     learning rate falls: here from that epoch on, there one epoch later.
 """
 
 from __future__ import annotations
