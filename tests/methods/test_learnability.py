@@ -9,8 +9,7 @@ from tests.support.runs import numbers, run
 CASES = [
     ("elr", {}), ("elr", {"plus": True}), ("co_teaching", {}), ("co_teaching", {"plus": True}),
     ("jocor", {}), ("dividemix", {}), ("ssr", {}), ("promix", {}), ("pes", {}),
-    ("pes", {"semi": True}),
-    ("sop", {}), ("sop", {"plus": True}), ("cores", {}),
+    ("pes", {"semi": True}), ("sop", {}), ("sop", {"plus": True}), ("cores", {}), ("disc", {}),
 ]  # fmt: skip
 
 
