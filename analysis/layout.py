@@ -166,6 +166,6 @@ def in_blocks(
 
 def _runs_behind(row: dict[str, Any]) -> str:
     """How many runs a cell averages, and how many it could not."""
-    whats = ("not_found", "diverged", "failed", "running")
-    others = [f"{row[what]} {what.replace('_', ' ')}" for what in whats if row[what]]
+    endings = ("not_found", "diverged", "failed", "running")
+    others = [f"{row[name]} {name.replace('_', ' ')}" for name in endings if row[name]]
     return f"({', '.join([str(row['n']), *others])})"

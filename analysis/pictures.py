@@ -37,9 +37,10 @@ def svg(figure: Figure) -> str:
     return buffer.getvalue().decode()
 
 
-def data_uri(picture: str) -> str:
-    """An SVG picture as an address that holds it."""
-    return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
+def data_uri(picture: str | bytes) -> str:
+    """A picture, SVG as text or PNG as bytes, as an address that holds it."""
+    kind, content = ("svg+xml", picture.encode()) if isinstance(picture, str) else ("png", picture)
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()
 
 
 @names_as_text

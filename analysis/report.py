@@ -16,10 +16,10 @@ from typing import Any
 
 import polars as pl
 import tyro
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analysis.bundle import write_bundle
 from analysis.layout import KNOWING, number, spread
+from analysis.pages import page
 from analysis.pictures import data_uri
 from analysis.sections import DatasetSection, dataset_section
 from analysis.selection import matching
@@ -74,14 +74,8 @@ def write_report(source: Results, out: Path) -> None:
     gathered = [dataset_section(held, name) for name in statuses["dataset"].unique().sort()]
     sections = [section for section, _ in gathered]
     counts = statuses.group_by("status").len().sort("status").rows()
-    pages = Environment(
-        loader=PackageLoader("analysis", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    html = pages.get_template("report.html").render(
+    html = page(
+        "report.html",
         sections=sections,
         counts=counts,
         meanings={name: rule.meaning for name, rule in PROTOCOLS.items()},
@@ -181,9 +175,9 @@ def main() -> None:
     print(f"report in {flags.out / 'report.html'}")
     if flags.bundle is not None:
         keys = set(source.runs.select("key").collect()["key"])
-        page = (flags.out / "report.html").read_bytes()
+        html = (flags.out / "report.html").read_bytes()
         samples_of = store if flags.samples else None
-        n_runs = write_bundle(flags.bundle, page, stored(flags.views, store), keys, samples_of)
+        n_runs = write_bundle(flags.bundle, html, stored(flags.views, store), keys, samples_of)
         print(f"{n_runs} runs with their report in {flags.bundle}")
 
 

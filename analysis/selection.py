@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +17,59 @@ from pipeline.files import results_folder
 
 Wanted = Mapping[str, Sequence[object]]
 """Allowed values by column or setting; no values, no limit."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which runs a table is about: flags that the programs have in common."""
+
+    dataset: str | None = None
+    """One data set; all of them unless given."""
+    noise: tuple[str, ...] = ()
+    """Label tables; all of them unless given."""
+    grid: tuple[str, ...] = ()
+    """Runs of these grids only, by their views in results/views; `all` for every stored run.
+    Without any filter: the grid of params.yaml."""
+    method: tuple[str, ...] = ()
+    """Methods; all of them unless given."""
+    recipe: tuple[str, ...] = ()
+    """Recipes; all of them unless given."""
+    epochs: tuple[int, ...] = ()
+    """Numbers of epochs; all of them unless given."""
+    where: tuple[str, ...] = ()
+    """More filters, as column=value: columns of the runs table, or settings."""
+    view: tuple[Path, ...] = ()
+    """Views to read instead of the store."""
+    store: str | None = None
+    """Store to read, a folder or s3://bucket/prefix; LNL_STORE or results/store unless given."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """Allowed values by column.
+
+        Raises:
+            LabError: for a filter without an equals sign.
+        """
+        filters: dict[str, Sequence[object]] = {
+            "dataset": [self.dataset] if self.dataset else [],
+            "noise": self.noise,
+            "method": self.method,
+            "recipe": self.recipe,
+            "epochs": self.epochs,
+        }
+        return filters | parsed(self.where)
+
+    def views(self) -> list[Path]:
+        """The views to read; none for the whole store. Without any filter, the usual grid's.
+
+        Raises:
+            LabError: for a grid without a view.
+        """
+        asked = any((*self.wanted.values(), self.grid, self.view, self.store))
+        grids = self.grid if asked else usual_grids()
+        if not asked and grids:
+            print(f"grid {grids[0]}; every stored run: --grid all", file=sys.stderr)
+        return [*self.view, *views_of(grids)]
 
 
 def plain_columns(runs: pl.LazyFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""Label tables: `uv run python -m pipeline.noise list`, or show, import, verify, estimate."""
+"""Label tables: `uv run python -m pipeline.noise list`, show, import, clean, verify, estimate."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline.files import absolute, labels_folder, replacing
 from pipeline.names import checked_name
 from pipeline.noise.card_text import describe_card, draw_card
 from pipeline.noise.label_table import CARD, load_table, open_table, save_table, table_remedy
-from pipeline.noise.noise_spec import File, parse
+from pipeline.noise.noise_spec import NoiseSpec, Repair, parse
 
 Word = Annotated[str, tyro.conf.Positional]
 GivenFile = Annotated[Path, tyro.conf.Positional]
@@ -90,15 +90,43 @@ def import_file(
         convention: what the publishers say it follows, e.g. symmetric or asymmetric/next_class.
         rate: nominal rate.
     """
+    checked_name(name, "noise")
+    given = {"column": column, "order": order, "convention": convention, "rate": rate}
+    values = {key: value for key, value in given.items() if value is not None}
+    spec = parse({"kind": "file", "path": _whole(file), **values}, f"import of {file.name}")
+    _make(dataset, name, spec)
+
+
+def clean(
+    suspects: GivenFile,
+    dataset: Word,
+    name: Word,
+    /,
+    *,
+    repair: Repair,
+    rate: float | None = None,
+) -> None:
+    """Make a label table in which the most suspect labels of another one are mended.
+
+    Runs train on it under its name, as with an entry of kind `cleaned` in params.yaml.
+
+    Args:
+        suspects: file that analysis/label_errors.py --suspects wrote.
+        dataset: name of the prepared data set that it ranks.
+        name: name of the new table.
+        repair: relabel gives the flagged samples the suggested label; drop leaves them out.
+        rate: share of all labels that is flagged; the estimated one unless given.
+    """
+    checked_name(name, "noise")
+    values = {"kind": "cleaned", "suspects": _whole(suspects), "repair": repair, "rate": rate}
+    _make(dataset, name, parse(values, f"suspects of {suspects.name}"))
+
+
+def _make(dataset: str, name: str, spec: NoiseSpec) -> None:
+    """Make a table without an entry in params.yaml, and say what it is."""
     # The generators load SciPy: only who makes labels waits for it.
     from pipeline.noise.generate import make
 
-    checked_name(name, "noise")
-    path = str(absolute(file.expanduser()))
-    given = {"column": column, "order": order, "convention": convention, "rate": rate}
-    values = {key: value for key, value in given.items() if value is not None}
-    spec = parse({"kind": "file", "path": path, **values}, f"import of {file.name}")
-    assert isinstance(spec, File)
     _refuse_defined(name, spec)
     made = make(load_dataset(dataset), name, spec)
     save_table(made, labels_folder(dataset, name))
@@ -107,15 +135,13 @@ def import_file(
     print(f"train on it: --dataset {dataset} --noise {name}")
 
 
-def _refuse_defined(name: str, spec: File) -> None:
+def _refuse_defined(name: str, spec: NoiseSpec) -> None:
     """Refuse a name that params.yaml gives to other labels: a run would make those anew."""
     defined = read_params().noise if params_path().exists() else {}
     if name != "clean" and name not in defined:
         return
-    if name in defined:
-        there = parse(defined[name], f"params.yaml: noise.{name}")
-        if isinstance(there, File) and there.model_copy(update={"path": _resolved(there)}) == spec:
-            return
+    if name in defined and _resolved(parse(defined[name], f"params.yaml: noise.{name}")) == spec:
+        return
     raise LabError(
         f"import as {quoted(name)}, which params.yaml defines otherwise"
         if name in defined
@@ -125,10 +151,18 @@ def _refuse_defined(name: str, spec: File) -> None:
     )
 
 
-def _resolved(spec: File) -> str:
+def _resolved(spec: NoiseSpec) -> NoiseSpec:
+    """The specification with the file that it is made from where that lies."""
     from pipeline.storage.fetched import local_file
 
-    return str(absolute(local_file(spec.path)))
+    field = {"file": "path", "cleaned": "suspects"}.get(spec.kind)
+    if field is None:
+        return spec
+    return spec.model_copy(update={field: _whole(local_file(getattr(spec, field)))})
+
+
+def _whole(file: Path) -> str:
+    return str(absolute(file.expanduser()))
 
 
 def verify_folder(folder: GivenFile, /, posterior: tuple[Path, ...] = ()) -> None:
@@ -215,6 +249,7 @@ def main() -> None:
             "list": list_tables,
             "show": show,
             "import": import_file,
+            "clean": clean,
             "verify": verify_folder,
             "estimate": estimate_matrix,
         },

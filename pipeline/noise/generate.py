@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.noise.label_table import LabelTable, sealed
 from pipeline.noise.made_from import noise_facts
 from pipeline.noise.noise_card import NoiseCard, confusion, realised
 from pipeline.noise.published.streams import instance_legacy
+from pipeline.noise.suspects import mended, read_suspects
 from pipeline.storage.fetched import local_file
 
 ConditionalSpec = (
@@ -63,7 +64,7 @@ def make(dataset: Dataset, name: str, spec: kinds.NoiseSpec) -> LabelTable:
 
     Args:
         dataset: the data set; without clean labels it admits only the kinds `clean` (its labels as
-            given) and `file`.
+            given), `file` and `cleaned`.
         name: name of the table.
         spec: kind and parameters.
 
@@ -122,7 +123,7 @@ def _first(drawn: Drawn, spec: kinds.NoiseSpec) -> Drawn:
 
 @singledispatch
 def generate(spec: kinds.NoiseSpec, dataset: Dataset) -> Drawn:
-    """Noisy labels of a data set; clean labels are known unless the kind is `clean` or `file`.
+    """Noisy labels of a data set; the kinds `clean`, `file` and `cleaned` need no clean labels.
 
     Args:
         spec: kind and parameters.
@@ -259,6 +260,39 @@ def _file(spec: kinds.File, dataset: Dataset) -> Drawn:
         convention = spec.convention or found.conventions[0]
         details |= {"compatible": list(found.conventions), "evidence": found.evidence}
     return Drawn(read.noisy, convention, spec.rate, details=details, index=index)
+
+
+@generate.register
+def _cleaned(spec: kinds.Cleaned, dataset: Dataset) -> Drawn:
+    found = read_suspects(local_file(spec.suspects), spec.suspects)
+    if found.lineage.data_digest != dataset.card.digest:
+        raise LabError(
+            f"{quoted(spec.suspects)} ranks images with digest {found.lineage.data_digest}",
+            f"those of {quoted(dataset.card.name)}, digest {dataset.card.digest}",
+            "a ranking from runs on this data set",
+        )
+    if found.lineage.noise_kind == "openset":
+        raise LabError(
+            f"{quoted(spec.suspects)} ranks open-set labels, which replace images",
+            "labels of the images of the data set itself",
+            "a ranking of another label table",
+        )
+    outside = (found.given < 0) | (found.given >= dataset.card.n_classes)
+    outside |= (found.index < 0) | (found.index >= dataset.card.n_train)
+    outside |= found.suggested >= dataset.card.n_classes
+    if outside.any():
+        raise LabError(
+            f"{quoted(spec.suspects)} holds positions or labels that {quoted(dataset.card.name)} "
+            "has not",
+            f"positions below {dataset.card.n_train}, labels below {dataset.card.n_classes}",
+            "a ranking as it was written",
+        )
+    done = mended(found, spec.rate, spec.repair, spec.suspects)
+    flagged = {"flagged": done.n_flagged, "flag rate": done.rate, "flag rule": done.rule}
+    lineage = {"lineage": asdict(found.lineage)}
+    return Drawn(
+        done.labels, f"cleaned/{spec.repair}", None, details=flagged | lineage, index=done.index
+    )
 
 
 @generate.register

@@ -8,7 +8,16 @@ from pipeline.data.data_card import DataCard
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError
 from pipeline.fingerprints import content_digest
-from pipeline.noise.noise_spec import Dependent, File, Hybrid, Instance, NoiseSpec, OpenSet, Pmd
+from pipeline.noise.noise_spec import (
+    Cleaned,
+    Dependent,
+    File,
+    Hybrid,
+    Instance,
+    NoiseSpec,
+    OpenSet,
+    Pmd,
+)
 from pipeline.storage.fetched import local_file
 
 
@@ -50,6 +59,8 @@ def _files(spec: NoiseSpec) -> list[str]:
         return [spec.posterior]
     if isinstance(spec, File):
         return [spec.path]
+    if isinstance(spec, Cleaned):
+        return [spec.suspects]
     if isinstance(spec, Instance) and spec.features is not None:
         return [spec.features]
     return []

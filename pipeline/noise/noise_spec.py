@@ -43,6 +43,7 @@ Word = Annotated[str, Field(min_length=1, max_length=4096)]
 Stream = Literal["pcg64", "legacy"]
 """pcg64: NumPy's current generator, vectorised. legacy: the stream of the published files."""
 MapName = Literal["cifar10", "superclass_next", "next_class", "block5"]
+Repair = Literal["relabel", "drop"]
 Variant = Literal["xia2020", "dal", "rrr", "cifarn"]
 
 
@@ -204,6 +205,19 @@ class File(_Spec):
     """Nominal rate, if one is known."""
 
 
+class Cleaned(_Spec):
+    """Mend the labels that a ranking of label errors suspects most."""
+
+    kind: Literal["cleaned"] = "cleaned"
+    suspects: Word
+    """File that `analysis/label_errors.py --suspects` wrote, relative to the project. It holds the
+    labels that are mended as well."""
+    rate: Rate | None = None
+    """Share of all labels that is flagged; None for the share that the file estimates."""
+    repair: Repair
+    """relabel gives the flagged samples the suggested label; drop leaves them out."""
+
+
 ClassConditional = Annotated[
     Symmetric | SymmetricInclusive | Pair | Asymmetric | Matrix, Field(discriminator="kind")
 ]
@@ -239,6 +253,7 @@ NoiseSpec = Annotated[
     | Pmd
     | OpenSet
     | File
+    | Cleaned
     | Hybrid,
     Field(discriminator="kind"),
 ]
@@ -257,6 +272,7 @@ _KINDS: dict[str, type[BaseModel]] = {
         Pmd,
         OpenSet,
         File,
+        Cleaned,
         Hybrid,
     )
 }

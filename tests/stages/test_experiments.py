@@ -7,23 +7,30 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 import yaml
 
 from pipeline.config import read_params
+from pipeline.data.dataset import load_dataset
 from pipeline.data.readers import cifar
 from pipeline.noise.published.registry import PUBLISHED
+from pipeline.noise.suspects import save_suspects
 from pipeline.stages import data, runs
 from tests.support.data_files import pictures, write_batch
 from tests.support.paths import PROJECT
+from tests.support.suspects import suspects_of
 
 EXPERIMENTS = sorted((PROJECT / "experiments").glob("*.yaml"))
 N, COVERED = 5200, 5000
 """The largest `first` of the experiments is 5,000; a published file leaves the last images out."""
 PUBLISHERS = {one.name.split(" ", 1)[1].removeprefix("cifar10_") for one in PUBLISHED.values()}
 """Names of label files, as their publishers call them."""
+HUMAN = "CIFAR-10_human"
+"""The file of CIFAR-10N, with a key for each of its vectors."""
 CELLS = {"dal_cifar10_cpu": 4, "lra_cifar10_cpu": 4, "rrr_cifar10_cpu": 16, "sln_cifar10_cpu": 6,
          "apl_cifar10": 459, "apl_cifar100": 459, "losses_digits": 126,
-         "zoo_digits": 144, "zoo_cifar10_cpu": 66}  # fmt: skip
+         "zoo_digits": 144, "zoo_cifar10_cpu": 66, "label_errors_cifar10": 36,
+         "label_errors_digits": 27}  # fmt: skip
 
 
 def prepared(name: str, lab: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
@@ -56,7 +63,11 @@ def write_labels(path: Path, clean: np.ndarray) -> None:
         following = np.array([0, 1, 0, 5, 7, 3, 6, 7, 8, 1])
         noisy = np.where(wrong > 0, following[clean], clean)
     path.parent.mkdir(exist_ok=True)
-    if path.suffix == ".npy":
+    if path.stem == HUMAN:
+        keys = ("clean_label", "aggre_label", "worse_label")
+        labels = (clean, noisy, noisy)
+        torch.save({k: torch.from_numpy(v) for k, v in zip(keys, labels, strict=True)}, path)
+    elif path.suffix == ".npy":
         np.save(path, noisy[:COVERED])
     else:
         pl.DataFrame({"label": clean, "label_noisy": noisy}).write_csv(path)
@@ -72,10 +83,13 @@ def test_an_experiment_plans_its_grid(
     # Every table that the file defines, not only those of its grid.
     for entry in params["noise"].values():
         if entry["kind"] == "file":
-            assert Path(entry["path"]).stem in {
+            assert Path(entry["path"]).stem in {HUMAN} | {
                 name.removeprefix("cifar10_") for name in PUBLISHERS
             }
             write_labels(lab / entry["path"], labels)
+        elif entry["kind"] == "cleaned":
+            started(monkeypatch, data, dataset)
+            save_suspects(suspects_of(load_dataset(dataset)), lab / entry["suspects"])
     grid = params["grid"] | {"noises": list(params["noise"])}
     copy = lab / path.name
     copy.write_text(yaml.safe_dump(params | {"grid": grid}))

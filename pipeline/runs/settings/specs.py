@@ -80,10 +80,10 @@ def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
 
 
 def _imported_spec(dataset: str, noise: str) -> dict[str, Any] | None:
-    """The specification on the card of a table that `pipeline.noise import` made."""
+    """The specification on the card of a table that `pipeline.noise import` or `clean` made."""
     folder = labels_folder(dataset, noise)
     if not folder.is_dir():
         return None
     made_from = open_table(folder).card.details.get("made_from", {})
     spec = made_from.get("spec", {})
-    return spec if spec.get("kind") == "file" else None
+    return spec if spec.get("kind") in {"file", "cleaned"} else None

@@ -1,0 +1,138 @@
+"""Label errors: which given labels are suspect, how well each detector finds the wrong ones.
+
+    uv run python analysis/label_errors.py --grid digits
+    uv run python analysis/label_errors.py --grid digits --detector margin aum --metric auprc
+    uv run python analysis/label_errors.py --grid digits --noise symmetric-40 --where loss=ce \
+        --detector margin --suspects suspects.parquet --gallery suspects.html --csv suspects.csv
+
+Detectors read what the training pass told about each sample, so no run is computed for them. Tables
+show fractions; `--format csv` gives a row per run and detector in full. A ranking is written for
+one detector and for runs that differ in nothing but the seed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from analysis.rendering import latex, markdown, show
+from analysis.selection import Filters
+from analysis.suspects import tables
+from analysis.suspects.neighbours import Features, read_features
+from analysis.suspects.quality import MEASURES
+from analysis.suspects.ranking import Ranking, listed, rank
+from analysis.suspects.rates import read_hoc
+from analysis.suspects.scoring import Scored, chosen, runs_to_rank, score_runs
+from pipeline.command_line import read_flags
+from pipeline.errors import LabError, program, quoted, suggest
+from pipeline.files import replacing
+from pipeline.noise.suspects import save_suspects
+from pipeline.results.store import Store
+from pipeline.results.view import results
+
+
+@dataclass(frozen=True)
+class Flags(Filters):
+    """Which detectors, and what to write."""
+
+    detector: tuple[str, ...] = ()
+    """Detectors: margin, wrong-events, aum, mean-loss, last-loss, average-loss, confident; with
+    features also knn-vote and encoder-knn. All of them unless given."""
+    metric: str = "auroc"
+    """Measure of the table of detectors beside methods: auroc, auprc, precision_at_true,
+    fnr_at_true, precision_at_estimated, recall_at_estimated, precision_at_1, precision_at_5."""
+    hoc: tuple[Path, ...] = ()
+    """Estimates that `pipeline.noise estimate --out` wrote: the estimated rate of their label
+    tables is theirs; confident learning estimates that of others."""
+    features: Path | None = None
+    """Features of the training images of the one data set, .npy, .npz or .pt, [N, D]."""
+    k: int = 10
+    """Neighbours that vote, by cosine of the features."""
+    format: Literal["terminal", "markdown", "latex", "csv"] = "terminal"
+    """How to print the tables."""
+    csv: Path | None = None
+    """Write the ranking as a table into this file."""
+    gallery: Path | None = None
+    """Write the most suspect samples with their pictures into this HTML file."""
+    top: int = 24
+    """Pictures of each given class at most."""
+    suspects: Path | None = None
+    """Write the ranking into this file, from which labels of kind `cleaned` are made."""
+
+    @property
+    def writes_ranking(self) -> bool:
+        """Whether a ranking is asked for."""
+        return any(path is not None for path in (self.csv, self.gallery, self.suspects))
+
+
+@program
+def main() -> None:
+    """Print the tables, and write the ranking, that the command line asks for."""
+    flags = read_flags(Flags, __doc__)
+    if flags.metric not in MEASURES:
+        raise LabError(
+            f"metric {quoted(flags.metric)}", *suggest(flags.metric, MEASURES, "--metric auroc")
+        )
+    store = Store(flags.store)
+    runs = runs_to_rank(results(flags.views(), store), flags.wanted)
+    features = None
+    if flags.features is not None:
+        features = _features_of_one(runs["dataset"].unique().to_list(), flags.features, flags.k)
+    detectors, hoc = chosen(flags.detector, features), read_hoc(flags.hoc)
+    if flags.writes_ranking:
+        if len(detectors) > 1:
+            raise LabError(
+                f"one ranking by {len(detectors)} detectors", "one detector", "--detector margin"
+            )
+        _write(rank(store, runs, *detectors, hoc, features), flags)
+    _print(score_runs(store, runs, detectors, hoc, features), flags)
+
+
+def _features_of_one(datasets: list[str], file: Path, k: int) -> Features:
+    if len(datasets) > 1:
+        raise LabError(
+            f"features for runs on {', '.join(sorted(datasets))}",
+            "runs on the one data set that they are of",
+            "--dataset NAME",
+        )
+    return read_features(file, datasets[0], k)
+
+
+def _write(ranking: Ranking, flags: Flags) -> None:
+    """Write the ranking in the forms that are asked for."""
+    if flags.csv is not None:
+        with replacing(flags.csv.expanduser()) as temporary:
+            listed(ranking).write_csv(temporary)
+        print(f"written: {flags.csv}", file=sys.stderr)
+    if flags.suspects is not None:
+        save_suspects(ranking.suspects, flags.suspects.expanduser())
+        print(f"written: {flags.suspects}", file=sys.stderr)
+    if flags.gallery is not None:
+        # Pictures load matplotlib: only who asks for some waits for it.
+        from analysis.suspects.gallery import write_gallery
+
+        n = write_gallery(ranking, flags.gallery.expanduser(), flags.top)
+        print(f"written: {flags.gallery}, {n} pictures", file=sys.stderr)
+
+
+def _print(scored: Scored, flags: Flags) -> None:
+    """Print the tables in the form that is asked for; what is missing goes to the errors."""
+    for remark in scored.remarks:
+        print(remark, file=sys.stderr)
+    if flags.format == "csv":
+        sys.stdout.write(scored.rows.write_csv())
+        return
+    if scored.rows.is_empty():
+        return
+    cells = tables.averaged(scored.rows)
+    for layout in (tables.details(cells), tables.joined(cells, flags.metric)):
+        if flags.format == "terminal":
+            show(layout)
+        else:
+            sys.stdout.write((markdown if flags.format == "markdown" else latex)(layout) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Ranking label errors by what runs and neighbours say, and how often that is right."""
