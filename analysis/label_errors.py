@@ -86,7 +86,8 @@ def main() -> None:
             raise LabError(
                 f"one ranking by {len(detectors)} detectors", "one detector", "--detector margin"
             )
-        _write(rank(store, runs, *detectors, hoc, features), flags)
+        (detector,) = detectors
+        _write(rank(store, runs, detector, hoc, features), flags)
     _print(score_runs(store, runs, detectors, hoc, features), flags)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,19 +72,19 @@ class Evidence:
         vectors = rows.filter(pl.Series(known)).explode().to_numpy()
         found[known] = vectors.reshape(-1, self.n_classes)
         # float16 in the file: rows sum to one but for its rounding.
-        return found / found.sum(axis=1, keepdims=True)
+        found /= found.sum(axis=1, keepdims=True)
+        return found
 
 
-def evidence_of(store: Store, run: dict[str, Any], neighbours: Floats | None = None) -> Evidence:
+def evidence_of(store: Store, run: Mapping[str, Any]) -> Evidence:
     """What a stored run says about its training samples.
 
     Args:
         store: that has its samples.
         run: its row, of which key and class_names are read.
-        neighbours: see `Evidence`.
 
     Returns:
         The evidence; without rows where the run stored no samples.
     """
     samples = store.samples([run["key"]]).sort("index").collect()
-    return Evidence(len(run["class_names"]), samples, neighbours)
+    return Evidence(len(run["class_names"]), samples)

@@ -22,7 +22,7 @@ class Picture(NamedTuple):
     """One suspect label."""
 
     uri: str
-    index: int
+    sample: int
     rank: int
     suggested: str
     score: str
@@ -98,7 +98,7 @@ def _shown(ranking: Ranking, dataset: Dataset, place: int) -> dict[str, Any]:
     suggested, wrong = int(suspects.suggested[place]), ranking.wrong
     return {
         "uri": data_uri(thumbnail(dataset.train, int(suspects.index[place]))),
-        "index": int(suspects.index[place]),
+        "sample": int(suspects.index[place]),
         "rank": place + 1,
         "suggested": names[suggested] if suggested >= 0 else "–",
         "score": f"{suspects.score[place]:.3f}",

@@ -104,14 +104,15 @@ class _Cut(NamedTuple):
 
 def _at(order: Labels, wrong: Wrong, n: int | None) -> _Cut:
     """What flagging the first n finds."""
-    from sklearn.metrics import precision_score, recall_score
+    from sklearn.metrics import precision_recall_fscore_support
 
     if n is None:
         return _Cut()
     flagged = np.zeros(len(wrong), bool)
     flagged[order[:n]] = True
-    precision = precision_score(wrong, flagged, zero_division=np.nan)
-    recall = recall_score(wrong, flagged, zero_division=np.nan)
+    precision, recall, _, _ = precision_recall_fscore_support(
+        wrong, flagged, average="binary", zero_division=np.nan
+    )
     return _Cut(
         precision=None if np.isnan(precision) else float(precision),
         recall=None if np.isnan(recall) else float(recall),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -53,11 +54,11 @@ def details(cells: pl.DataFrame) -> Layout:
     return Layout([*header, *titles], blocks, _caption(cells))
 
 
-def _marked(rows: Sequence[dict[str, object]]) -> list[list[Cell]]:
+def _marked(rows: Sequence[dict[str, Any]]) -> list[list[Cell]]:
     """One method's rows; the best value of each column is marked."""
-    best = {}
+    best: dict[str, float] = {}
     for name in MEASURES:
-        means = [row[name] for row in rows if isinstance(row[name], float)]
+        means = [row[name] for row in rows if row[name] is not None]
         if len(means) > 1:
             best[name] = min(means) if name == "fnr_at_true" else max(means)
     return [
@@ -96,11 +97,8 @@ def joined(cells: pl.DataFrame, measure: str) -> Layout:
     return Layout(["data set", "noise", "method", *names], blocks, caption)
 
 
-def _text(row: dict[str, object], name: str) -> str:
-    mean, std = row[name], row[f"{name}_std"]
-    return spread(
-        mean if isinstance(mean, float) else None, std if isinstance(std, float) else None, name
-    )
+def _text(row: dict[str, Any], name: str) -> str:
+    return spread(row[name], row[f"{name}_std"], name)
 
 
 def _caption(cells: pl.DataFrame) -> str:
@@ -117,6 +115,6 @@ def _caption(cells: pl.DataFrame) -> str:
 
 
 def _spread_of(cells: pl.DataFrame) -> str:
-    runs = cells["runs"]
-    most = f"{runs.min()} to {runs.max()}" if runs.min() != runs.max() else f"{runs.max()}"
-    return f"Fractions, mean ± sample standard deviation over seeds ({most} runs)"
+    fewest, most = sorted(cells["runs"])[0], sorted(cells["runs"])[-1]
+    runs = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"Fractions, mean ± sample standard deviation over seeds ({runs} runs)"

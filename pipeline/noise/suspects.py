@@ -23,7 +23,9 @@ from pipeline.noise.noise_spec import Repair
 NO_SUGGESTION = -1
 """Stands in arrays of suggested labels where there is none."""
 _LINEAGE = "lineage"
-_SCHEMA = {"index": pl.Int64, "given": pl.Int64, "suggested": pl.Int64, "score": pl.Float64}
+_SCHEMA = pl.Schema(
+    {"index": pl.Int64, "given": pl.Int64, "suggested": pl.Int64, "score": pl.Float64}
+)
 _REMEDY = "uv run python analysis/label_errors.py --suspects FILE, which writes it anew"
 
 

@@ -54,7 +54,7 @@ def ledger(
             "last_loss": np.random.default_rng(seed).random(len(rows)),
             "average_loss": -np.log(own),
             "mean_margin": np.log(own) - np.log(others.max(axis=1)),
-            "wrong_events": np.round(EPOCHS * (1 - own)),
+            "wrong_events": np.round(EPOCHS * (1 - own)).astype(int),
             "seen": [EPOCHS] * len(rows),
             "mean_probabilities": p.tolist(),
         }

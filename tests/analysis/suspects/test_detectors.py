@@ -8,7 +8,9 @@ import pytest
 
 from analysis.suspects.detectors import DETECTORS, beliefs, suggestions
 from analysis.suspects.evidence import Evidence
+from analysis.suspects.quality import measured
 from pipeline.results.schema import SAMPLES
+from tests.support.noise_cases import softmax_rows
 
 VECTORS = [[0.7, 0.2, 0.1], [0.5, 0.25, 0.25], [0.1, 0.3, 0.6], [0.0, 0.0, 1.0]]
 GIVEN = [0, 1, 1, 0]
@@ -59,9 +61,21 @@ def test_the_votes_of_neighbours_need_no_run() -> None:
 
 @pytest.mark.parametrize("name", ["confident", "knn-vote"])
 def test_cleanlab_suspects_what_another_class_claims(name: str) -> None:
-    found = DETECTORS[name].score(evidence())
-    assert found[0] < found[1] < found[2]
-    assert np.isnan(found[3]) == (name == "confident")
+    clean = np.arange(200) % 3
+    wrong = np.arange(200) % 5 == 0
+    rows = softmax_rows(clean, 3)
+    columns = {
+        "y_noisy": np.where(wrong, (clean + 1) % 3, clean),
+        "prediction": rows.argmax(axis=1),
+    }
+    samples = pl.DataFrame(columns | {"mean_probabilities": rows.tolist()})
+    unseen = pl.DataFrame({"y_noisy": [0], "prediction": [-1], "mean_probabilities": [None]})
+    held = Evidence(3, pl.concat([samples, unseen], how="vertical_relaxed"), rows)
+    if name == "knn-vote":
+        held = Evidence(3, samples, rows)
+    found = DETECTORS[name].score(held)
+    assert measured(found[:200], wrong, None)["auroc"] > 0.95
+    assert np.isnan(found[200:]).all()
 
 
 def test_the_margin_is_what_cleanlab_calls_normalised() -> None:
