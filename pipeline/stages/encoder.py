@@ -43,6 +43,8 @@ class Flags:
     """Also write its features of the training images of --dataset into this .npy file, [N, D]."""
     dataset: str | None = None
     """Name of that data set."""
+    params: Path | None = None
+    """Another file in the form of params.yaml."""
 
 
 def write_features(encoder: Encoder, dataset: Dataset, path: Path, device: torch.device) -> None:
@@ -77,7 +79,7 @@ def write_features(encoder: Encoder, dataset: Dataset, path: Path, device: torch
 def main() -> None:
     """Make the encoder and print what it is."""
     flags = read_flags(Flags, __doc__)
-    params = read_params()
+    params = read_params(flags.params)
     if (flags.features is None) != (flags.dataset is None):
         raise LabError(
             "one of --features and --dataset", "both", "--dataset digits --features features.npy"
