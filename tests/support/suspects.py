@@ -68,11 +68,16 @@ def add_ranked_run(
     *,
     variant: str = "ce",
     held_out: Sequence[int] = (),
+    unseen: Sequence[int] = (),
     sharpness: float = 3.0,
     without: Sequence[str] = (),
     **columns: Any,
 ) -> str:
-    """Write a finished run on a table; `without` are columns of the samples that it lacks."""
+    """Write a finished run on a table.
+
+    Held-out samples are not in its ledger, unseen ones are there and no epoch saw them; `without`
+    are columns that it lacks.
+    """
     card = table.card
     facts = {
         "dataset": card.dataset, "data_digest": card.data_digest, "noise": card.name,
@@ -81,7 +86,11 @@ def add_ranked_run(
     }  # fmt: skip
     row = run_row(variant=variant, seed=seed, **facts | columns)
     rows = np.setdiff1d(np.arange(len(table.index)), held_out)
-    samples = ledger(row["key"], table, rows, sharpness, seed).drop(without)
+    never = pl.col("index").is_in(list(unseen))
+    samples = ledger(row["key"], table, rows, sharpness, seed).with_columns(
+        prediction=pl.when(never).then(-1).otherwise("prediction")
+    )
+    samples = samples.drop(without)
     store.write_finished(row, epoch_rows(row["key"], [0.5]), samples)
     return str(row["key"])
 
