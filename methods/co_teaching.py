@@ -8,8 +8,8 @@ Han et al.: Co-teaching: robust training of deep neural networks with extremely 
 entropy, and the other one learns from them. k falls from the whole batch to the share of right
 labels within some epochs. `--plus`: Yu et al.: How does disagreement help generalization against
 label corruption? (ICML 2019), which from epoch `plus_from` on does so among the samples on whose
-class the networks disagree. Formulas: methods/losses/small_loss.py; networks, rate and its sources:
-methods/two_networks/forgetting.py.
+class the networks disagree. Formulas: methods/objectives/small_loss.py; networks, rate and its
+sources: methods/two_networks/forgetting.py.
 
 Where the authors' code has choices that change the numbers, and which switch gives which:
   --forget-rate R      the share left out in the end; without it the true rate of wrong labels,
@@ -34,7 +34,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from methods.losses.choice import completed
-from methods.losses.small_loss import PairLoss, co_teaching, co_teaching_plus
+from methods.objectives.small_loss import PairLoss, co_teaching, co_teaching_plus
 from methods.two_networks.forgetting import ForgettingPeers, ForgettingSettings
 from pipeline.config import RunSettings
 from pipeline.runs.script import run_script

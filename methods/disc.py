@@ -10,7 +10,7 @@ what was predicted of them in training: clean, where both views are surer of the
 the threshold; hard, where one is; corrected, where neither is and both together are much surer of
 one class. After `warm_up` epochs of cross entropy, clean samples are learned with cross entropy,
 hard ones with generalised cross entropy, and all three, corrected ones with their new labels, by
-mixup. Formulas: methods/losses/dynamic_selection.py.
+mixup. Formulas: methods/objectives/dynamic_selection.py.
 
 Where the authors' code has choices that change the numbers, and which switch gives the others:
   --sigma 0.3        how much surer a correction is than a selection: 0.5 in their code, and meant
@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from methods import losses
-from methods.losses.dynamic_selection import divided, moved_threshold, of_clean_and_hard
+from methods.objectives.dynamic_selection import divided, moved_threshold, of_clean_and_hard
 from methods.parts.late_decay import LateDecaySettings
 from pipeline.data.images.augmentation import ViewName
 from pipeline.encoders.start import network_state, started_network

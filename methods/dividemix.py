@@ -10,8 +10,8 @@ samples by each network; w is the probability that a sample's label is right. Wh
 network is above `threshold` a network takes the sample as labelled, else as unlabelled, and trains
 by MixMatch: targets are refined or guessed, images and targets are mixed. In an epoch the first
 network trains, then the second. From pretrained weights this is C2D (Zheltonozhskii et al.:
-Contrast to divide, WACV 2022), whose recipe is `c2d`. Formulas: methods/losses/semi_supervised.py;
-mixture: methods/two_networks/division.py.
+Contrast to divide, WACV 2022), whose recipe is `c2d`. Formulas:
+methods/objectives/semi_supervised.py; mixture: methods/two_networks/division.py.
 
 Where the authors' codes have choices that change the numbers, and which switch gives which:
   --divide before_each   each network learns from what the other one is just then (C2D); both_first:
@@ -35,7 +35,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from methods import losses
-from methods.losses import semi_supervised as semi
+from methods.objectives import semi_supervised as semi
 from methods.two_networks.division import Division
 from methods.two_networks.networks import PEERS, TwoNetworks
 from methods.two_networks.warm_up import WarmUpSettings

@@ -9,7 +9,7 @@ noisy labels (NeurIPS 2020, arXiv 2007.00151). Each sample has a running target 
 predictions p; the loss is CE + weight ln(1 - <t, p>). `--plus` (ELR+): two networks, each with an
 average of its weights; the targets of one come from the average of the other, on images that are
 not mixed, while it learns from mixed ones. In an epoch the first network trains, then the second.
-Formulas: methods/losses/correction.py (elr), methods/losses/early_learning.py.
+Formulas: methods/losses/correction.py (elr), methods/objectives/early_learning.py.
 
 Where the authors' code has choices that change the numbers, and which switch gives which:
   --teachers sequential    the second network learns from the average that the first one has just
@@ -35,7 +35,7 @@ from torch.nn.functional import one_hot
 
 from methods import losses
 from methods.losses.choice import completed
-from methods.losses.early_learning import (
+from methods.objectives.early_learning import (
     average_decay,
     elr_plus,
     follow,

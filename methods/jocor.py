@@ -7,7 +7,8 @@ Wei, Feng, Chen, An: Combating noisy labels by agreement: a joint training metho
 co-regularization (CVPR 2020). Both networks see the same batch; a sample's loss is
 (1 - w) (CE1 + CE2) + w (KL(p2 | p1) + KL(p1 | p2)); the mean over the k smallest of the batch moves
 both. k falls from the whole batch to the share of right labels within some epochs. Formulas:
-methods/losses/small_loss.py; networks, rate and its sources: methods/two_networks/forgetting.py.
+methods/objectives/small_loss.py; networks, rate and its sources:
+methods/two_networks/forgetting.py.
 
 Where the authors' code has choices that change the numbers, and which switch gives which:
   --forget-rate R          the share left out in the end; without it the true rate of wrong labels,
@@ -25,7 +26,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from methods.losses.small_loss import joint, n_kept, smallest
+from methods.objectives.small_loss import joint, n_kept, smallest
 from methods.two_networks.forgetting import ForgettingPeers, ForgettingSettings
 from pipeline.runs.script import run_script
 from pipeline.training.method import Batch, StepOutput

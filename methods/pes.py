@@ -11,7 +11,7 @@ the classifier are replaced and trained alone over `stage_epochs` passes, then t
 `classifier_epochs`. From then on a sample is confident where its label is what the network predicts
 on two weak views, and only confident samples train, with weights that make classes count alike.
 `--semi`: only the classifier is made anew, and the other samples train as unlabelled ones by
-MixMatch. Formulas: methods/losses/semi_supervised.py.
+MixMatch. Formulas: methods/objectives/semi_supervised.py.
 
 Where the authors' code differs from the paper, and which switch gives which:
   --no-new-layers-in-optimizer   their optimiser was made before and does not know the new layers:
@@ -31,8 +31,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from methods import losses
-from methods.losses import semi_supervised as semi
 from methods.losses.choice import completed
+from methods.objectives import semi_supervised as semi
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.encoders.start import network_state, started_network

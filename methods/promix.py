@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from methods import losses
-from methods.losses.semi_supervised import negative_entropy
+from methods.objectives.semi_supervised import negative_entropy
 from methods.two_networks.networks import PEERS, TwoNetworks
 from methods.two_networks.priors import soft_guesses, with_margin, without_bias
 from methods.two_networks.selection import guessed_too, smallest_of_each_class, sure_of_label

@@ -11,7 +11,7 @@ pulls U - V to what a label differs from the predicted class by. Both start at 1
 factors: where the network agrees with a label they hardly move, where it does not they take the
 label on, and the network has nothing left to memorise. `--plus` (SOP+) adds the balance of the
 classes over a batch, and the consistency of a second, strongly augmented view; the network sees
-both views as one batch. Formulas: methods/losses/overparametrisation.py.
+both views as one batch. Formulas: methods/objectives/overparametrisation.py.
 
 u and v are trained by SGD without momentum, decay, schedule and clipping, at the rates `--lr-u` and
 `--lr-v`. Their gradient is that of the mean over a batch: a rate belongs to a batch size.
@@ -31,7 +31,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from methods.losses.choice import Choices, completed
-from methods.losses.overparametrisation import class_balance, consistency, label_shifts, sop
+from methods.objectives.overparametrisation import class_balance, consistency, label_shifts, sop
 from pipeline.config import RunSettings
 from pipeline.data.images.augmentation import ViewName
 from pipeline.data.views import CONSTANTS

@@ -2,7 +2,7 @@
 
 A method offers it where its loss is a mean of losses of single samples: its settings are
 `RrmSettings`, `SampleWeights` takes that mean, and is told when an epoch ends. Formulas and their
-source: methods/losses/rockafellian.py.
+source: methods/objectives/rockafellian.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue, model_validator
 from torch import Tensor, nn
 
 from methods.losses.choice import completed
-from methods.losses.rockafellian import gamma_of_rate, relaxed
+from methods.objectives.rockafellian import gamma_of_rate, relaxed
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
 from pipeline.training.context import Context

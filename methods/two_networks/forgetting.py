@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from methods.losses.small_loss import forget_rate
+from methods.objectives.small_loss import forget_rate
 from methods.parts.late_decay import LateDecaySettings
 from methods.two_networks.networks import PEERS, TwoNetworks
 from pipeline.config import NOT_IN_KEY, RunSettings

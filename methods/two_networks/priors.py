@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from methods.losses.common import at_least_single
-from methods.losses.semi_supervised import sharpened
+from methods.objectives.semi_supervised import sharpened
 
 
 def with_margin(logits: Tensor, prior: Tensor, strength: float) -> Tensor:

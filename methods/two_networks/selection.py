@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from methods.losses.common import at_label, require
-from methods.losses.small_loss import smallest
+from methods.objectives.small_loss import smallest
 
 
 def smallest_of_each_class(values: Tensor, y: Tensor, *, n_classes: int, rate: float) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.losses.semi_supervised import class_weights, unlabelled_weight
+from methods.objectives.semi_supervised import class_weights, unlabelled_weight
 from methods.pes import Pes, PesSettings, part_sizes
 from pipeline.errors import LabError
 from pipeline.training.checkpoints import resume

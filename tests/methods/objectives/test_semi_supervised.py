@@ -7,7 +7,7 @@ reference/dividemix_losses_reference.npz (DivideMix d9d3058, C2D 3805386): `ramp
 import pytest
 import torch
 
-from methods.losses.semi_supervised import (
+from methods.objectives.semi_supervised import (
     co_guessed,
     co_refined,
     mixmatch,

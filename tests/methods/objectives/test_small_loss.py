@@ -9,7 +9,7 @@ reference/jocor_reference.npz (JoCoR 86db359): `bB_cC_forgetFF_lambdaLL`, `sched
 import pytest
 import torch
 
-from methods.losses.small_loss import (
+from methods.objectives.small_loss import (
     co_teaching,
     co_teaching_plus,
     forget_rate,

@@ -10,7 +10,7 @@ import math
 import pytest
 import torch
 
-from methods.losses.overparametrisation import class_balance, consistency, label_shifts, sop
+from methods.objectives.overparametrisation import class_balance, consistency, label_shifts, sop
 from pipeline.errors import LabError
 from tests.support.reference_arrays import case_of, cases, close_to
 

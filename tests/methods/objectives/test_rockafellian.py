@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from methods.losses.rockafellian import gamma_of_rate, relaxed, rockafellian_weights
+from methods.objectives.rockafellian import gamma_of_rate, relaxed, rockafellian_weights
 from pipeline.errors import LabError
 from tests.support.reference_arrays import case_of
 

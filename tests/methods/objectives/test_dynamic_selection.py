@@ -6,14 +6,14 @@ reference/disc_reference.npz, `gce`: the loss of hard samples and its gradient.
 import pytest
 import torch
 
-from methods.losses.dynamic_selection import (
+from methods.losses.robust import gce
+from methods.objectives.dynamic_selection import (
     GCE_CLAMP,
     GCE_Q,
     divided,
     moved_threshold,
     of_clean_and_hard,
 )
-from methods.losses.robust import gce
 from pipeline.errors import LabError
 from tests.support.reference_arrays import case_of
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from methods import losses
-from methods.losses.early_learning import average_decay, elr_plus, moved_history, sigmoid_ramp
+from methods.objectives.early_learning import average_decay, elr_plus, moved_history, sigmoid_ramp
 from tests.support.reference_arrays import case_of, close_to
 
 

@@ -1,0 +1,1 @@
+"""What single methods minimise, beyond a loss of logits and labels."""
