@@ -77,7 +77,7 @@ def compare(
     runs = runs.join(row_labels(runs, by), on="group")
     parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric, optimism)]
     if averaged != "no" and _has_average(results, metric):
-        keeping = runs.filter(_AVERAGES).with_columns(label=_averaged_label())
+        keeping = runs.filter("_averages").with_columns(label=_averaged_label())
         if len(keeping):  # the epochs are read once more only where there is something to find
             own = _with_values(keeping, results, protocol, AVERAGED + metric, optimism)
             parts.append(own)
@@ -173,5 +173,5 @@ def _runs(results: Results, where: Wanted, by: Sequence[str]) -> pl.DataFrame:
     # Runs of one group differ in nothing but the seed: their settings are read once.
     identity = ["group", "recipe", "n_train"]
     conditions = [condition(name).name.prefix("_") for name in CONDITIONS]
-    groups = found.unique(identity).select(*identity, *conditions)
+    groups = found.unique(identity).select(*identity, *conditions, _averages=_AVERAGES)
     return found.join(groups, on=identity, nulls_equal=True)

@@ -88,6 +88,8 @@ def choose(epochs: pl.LazyFrame, rule: Protocol, metric: str = "test_accuracy") 
     criterion, epoch = pl.col(criterion_of(rule, metric)), pl.col("epoch")
     if rule.first_minimum is not None:
         return _at_first_minimum(epochs, rule.first_minimum, criterion, metric)
+    if rule.criterion == "epoch":
+        epochs = _without_early(epochs, rule.window)
     # One pass over all epochs leaves few rows; only the epoch itself has a window beyond 1.
     kept = epochs.filter(criterion >= criterion.max().over("key") - (rule.window - 1))
     if rule.window == 1:
@@ -97,6 +99,16 @@ def choose(epochs: pl.LazyFrame, rule: Protocol, metric: str = "test_accuracy") 
         .agg(epoch=epoch.max(), value=pl.col(metric).mean())
         .filter(pl.col("value").is_not_null())
     )
+
+
+def _without_early(epochs: pl.LazyFrame, window: int) -> pl.LazyFrame:
+    """Epochs without those that a later row puts out of the window, found by neighbours alone.
+
+    Rows in any order are taken; in that of the store no more than the window is left of a run.
+    """
+    key, epoch = pl.col("key"), pl.col("epoch")
+    same = key.eq_missing(key.shift(-window))
+    return epochs.filter(~(same & (epoch.shift(-window) - epoch >= window)))
 
 
 def _at_first_minimum(
