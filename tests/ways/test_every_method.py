@@ -19,6 +19,7 @@ ALONE = {
     "simclr": {"head_norm": "layer"},
     "representation_regularization": {"info_nce_weight": 0.0},
     "ssr": {"optimizer": "sgd", "lr": 0.05},
+    "sop": {"optimizer": "sgd", "lr": 0.05},
 }
 """What lets several processes compute what one does: nothing that couples one's own samples, and no
 gradient that is zero but for rounding, from which Adam's first steps are as long as any."""
