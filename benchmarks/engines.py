@@ -4,6 +4,10 @@
     uv run python benchmarks/engines.py busy                        # 10,000 cells
     uv run python benchmarks/engines.py bytes --cells 20            # a try
     uv run python benchmarks/engines.py bytes                       # 200 cells
+    uv run python -m tests.support.slurm python benchmarks/engines.py busy --engine slurm
+
+The last command starts a Slurm of its own; so does `bytes` in its place, which needs `--extra ray`
+for the third engine.
 
 `busy`: two programs start at once on a grid of cells of a fraction of a second (six epochs of the
 handwritten digits), with one slot each. At seeded moments a process that computes a cell is killed
@@ -191,6 +195,8 @@ def bytes_(cells: int = 200, entries: str = "{}") -> None:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["LNL_ROOT"] = folder
             settings = {"kind": engine} | usual | json.loads(entries).get(engine, {})
+            if engine != "local":
+                settings.setdefault("max_parallel", _SLOTS)
             write_params(Path(folder), cells, settings)
             try:
                 choose_engine("site", read_params()).check()
