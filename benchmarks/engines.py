@@ -4,10 +4,9 @@
     uv run python benchmarks/engines.py busy                        # 10,000 cells
     uv run python benchmarks/engines.py bytes --cells 20            # a try
     uv run python benchmarks/engines.py bytes                       # 200 cells
-    uv run python -m tests.support.slurm python benchmarks/engines.py busy --engine slurm
 
-The last command starts a Slurm of its own; so does `bytes` in its place, which needs `--extra ray`
-for the third engine.
+Put behind `python -m tests.support.slurm`, `python benchmarks/engines.py busy --engine slurm` has a
+Slurm of its own; so has `bytes`, whose third engine is the extra `ray`.
 
 `busy`: two programs start at once on a grid of cells of a fraction of a second (six epochs of the
 handwritten digits), with one slot each. At seeded moments a process that computes a cell is killed
