@@ -5,8 +5,8 @@
     uv run python benchmarks/engines.py bytes --cells 20            # a try
     uv run python benchmarks/engines.py bytes                       # 200 cells
 
-tests/support/slurm.py starts a Slurm of one node for a command, such as `busy` with `--engine slurm`
-or `bytes`; the third engine of `bytes` is the extra `ray`.
+tests/support/slurm.py starts a Slurm of one node for a command, such as `busy` with the engine
+slurm, or `bytes`; the third engine of `bytes` is the extra `ray`.
 
 `busy`: two programs start at once on a grid of cells of a fraction of a second (six epochs of the
 handwritten digits), with one slot each. At seeded moments a process that computes a cell is killed
