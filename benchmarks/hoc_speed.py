@@ -14,10 +14,10 @@ import numpy as np
 import torch
 import tyro
 
-from pipeline.noise import transitions
 from pipeline.noise.arrays import Floats, Labels
 from pipeline.noise.estimation.consensus import Moments, consensus
 from pipeline.noise.estimation.hoc import solve
+from pipeline.noise.models import transitions
 
 
 def full_matrix_round(features: Floats, y: Labels, n_classes: int) -> Moments:

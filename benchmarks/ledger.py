@@ -4,7 +4,7 @@
     uv run python benchmarks/ledger.py --samples 1000000 --classes 14
 
 Logits are random: cost does not depend on content. Steps are of 128 samples; the median of the
-epochs counts.
+readings counts.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Flags:
     """Training samples."""
     classes: tuple[int, ...] = (10, 100)
     """Numbers of classes."""
-    epochs: int = 7
-    """Epochs of each."""
+    readings: int = 7
+    """Epochs that are timed, of each."""
 
 
 def seconds_of_epochs(flags: Flags, n_classes: int, processes: Processes) -> tuple[float, float]:
@@ -48,14 +48,14 @@ def seconds_of_epochs(flags: Flags, n_classes: int, processes: Processes) -> tup
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
-    for epoch in range(flags.epochs):
+    for reading in range(flags.readings):
         batches = torch.randperm(flags.samples, device=device).split(BATCH)
         began = time.perf_counter()
         for number, index in enumerate(batches):
             ledger.record(index, logits[: len(index)], number)
         steps.append(passed(began))
         began = time.perf_counter()
-        ledger.close_epoch(epoch)
+        ledger.close_epoch(reading)
         ends.append(passed(began))
     return statistics.median(steps), statistics.median(ends)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from pipeline.noise import instance, transitions
 from pipeline.noise.arrays import Floats, Labels, Pixels
+from pipeline.noise.models import instance, transitions
 
 _N_CLASSES = 10
 _REPEATS = 5

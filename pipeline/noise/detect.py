@@ -7,7 +7,7 @@ from scipy.special import gammaincc, ndtri
 
 from pipeline.errors import LabError
 from pipeline.noise.arrays import Labels
-from pipeline.noise.class_maps import named_map
+from pipeline.noise.models.class_maps import named_map
 
 FALSE_ALARM = 1e-5
 """Probability with which a test here rejects labels that do follow the convention."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import singledispatch
 from typing import Any
 
@@ -12,51 +12,21 @@ import numpy as np
 from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError, quoted
-from pipeline.noise import alignment, instance, open_set, transitions
-from pipeline.noise import from_posterior as posterior
+from pipeline.noise import alignment
 from pipeline.noise import noise_spec as kinds
 from pipeline.noise.arrays import Floats, Labels
-from pipeline.noise.class_maps import custom_map, named_map
 from pipeline.noise.detect import check_stated, detect
 from pipeline.noise.label_files.labels import Target, read_labels
 from pipeline.noise.label_table import LabelTable, sealed
 from pipeline.noise.made_from import noise_facts
+from pipeline.noise.models import from_posterior as posterior
+from pipeline.noise.models import instance, open_set
+from pipeline.noise.models.class_conditional import ConditionalSpec, flipped
+from pipeline.noise.models.drawn import Drawn
 from pipeline.noise.noise_card import NoiseCard, confusion, realised
 from pipeline.noise.published.streams import instance_legacy
 from pipeline.noise.suspects import mended, read_suspects
 from pipeline.storage.fetched import local_file
-
-ConditionalSpec = (
-    kinds.Symmetric | kinds.SymmetricInclusive | kinds.Pair | kinds.Asymmetric | kinds.Matrix
-)
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a generator hands back.
-
-    Args:
-        noisy: int64 [n].
-        convention: name of what the rate and the targets mean.
-        nominal_rate: rate as asked for or published, None if there is none.
-        seed: None where nothing was drawn.
-        details: what else belongs on the card.
-        openset: replaced images, or None.
-        index: int64 [n], positions of the labelled samples, ascending; None for the first n.
-    """
-
-    noisy: Labels
-    convention: str
-    nominal_rate: float | None
-    seed: int | None = None
-    details: dict[str, Any] = field(default_factory=dict)
-    openset: open_set.Replacement | None = None
-    index: Labels | None = None
-
-    @property
-    def positions(self) -> Labels:
-        """Positions of the labelled samples: int64 [n]."""
-        return np.arange(len(self.noisy)) if self.index is None else self.index
 
 
 def make(dataset: Dataset, name: str, spec: kinds.NoiseSpec) -> LabelTable:
@@ -155,7 +125,7 @@ def _clean(_spec: kinds.Clean, dataset: Dataset) -> Drawn:
 @generate.register(kinds.Asymmetric)
 @generate.register(kinds.Matrix)
 def _class_conditional(spec: ConditionalSpec, dataset: Dataset) -> Drawn:
-    return _flip(spec, _clean_labels(dataset), dataset.card.n_classes)
+    return flipped(spec, _clean_labels(dataset), dataset.card.n_classes)
 
 
 @generate.register
@@ -298,7 +268,7 @@ def _cleaned(spec: kinds.Cleaned, dataset: Dataset) -> Drawn:
 @generate.register
 def _hybrid(spec: kinds.Hybrid, dataset: Dataset) -> Drawn:
     base = generate(spec.base, dataset)
-    top = _flip(spec.then, base.noisy, dataset.card.n_classes)
+    top = flipped(spec.then, base.noisy, dataset.card.n_classes)
     rates = (base.nominal_rate, top.nominal_rate)
     nominal = None if None in rates else 1.0 - float(np.prod([1.0 - r for r in rates if r]))
     return Drawn(
@@ -311,51 +281,6 @@ def _hybrid(spec: kinds.Hybrid, dataset: Dataset) -> Drawn:
             "then": {"nominal_rate": top.nominal_rate, **top.details},
         },
         index=base.index,
-    )
-
-
-def _flip(spec: ConditionalSpec, labels: Labels, n_classes: int) -> Drawn:
-    """Class-conditional noise on any labels, clean or noisy already."""
-    matrix, convention = _matrix(spec, n_classes)
-    draw = transitions.draw_legacy if spec.rng == "legacy" else transitions.draw
-    if isinstance(spec, kinds.Matrix):
-        nominal = float(1.0 - np.diag(matrix)[labels].mean())
-    else:
-        nominal = spec.rate
-    return Drawn(
-        draw(labels, matrix, spec.seed),
-        convention,
-        nominal,
-        spec.seed,
-        {"rng": spec.rng},
-    )
-
-
-def _matrix(spec: ConditionalSpec, n_classes: int) -> tuple[Floats, str]:
-    if isinstance(spec, kinds.Matrix):
-        if len(spec.matrix) != n_classes:
-            raise LabError(
-                f"a matrix of {len(spec.matrix)} classes",
-                f"one of {n_classes}, as the data set has",
-                "mend `matrix`",
-            )
-        return np.array(spec.matrix), "matrix"
-    if isinstance(spec, kinds.Symmetric):
-        return transitions.symmetric(spec.rate, n_classes), "symmetric"
-    if isinstance(spec, kinds.SymmetricInclusive):
-        return transitions.symmetric_inclusive(spec.rate, n_classes), "symmetric-inclusive"
-    if isinstance(spec, kinds.Pair):
-        target = named_map("next_class", n_classes)
-        return transitions.along_map(spec.rate, target), "pair"
-    named = isinstance(spec.map, str)
-    target = (
-        named_map(spec.map, n_classes)
-        if isinstance(spec.map, str)
-        else custom_map(spec.map, n_classes)
-    )
-    return (
-        transitions.along_map(spec.rate, target),
-        f"asymmetric/{spec.map if named else 'own map'}",
     )
 
 

@@ -13,8 +13,8 @@ from pipeline.errors import LabError, quoted, suggest
 from pipeline.files import labels_folder, replacing_folder
 from pipeline.fingerprints import content_digest
 from pipeline.noise.arrays import Labels
+from pipeline.noise.models.open_set import Replacement
 from pipeline.noise.noise_card import NoiseCard, labels_digest
-from pipeline.noise.open_set import Replacement
 
 CARD, LABELS = "card.json", "labels.parquet"
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.identity import array_digest, digest
 from pipeline.noise.arrays import Floats, Labels
-from pipeline.noise.open_set import Replacement
+from pipeline.noise.models.open_set import Replacement
 
 _DECIMALS = 6
 

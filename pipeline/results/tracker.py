@@ -195,7 +195,7 @@ def _with_epochs(
             epochs = curves[row["key"],].to_dicts() if (row["key"],) in curves else []
             yield (
                 row,
-                [epoch | {"scalars": json.loads(epoch["scalars"] or "{}")} for epoch in epochs],
+                [one | {"scalars": json.loads(one["scalars"] or "{}")} for one in epochs],
             )
 
 

@@ -118,7 +118,7 @@ def test_damaged_images_are_named_or_read(kind: str) -> None:
     content, draw = file.getvalue(), np.random.default_rng(3)
     for _ in range(N_MUTATIONS):
         change = mutated(content, draw)
-        survives(lambda: open_rgb(change, "image", upright=True))  # noqa: B023 (called at once)
+        survives(lambda: open_rgb(change, "image", upright=True))  # noqa: B023 - called at once
 
 
 def test_an_image_that_unpacks_to_gigabytes_is_refused() -> None:

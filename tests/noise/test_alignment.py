@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.noise import class_maps, transitions
 from pipeline.noise.agreement import (
     BY_CHANCE,
     against_chance,
@@ -19,6 +18,7 @@ from pipeline.noise.agreement import (
 )
 from pipeline.noise.alignment import Rows, check_features, check_labels, check_posterior
 from pipeline.noise.arrays import Labels
+from pipeline.noise.models import class_maps, transitions
 from tests.support.noise_cases import balanced, softmax_rows
 
 N, K = 2000, 10

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.noise import class_maps, transitions
 from pipeline.noise.detect import detect
+from pipeline.noise.models import class_maps, transitions
 from pipeline.noise.noise_card import confusion, realised
 from tests.support.noise_cases import REFERENCE, balanced, integers
 

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.errors import LabError
 from pipeline.files import labels_folder
-from pipeline.noise import transitions
 from pipeline.noise.generate import make
 from pipeline.noise.label_table import load_table, save_table
+from pipeline.noise.models import transitions
 from pipeline.noise.noise_spec import parse
 from tests.support.noise_cases import lay_out, small_dataset
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.noise import transitions
 from pipeline.noise.generate import make
 from pipeline.noise.made_from import noise_facts
+from pipeline.noise.models import transitions
 from pipeline.noise.noise_spec import Symmetric, parse
 from tests.support.noise_cases import lay_out, small_dataset, softmax_rows
 

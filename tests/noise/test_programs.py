@@ -15,10 +15,10 @@ from analysis import noise_report
 from pipeline.errors import LabError
 from pipeline.files import labels_folder
 from pipeline.noise import __main__ as program
-from pipeline.noise import transitions
 from pipeline.noise.generate import make
 from pipeline.noise.label_table import load_table, save_table
 from pipeline.noise.made_from import noise_facts
+from pipeline.noise.models import transitions
 from pipeline.noise.noise_spec import parse
 from tests.support.lab import write_params
 from tests.support.noise_cases import lay_out, small_dataset, softmax_rows

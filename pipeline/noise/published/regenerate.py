@@ -9,11 +9,11 @@ from pipeline.data.dataset import load_dataset
 from pipeline.data.matrix import read_matrix
 from pipeline.errors import LabError
 from pipeline.files import absolute
-from pipeline.noise import from_posterior as posterior
-from pipeline.noise import instance, transitions
 from pipeline.noise.alignment import check_posterior
 from pipeline.noise.arrays import Floats, Labels
-from pipeline.noise.class_maps import named_map
+from pipeline.noise.models import from_posterior as posterior
+from pipeline.noise.models import instance, transitions
+from pipeline.noise.models.class_maps import named_map
 from pipeline.noise.published.inventory import Finding, LabelFile, Verdict
 from pipeline.noise.published.registry import PUBLISHED, content_of
 from pipeline.noise.published.streams import dal

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.noise.arrays import Floats, Labels
-from pipeline.noise.instance import SPREAD, VARIANTS, Projector, draw_legacy, flip_rates
+from pipeline.noise.models.instance import SPREAD, VARIANTS, Projector, draw_legacy, flip_rates
 
 DAL_SEED = 671
 """Seed of DAL's instance files (recovered from the labels)."""

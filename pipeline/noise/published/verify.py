@@ -10,8 +10,8 @@ from pipeline.errors import LabError
 from pipeline.noise.agreement import FALSE_ALARM, against_chance
 from pipeline.noise.alignment import Rows, check_labels
 from pipeline.noise.arrays import Labels
-from pipeline.noise.class_maps import CIFAR100_COARSE
 from pipeline.noise.detect import TESTABLE, Detection, detect
+from pipeline.noise.models.class_maps import CIFAR100_COARSE
 from pipeline.noise.noise_card import confusion, realised
 from pipeline.noise.published import regenerate
 from pipeline.noise.published.inventory import (

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import LabError
-from pipeline.noise import transitions
 from pipeline.noise.estimation import consensus as consensus_module
 from pipeline.noise.estimation.consensus import Moments, consensus, nearest_two
 from pipeline.noise.estimation.hoc import _Objective, estimate, modelled, solve
+from pipeline.noise.models import transitions
 from tests.support.rrr_cases import DATA
 
 REFERENCE = dict(np.load(DATA / "hoc_reference.npz"))

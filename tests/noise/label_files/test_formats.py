@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from pipeline.errors import LabError
-from pipeline.noise import transitions
 from pipeline.noise.label_files.formats import ENDINGS, read_table
 from pipeline.noise.label_files.labels import Target, read_labels
+from pipeline.noise.models import transitions
 from tests.support.data_files import Call
 from tests.support.noise_cases import balanced
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.noise import from_posterior as posterior
-from pipeline.noise import transitions
 from pipeline.noise.arrays import Labels
+from pipeline.noise.models import from_posterior as posterior
+from pipeline.noise.models import transitions
 from pipeline.noise.published import regenerate, verify
 from pipeline.noise.published import registry as published
 from pipeline.noise.published.inventory import LabelFile

@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri, softmax
 from threadpoolctl import threadpool_limits
 
 from pipeline.noise.arrays import Floats, Labels, Source
-from pipeline.noise.transitions import inverse_cdf
+from pipeline.noise.models.transitions import inverse_cdf
 
 SPREAD = 0.1
 """Standard deviation of the flip rates before truncation."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.noise import instance, noise_spec
+from pipeline.noise import noise_spec
+from pipeline.noise.models import instance
 from pipeline.noise.published.streams import instance_legacy
 from tests.support.noise_cases import REFERENCE, balanced, integers
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.noise import class_maps, noise_spec, transitions
+from pipeline.noise import noise_spec
 from pipeline.noise.arrays import Floats
 from pipeline.noise.detect import FALSE_ALARM, uniformity
+from pipeline.noise.models import class_maps, transitions
 from pipeline.noise.noise_card import confusion
 from tests.support.noise_cases import CIFAR10_HEAD, CIFAR100_HEAD, balanced, integers
 

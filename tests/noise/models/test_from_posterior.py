@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.noise import from_posterior as posterior
-from pipeline.noise import noise_spec, open_set
+from pipeline.noise import noise_spec
 from pipeline.noise.arrays import Floats
+from pipeline.noise.models import from_posterior as posterior
+from pipeline.noise.models import open_set
 from tests.support.noise_cases import balanced, softmax_rows
 
 

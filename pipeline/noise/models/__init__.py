@@ -1,0 +1,1 @@
+"""Noise models: laws by which labels are drawn, apart from data sets and files."""
