@@ -25,12 +25,12 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from methods import losses
+from methods.parts.one_network import OneNetwork
 from pipeline.config import RunSettings
-from pipeline.encoders.start import network_state, started_network
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 from pipeline.training.phases import Phase
 
 PUBLISHED = {"ramp_from": 10, "ramp_epochs": 30, "sieve_from": 31}
@@ -72,20 +72,17 @@ class CoresSettings(RunSettings):
         return self
 
 
-class Cores(Method):
+class Cores(OneNetwork):
     """A network that learns from the samples that its sieve keeps."""
 
     Settings = CoresSettings
     VERSION: ClassVar[int] = 1
+    settings: CoresSettings
     prior: Tensor
     sieved: Tensor
 
     def __init__(self, settings: CoresSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings = settings
-        self.network = started_network(
-            settings.backbone, problem.n_classes, problem.image_shape[2], problem.start
-        )
+        super().__init__(settings, problem)
         # Of the given labels, among the samples that the epoch before kept.
         self.register_buffer("prior", torch.ones(problem.n_classes, dtype=torch.float64))
         # In the epoch so far.
@@ -142,14 +139,6 @@ class Cores(Method):
         }
         learns = not self.sieving or bool(keep.any())
         return StepOutput(loss.new_zeros(()), logits, scalars, coupled=loss, learns=learns)
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Softmax of the network."""
-        return self.network(images).softmax(dim=1)
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The network with its classifier."""
-        return network_state(self.network)
 
 
 if __name__ == "__main__":

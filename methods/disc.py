@@ -32,12 +32,12 @@ from torch.nn.functional import one_hot
 from methods import losses
 from methods.objectives.dynamic_selection import divided, moved_threshold, of_clean_and_hard
 from methods.parts.late_decay import LateDecaySettings
+from methods.parts.one_network import OneNetwork
 from pipeline.data.images.augmentation import ViewName
-from pipeline.encoders.start import network_state, started_network
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 from pipeline.training.mixing import Mixing
 from pipeline.training.phases import Phase
 
@@ -83,11 +83,12 @@ class DiscSettings(LateDecaySettings):
         return self
 
 
-class Disc(Method):
+class Disc(OneNetwork):
     """A network with two views of each sample, and the sets that they divide samples into."""
 
     Settings = DiscSettings
     VERSION: ClassVar[int] = 1
+    settings: DiscSettings
     p: Tensor
     thresholds: Tensor
     clean: Tensor
@@ -96,12 +97,8 @@ class Disc(Method):
     labels: Tensor
 
     def __init__(self, settings: DiscSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings, self.n_classes = settings, problem.n_classes
+        super().__init__(settings, problem)
         self.views = (settings.weak_view, settings.strong_view)
-        self.network = started_network(
-            settings.backbone, problem.n_classes, problem.image_shape[2], problem.start
-        )
         n = problem.n_train
         # As last seen in training, on the weak and on the strong view; zero before.
         self.register_buffer("p", torch.zeros(2, n, problem.n_classes))
@@ -192,14 +189,6 @@ class Disc(Method):
         self.labels.copy_(torch.where(sets.corrected, sets.predicted, given))
         for own, p in zip(self.thresholds, self.p, strict=True):
             own.copy_(moved_threshold(own, p, momentum=self.settings.threshold_momentum))
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Softmax of the network."""
-        return self.network(images).softmax(dim=1)
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The network with its classifier."""
-        return network_state(self.network)
 
     def corrected_labels(self) -> Tensor | None:
         """Labels that mixup learns from; None before it does."""

@@ -33,14 +33,14 @@ from torch.nn.functional import one_hot
 from methods import losses
 from methods.losses.choice import completed
 from methods.objectives import semi_supervised as semi
+from methods.parts.one_network import OneNetwork
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
-from pipeline.encoders.start import network_state, started_network
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.batches import epoch_samples
 from pipeline.training.context import Context
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 from pipeline.training.mixing import Mixing
 from pipeline.training.peers import seeded
 from pipeline.training.phases import WHOLE, Phase, Stream
@@ -111,7 +111,7 @@ class PesSettings(RunSettings):
         return self
 
 
-class Pes(Method):
+class Pes(OneNetwork):
     """A network whose later layers are made anew, and which then trains on what it agrees with."""
 
     Settings = PesSettings
@@ -120,10 +120,8 @@ class Pes(Method):
     predicted: Tensor
 
     def __init__(self, settings: PesSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings = settings
-        self.sizes = problem.n_classes, problem.image_shape[2]
-        self.network = started_network(settings.backbone, *self.sizes, problem.start)
+        super().__init__(settings, problem)
+        self.n_channels = problem.image_shape[2]
         if settings.stage_epochs and not self.network.last_stage:
             raise LabError(
                 f"stage_epochs {settings.stage_epochs} with backbone {settings.backbone}, of which "
@@ -201,7 +199,9 @@ class Pes(Method):
     def _renew(self, parts: tuple[str, ...]) -> None:
         """Give parts of the network the random start of a new one."""
         with seeded(self.settings.seed, "renewed", *parts):
-            fresh = make_backbone(self.settings.backbone, *self.sizes).state_dict()
+            fresh = make_backbone(
+                self.settings.backbone, self.n_classes, self.n_channels
+            ).state_dict()
         new = {name: value for name, value in fresh.items() if self._part(name) in parts}
         self.network.load_state_dict(new, strict=False)
 
@@ -247,7 +247,7 @@ class Pes(Method):
     def _mixmatch(self, batch: Batch) -> StepOutput:
         x, u = batch.parts["labelled"], batch.parts.get("unlabelled")
         parts, views = [x, x], [*x.views]
-        aims = 2 * [one_hot(x.y_noisy, self.sizes[0]).float()]
+        aims = 2 * [one_hot(x.y_noisy, self.n_classes).float()]
         if u is not None:
             parts, views, aims = [*parts, u, u], [*views, *u.views], aims + 2 * [self._guess(u)]
         mix, n = self._mixing(batch.seed, parts), 2 * len(x.index)
@@ -286,14 +286,6 @@ class Pes(Method):
     def _mixing(self, seed: int, parts: list[Batch]) -> Callable[..., list[Tensor]]:
         """What mixes the rows of all views, each time alike."""
         return Mixing(seed, self.mix_alpha, *parts)
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Softmax of the network."""
-        return self.network(images).softmax(dim=1)
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The network with its classifier."""
-        return network_state(self.network)
 
 
 def part_sizes(n_labelled: int, n_unlabelled: int, batch_size: int) -> tuple[int, int]:

@@ -32,15 +32,14 @@ from torch import Tensor
 from methods import losses
 from methods.losses.choice import ROBUST, Choices, EpochLoss, LossSettings, completed
 from methods.losses.common import at_least_single
+from methods.parts.one_network import OneNetwork
 from methods.parts.sample_weights import RrmSettings, SampleWeights
-from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
-from pipeline.encoders.start import load_into, network_state
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.gather import Gather
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 
 CLIPPING: Choices = {
     "with logit_clip": {"logit_clip_threshold": 1.0, "logit_clip_length": None},
@@ -117,20 +116,16 @@ class RobustLossSettings(LossSettings, RrmSettings):
         return {name: value for name, value in found.items() if name not in OF_THE_WHOLE}
 
 
-class RobustLoss(Method):
+class RobustLoss(OneNetwork):
     """A network trained with one loss on the given labels."""
 
     Settings = RobustLossSettings
     VERSION: ClassVar[int] = 1
+    settings: RobustLossSettings
     epoch_loss: EpochLoss
 
     def __init__(self, settings: RobustLossSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings = settings
-        self.network = make_backbone(
-            settings.backbone, problem.n_classes, n_channels=problem.image_shape[2]
-        )
-        load_into(self.network, problem.start, settings.backbone)
+        super().__init__(settings, problem)
         self.weights = SampleWeights(settings, problem.n_train) if settings.rrm else None
 
     @classmethod
@@ -143,10 +138,6 @@ class RobustLoss(Method):
     def epoch_start(self, context: Context) -> None:
         """Set what changes with the epoch."""
         self.epoch_loss = EpochLoss(self.settings.loss, self.settings.parameters(), context)
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The network with its classifier."""
-        return network_state(self.network)
 
     def forward(self, batch: Batch) -> StepOutput:
         """Loss and logits of a batch."""
@@ -182,10 +173,6 @@ class RobustLoss(Method):
             imbalance = losses.class_imbalance(every, clamp=settings.clamp or 0.0)
             terms.append(settings.entropy_weight * imbalance)
         return torch.stack(terms).sum() if terms else None
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Softmax of the network."""
-        return self.network(images).softmax(dim=1)
 
 
 if __name__ == "__main__":

@@ -29,15 +29,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from methods import losses
-from pipeline.backbones import make_backbone
+from methods.parts.one_network import OneNetwork
 from pipeline.config import RunSettings
 from pipeline.data.randomness import sample_normals
-from pipeline.encoders.start import load_into, network_state
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.batches import epoch_samples
 from pipeline.training.context import Context
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 
 CORRECTION: dict[str, Any] = {
     "pseudo_labels": "hard",
@@ -95,20 +94,16 @@ class SlnSettings(RunSettings):
         return self
 
 
-class Sln(Method):
+class Sln(OneNetwork):
     """A network trained on perturbed and later corrected targets."""
 
     Settings = SlnSettings
     VERSION: ClassVar[int] = 1
+    settings: SlnSettings
     targets: Tensor
 
     def __init__(self, settings: SlnSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings = settings
-        self.network = make_backbone(
-            settings.backbone, problem.n_classes, n_channels=problem.image_shape[2]
-        )
-        load_into(self.network, problem.start, settings.backbone)
+        super().__init__(settings, problem)
         if settings.head_bn_momentum is not None:
             _last_batch_norm(self.network).momentum = settings.head_bn_momentum
         if settings.correction:
@@ -166,14 +161,6 @@ class Sln(Method):
             return batch.y_noisy
         noise = sample_normals(self.noise_seed, batch.index, n_classes)
         return losses.perturbed_targets(batch.y_noisy, noise, sigma=self.sigma)
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Softmax of the network."""
-        return self.network(images).softmax(dim=1)
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The network with its classifier."""
-        return network_state(self.network)
 
     def corrected_labels(self) -> Tensor | None:
         """Largest class of each target; None before the correction begins."""

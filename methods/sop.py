@@ -32,12 +32,12 @@ from torch import Tensor, nn
 
 from methods.losses.choice import Choices, completed
 from methods.objectives.overparametrisation import class_balance, consistency, label_shifts, sop
+from methods.parts.one_network import OneNetwork
 from pipeline.config import RunSettings
 from pipeline.data.images.augmentation import ViewName
 from pipeline.data.views import CONSTANTS
-from pipeline.encoders.start import network_state, started_network
 from pipeline.runs.script import run_script
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 from pipeline.training.peers import seeded
 
 PLUS: Choices = {
@@ -82,23 +82,20 @@ class SopSettings(RunSettings):
         return super().without_effect() | unused
 
 
-class Sop(Method):
+class Sop(OneNetwork):
     """A network, and the numbers of each sample."""
 
     Settings = SopSettings
     VERSION: ClassVar[int] = 1
+    settings: SopSettings
     factor: Tensor
     shift: Tensor
 
     def __init__(self, settings: SopSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(settings, problem)
         if settings.consistency:
             assert settings.second_view is not None
             self.views = ("weak", settings.second_view)
-        self.network = started_network(
-            settings.backbone, problem.n_classes, problem.image_shape[2], problem.start
-        )
         with seeded(settings.seed, "sop"):
             u, v = shifts_at_start(problem.n_train, problem.n_classes, settings.start_scale)
         self.u, self.v = nn.Parameter(u), nn.Parameter(v)
@@ -147,14 +144,6 @@ class Sop(Method):
         if self.settings.second_normalisation != "cifar10":
             return x
         return (x * self.factor + self.shift).where((x != 0).any(dim=1, keepdim=True), 0)
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Softmax of the network."""
-        return self.network(images).softmax(dim=1)
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The network with its classifier."""
-        return network_state(self.network)
 
 
 def shifts_at_start(n: int, n_classes: int, scale: float) -> tuple[Tensor, Tensor]:

@@ -32,16 +32,16 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from methods import losses
+from methods.parts.one_network import OneNetwork
 from pipeline.backbones.heads import projection_head
 from pipeline.config import RunSettings
 from pipeline.data.balanced import repeated_to_balance
 from pipeline.data.images.augmentation import ViewName
 from pipeline.encoders.knn import NeighbourVote
-from pipeline.encoders.start import network_state, started_network
 from pipeline.runs.script import run_script
 from pipeline.training.batches import epoch_samples
 from pipeline.training.context import Context
-from pipeline.training.method import Batch, Method, Problem, StepOutput
+from pipeline.training.method import Batch, Problem, StepOutput
 from pipeline.training.mixing import Mixing
 from pipeline.training.phases import Phase, Stream
 
@@ -76,20 +76,18 @@ class SsrSettings(RunSettings):
         return super().without_effect() | (set() if self.consistency_weight else heads)
 
 
-class Ssr(Method):
+class Ssr(OneNetwork):
     """One network, and what its features say about the labels."""
 
     Settings = SsrSettings
     VERSION: ClassVar[int] = 1
+    settings: SsrSettings
     labels: Tensor
     selected: Tensor
 
     def __init__(self, settings: SsrSettings, problem: Problem) -> None:
-        super().__init__()
-        self.settings, self.n_classes = settings, problem.n_classes
+        super().__init__(settings, problem)
         self.views = (settings.strong_view, settings.strong_view)
-        sizes = problem.n_classes, problem.image_shape[2]
-        self.network = started_network(settings.backbone, *sizes, problem.start)
         if settings.consistency_weight:
             shape = settings.n_projected, settings.projection_norm, settings.n_hidden
             self.projection = projection_head(self.network.n_features, *shape, bias=True)
@@ -170,17 +168,9 @@ class Ssr(Method):
             target = self.projection(weak)
         return losses.negative_cosine(self.prediction(self.projection(strong)), target)
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Softmax of the network."""
-        return self.network(images).softmax(dim=1)
-
     def corrected_labels(self) -> Tensor:
         """Labels of this epoch."""
         return self.labels
-
-    def encoder_state(self) -> dict[str, Tensor]:
-        """The network with its classifier."""
-        return network_state(self.network)
 
 
 def relabelled(logits: Tensor, y: Tensor, *, above: float) -> Tensor:
