@@ -18,6 +18,7 @@ Their loop ends in an error where a whole batch is sieved out; here such a step 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -25,8 +26,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from methods import losses
+from methods.parts.epoch_defaults import EpochDefaults
 from methods.parts.one_network import OneNetwork
-from pipeline.config import RunSettings
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
@@ -37,7 +38,7 @@ PUBLISHED = {"ramp_from": 10, "ramp_epochs": 30, "sieve_from": 31}
 """Epochs of the authors' plan, which has 100."""
 
 
-class CoresSettings(RunSettings):
+class CoresSettings(EpochDefaults):
     """Settings of CORES2; what counts epochs is that of the authors, or as much of a short run."""
 
     weight: float = Field(2.0, ge=0, le=1e6)
@@ -52,14 +53,12 @@ class CoresSettings(RunSettings):
     """How likely a label is in the regulariser: as often as it is given among the kept samples, or
     all alike."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
-        epochs = values.get("epochs", cls.model_fields["epochs"].default)
-        if not isinstance(epochs, int):
-            return values
+    def usual(cls, epochs: int, values: Mapping[str, Any]) -> dict[str, int]:
+        """The authors' plan, or as much of each part as the run has of its 100 epochs."""
+        del values
         shares = {name: min(of_100, epochs * of_100 // 100) for name, of_100 in PUBLISHED.items()}
-        return shares | {"ramp_epochs": max(1, shares["ramp_epochs"])} | values
+        return shares | {"ramp_epochs": max(1, shares["ramp_epochs"])}
 
     @model_validator(mode="after")
     def _sieve_happens(self) -> Self:

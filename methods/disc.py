@@ -22,10 +22,10 @@ Where the authors' code has choices that change the numbers, and which switch gi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -33,8 +33,8 @@ from methods import losses
 from methods.objectives.dynamic_selection import divided, moved_threshold, of_clean_and_hard
 from methods.parts.late_decay import LateDecaySettings
 from methods.parts.one_network import OneNetwork
+from methods.parts.warm_up import WarmUpSettings
 from pipeline.data.images.augmentation import ViewName
-from pipeline.errors import LabError
 from pipeline.runs.script import run_script
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem, StepOutput
@@ -44,19 +44,19 @@ from pipeline.training.phases import Phase
 SETS = ("clean", "hard", "corrected")
 """What a sample can belong to, at most one of them."""
 _GROUP = "network"
-_LONGEST = 20
 
 
-class DiscSettings(LateDecaySettings):
+class DiscSettings(WarmUpSettings, LateDecaySettings):
     """Settings of DISC."""
 
+    LEAST_WARM_UP: ClassVar[int] = 1
+    warm_up: int = Field(20, ge=1, le=100_000)
+    """Epochs of cross entropy before samples are told apart, 1 to 100,000; by default a fifth of
+    all, 20 at most."""
     weak_view: ViewName = "weak-reflect"
     """First view; by default a crop whose border is a mirror image, and a flip."""
     strong_view: ViewName = "disc"
     """Second view; by default the first one with two random operations and a grey square."""
-    warm_up: int = Field(_LONGEST, ge=1, le=100_000)
-    """Epochs of cross entropy before samples are told apart, 1 to 100,000; by default a fifth of
-    all, 20 at most."""
     threshold_momentum: float = Field(0.99, ge=0, lt=1)
     """Share of a threshold that an epoch leaves (m), from 0 to below 1."""
     sigma: float = Field(0.5, ge=0, le=1)
@@ -65,22 +65,6 @@ class DiscSettings(LateDecaySettings):
     """Weight of hard samples (lambda_h), from 0 to a million."""
     mix_alpha: float = Field(5.0, gt=0, le=1000)
     """Parameter of the Beta distribution of mixing shares, above 0 and at most 1,000."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
-        epochs = values.get("epochs", cls.model_fields["epochs"].default)
-        fifth = {"warm_up": max(1, min(_LONGEST, epochs // 5))} if isinstance(epochs, int) else {}
-        return fifth | values
-
-    @model_validator(mode="after")
-    def _selects(self) -> Self:
-        if self.warm_up >= self.epochs > 1:
-            raise LabError(
-                f"warm_up {self.warm_up} leaves none of {self.epochs} epochs", "a selection",
-                f"--warm-up {self.epochs // 2}, or more epochs",
-            )  # fmt: skip
-        return self
 
 
 class Disc(OneNetwork):

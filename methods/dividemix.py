@@ -36,9 +36,9 @@ from torch import Tensor
 
 from methods import losses
 from methods.objectives import semi_supervised as semi
+from methods.parts.warm_up import WarmUpSettings
 from methods.two_networks.division import Division
 from methods.two_networks.networks import PEERS, TwoNetworks
-from methods.two_networks.warm_up import WarmUpSettings
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
@@ -54,6 +54,8 @@ class DivideMixSettings(WarmUpSettings):
 
     batch_size: int = Field(64, ge=1, le=2**19)
     """Labelled samples of a step, and as many unlabelled ones; 1 to 524,288."""
+    warm_up_penalty: bool = False
+    """Add the negative entropy of the predictions to the loss of the warm-up."""
     clip_warm_up: bool = False
     """Apply clip_norm in the warm-up only."""
     threshold: float = Field(0.5, ge=0, lt=1)

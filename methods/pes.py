@@ -22,7 +22,7 @@ Where the authors' code differs from the paper, and which switch gives which:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import torch
@@ -34,6 +34,7 @@ from methods import losses
 from methods.losses.choice import completed
 from methods.objectives import semi_supervised as semi
 from methods.parts.one_network import OneNetwork
+from methods.parts.warm_up import WarmUpSettings
 from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
@@ -59,7 +60,7 @@ _TWICE = ("weak", "weak")
 _LEAST = 1e-12
 
 
-class PesSettings(RunSettings):
+class PesSettings(WarmUpSettings):
     """Settings of PES; what concerns MixMatch is None without `semi`."""
 
     semi: bool = False
@@ -90,19 +91,17 @@ class PesSettings(RunSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
-        epochs = values.get("epochs", cls.model_fields["epochs"].default)
-        longest, given = (20, "with") if values.get("semi") else (25, "without")
-        usual = {"warm_up": min(longest, epochs // 5)} if isinstance(epochs, int) else {}
-        return usual | completed(values, "a run", f"{given} semi", SEMI)
+    def _complete_semi(cls, values: dict[str, Any]) -> dict[str, Any]:
+        given = "with" if values.get("semi") else "without"
+        return completed(values, "a run", f"{given} semi", SEMI)
+
+    @classmethod
+    def usual(cls, epochs: int, values: Mapping[str, Any]) -> dict[str, int]:
+        """A fifth of the epochs, at most the warm-up of the authors."""
+        return {"warm_up": min(20 if values.get("semi") else 25, epochs // 5)}
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.warm_up >= self.epochs:
-            raise LabError(
-                f"warm_up {self.warm_up} leaves none of {self.epochs} epochs", "one for new layers",
-                f"--warm-up {self.epochs // 2}, or more epochs",
-            )  # fmt: skip
+    def _renews(self) -> Self:
         if not self.stage_epochs + self.classifier_epochs:
             raise LabError(
                 "stage_epochs 0 and classifier_epochs 0", "at least one pass over new layers",

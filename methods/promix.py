@@ -22,7 +22,8 @@ Where the authors' code has choices that change the numbers, and which switch gi
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -31,11 +32,11 @@ from torch.nn.functional import one_hot
 
 from methods import losses
 from methods.objectives.semi_supervised import negative_entropy
+from methods.parts.warm_up import WarmUpSettings
 from methods.two_networks.networks import PEERS, TwoNetworks
 from methods.two_networks.priors import soft_guesses, with_margin, without_bias
 from methods.two_networks.selection import guessed_too, smallest_of_each_class, sure_of_label
 from methods.two_networks.two_classifiers import TwoClassifiers
-from methods.two_networks.warm_up import WarmUpSettings
 from pipeline.data.images.augmentation import ViewName
 from pipeline.encoders.start import network_state
 from pipeline.runs.script import run_script
@@ -56,6 +57,9 @@ _FLOOR = 1e-12
 class ProMixSettings(WarmUpSettings):
     """Settings of ProMix."""
 
+    warm_up_penalty: bool = False
+    """Add the negative entropy of the predictions to the loss of the warm-up, where negative logits
+    count as 0."""
     strong_view: ViewName = "promix"
     """Second view of each image."""
     keep_rate: float = Field(0.5, gt=0, le=1)
@@ -90,9 +94,9 @@ class ProMixSettings(WarmUpSettings):
     """Leave that loss out once its weight is full, as the authors' code does."""
 
     @classmethod
-    def usual(cls, epochs: int) -> dict[str, int]:
+    def usual(cls, epochs: int, values: Mapping[str, Any]) -> dict[str, int]:
         """Labels are guessed in the last five twelfths."""
-        return super().usual(epochs) | {"guess_from": 7 * epochs // 12 + 1}
+        return super().usual(epochs, values) | {"guess_from": 7 * epochs // 12 + 1}
 
     def without_effect(self) -> set[str]:
         """Where samples that are not selected have no weight, how it rises means nothing."""

@@ -1,1 +1,1 @@
-"""What several methods can have besides their own: weights of samples, a late decay of adam."""
+"""What several methods share: one network, a warm-up, weights of samples, a late decay of adam."""

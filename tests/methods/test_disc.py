@@ -172,6 +172,7 @@ def test_one_sample_to_mix_passes_a_network_that_takes_two():
 def test_an_epoch_of_selection_is_left():
     assert DiscSettings(epochs=200).warm_up == 20
     assert DiscSettings(epochs=25).warm_up == 5
+    assert DiscSettings(epochs=1).warm_up == 1
     with pytest.raises(LabError, match="leaves none of 10 epochs"):
         DiscSettings(epochs=10, warm_up=10)
 
