@@ -33,9 +33,8 @@ from torch.nn.functional import one_hot
 from methods import losses
 from methods.losses.choice import completed
 from methods.objectives import semi_supervised as semi
-from methods.parts.one_network import OneNetwork
+from methods.parts.network_in_parts import PARTS, NetworkInParts
 from methods.parts.warm_up import WarmUpSettings
-from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.errors import LabError
 from pipeline.runs.script import run_script
@@ -43,11 +42,8 @@ from pipeline.training.batches import epoch_samples
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem, StepOutput
 from pipeline.training.mixing import Mixing
-from pipeline.training.peers import seeded
 from pipeline.training.phases import WHOLE, Phase, Stream
 
-PARTS = ("body", "stage", "classifier")
-"""Of the network, from first to last: names of parameter groups."""
 SEMI: dict[str, dict[str, Any]] = {
     "with semi": {
         "stage_epochs": 0, "weight_cap": 3.0, "unlabelled_weight": 5.0, "weight_ramp": 16.0,
@@ -110,7 +106,7 @@ class PesSettings(WarmUpSettings):
         return self
 
 
-class Pes(OneNetwork):
+class Pes(NetworkInParts):
     """A network whose later layers are made anew, and which then trains on what it agrees with."""
 
     Settings = PesSettings
@@ -119,8 +115,7 @@ class Pes(OneNetwork):
     predicted: Tensor
 
     def __init__(self, settings: PesSettings, problem: Problem) -> None:
-        super().__init__(settings, problem)
-        self.n_channels = problem.image_shape[2]
+        super().__init__(settings, problem, with_stage=settings.stage_epochs > 0)
         if settings.stage_epochs and not self.network.last_stage:
             raise LabError(
                 f"stage_epochs {settings.stage_epochs} with backbone {settings.backbone}, of which "
@@ -128,7 +123,6 @@ class Pes(OneNetwork):
                 "a residual network or small-cnn; or a new classifier alone",
                 "--backbone resnet18, or --stage-epochs 0",
             )
-        self.parts = PARTS if settings.stage_epochs else (PARTS[0], PARTS[2])
         # By the mean over two weak views, at the start of the epoch.
         self.register_buffer("predicted", torch.zeros(problem.n_train, problem.n_classes))
         self.epoch, self.confident_share = 0, torch.ones(())
@@ -139,21 +133,6 @@ class Pes(OneNetwork):
         """Name pes, or pes-semi."""
         assert isinstance(settings, PesSettings)
         return "pes-semi" if settings.semi else "pes"
-
-    def parameter_groups(self) -> list[dict[str, object]]:
-        """One for each part of the network; they name their optimiser, which changes."""
-        parts: dict[str, list[Tensor]] = {}
-        for name, parameter in self.network.named_parameters():
-            parts.setdefault(self._part(name), []).append(parameter)
-        kind = self.settings.optimizer
-        return [{"name": name, "params": own, "optimizer": kind} for name, own in parts.items()]
-
-    def _part(self, name: str) -> str:
-        """The part to which a parameter or buffer of the network belongs."""
-        if self.network.in_classifier(name):
-            return "classifier"
-        stage = self.network.last_stage if self.settings.stage_epochs else ()
-        return "stage" if any(name.startswith(f"{module}.") for module in stage) else "body"
 
     def epoch_start(self, context: Context) -> None:
         """After layers were made anew: find out what the network predicts of all samples."""
@@ -186,7 +165,7 @@ class Pes(OneNetwork):
         new = PARTS[PARTS.index(part) :]
         first = number == "0"
         if first and not context.resumed:
-            self._renew(new)
+            self.renew(new)
         plain_adam = {
             "optimizer": "adam", "lr": self.settings.renewal_lr, "schedule": "constant",
             "weight_decay": 0.0,
@@ -194,15 +173,6 @@ class Pes(OneNetwork):
         return Phase(
             trains=new, restart=new if first else (), options=dict.fromkeys(new, plain_adam)
         )
-
-    def _renew(self, parts: tuple[str, ...]) -> None:
-        """Give parts of the network the random start of a new one."""
-        with seeded(self.settings.seed, "renewed", *parts):
-            fresh = make_backbone(
-                self.settings.backbone, self.n_classes, self.n_channels
-            ).state_dict()
-        new = {name: value for name, value in fresh.items() if self._part(name) in parts}
-        self.network.load_state_dict(new, strict=False)
 
     def _divided(self, context: Context) -> Phase:
         """Streams of confident samples and, for MixMatch, of the others."""
@@ -219,7 +189,7 @@ class Pes(OneNetwork):
         restart = self.parts[1:] if begins else ()
         if not settings.semi:
             return Phase({"confident": Stream(sure)}, trains=trains, restart=restart)
-        sizes = part_sizes(len(sure), len(unsure), settings.batch_size)
+        sizes = semi.part_sizes(len(sure), len(unsure), settings.batch_size)
         streams = {"labelled": Stream(sure, sizes[0], _TWICE)}
         if len(unsure):
             streams["unlabelled"] = Stream(unsure, sizes[1], _TWICE)
@@ -285,16 +255,6 @@ class Pes(OneNetwork):
     def _mixing(self, seed: int, parts: list[Batch]) -> Callable[..., list[Tensor]]:
         """What mixes the rows of all views, each time alike."""
         return Mixing(seed, self.mix_alpha, *parts)
-
-
-def part_sizes(n_labelled: int, n_unlabelled: int, batch_size: int) -> tuple[int, int]:
-    """How many labelled and unlabelled samples a step of MixMatch takes, 1 or more of each.
-
-    Their shares of all samples, but no more than half of the step is unlabelled.
-    """
-    share = min(n_unlabelled / (n_labelled + n_unlabelled), 0.5)
-    unlabelled = max(int(share * batch_size), 1)
-    return max(batch_size - unlabelled, 1), unlabelled
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from methods import losses
+from methods.losses.common import at_label
 from methods.parts.one_network import OneNetwork
 from pipeline.backbones.heads import projection_head
 from pipeline.config import RunSettings
@@ -215,8 +216,7 @@ def agrees(votes: Tensor, labels: Tensor, *, share: float) -> Tensor:
         labels: int64 [N].
         share: in [0, 1] (theta_s); 1 for a label that no other one beats.
     """
-    own = votes.gather(1, labels[:, None])[:, 0]
-    return own / votes.max(dim=1).values >= share
+    return at_label(votes, labels) / votes.max(dim=1).values >= share
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ the softmax outputs of all samples on a weak and on a strong view, as last seen 
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from methods.losses.common import at_label, require, require_weights, widened
+from methods.losses.common import at_label, at_least_single, require, require_weights, widened
 from methods.losses.robust import ce, gce
 
 HIGHEST = 0.99
@@ -92,7 +91,7 @@ def of_clean_and_hard(
         Scalar; samples that are neither count as 0.
     """
     require_weights(hard_weight=hard_weight)
-    total = weak.new_zeros(len(y), dtype=torch.promote_types(weak.dtype, torch.float32))
+    total = at_least_single(weak).new_zeros(len(y))
     for logits in (weak, strong):
         wide = widened(logits, y)
         generalised = gce(wide, y, q=GCE_Q, clamp=GCE_CLAMP, reduction="none")

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from methods.losses.common import require, require_weights, widened
+from methods.losses.common import at_least_single, require, require_weights, widened
 from methods.losses.correction import ELR_CLAMP
 from methods.losses.robust import ce
 
@@ -42,7 +42,7 @@ def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
 def moved_history(history: Tensor, logits: Tensor, *, beta: float) -> Tensor:
     """History [B, K] after a visit, beta history + (1 - beta) softmax(logits), without gradient."""
     require(0 <= beta < 1, "0 <= beta < 1", beta=beta)
-    p = logits.detach().to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
+    p = at_least_single(logits.detach()).softmax(1)
     return beta * history.to(p) + (1 - beta) * p
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from methods.losses.common import one_hot, require, require_weights, widened
+from methods.losses.common import at_least_single, one_hot, require, require_weights, widened
 from methods.losses.robust import ce
 
 
@@ -21,7 +21,7 @@ def negative_entropy(logits: Tensor) -> Tensor:
 
     The official code takes the logarithm of p, which is NaN where p underflows.
     """
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    wide = at_least_single(logits)
     return (wide.softmax(1) * functional.log_softmax(wide, 1)).sum(1).mean()
 
 
@@ -58,7 +58,7 @@ def co_refined(logits: Sequence[Tensor], y: Tensor, w: Tensor, *, temperature: f
 
 def mean_prediction(logits: Sequence[Tensor]) -> Tensor:
     """Mean of the softmaxes of logits [B, K] each: [B, K], without gradient, float32 or better."""
-    wide = [z.detach().to(torch.promote_types(z.dtype, torch.float32)) for z in logits]
+    wide = [at_least_single(z.detach()) for z in logits]
     return torch.stack([z.softmax(1) for z in wide]).mean(0)
 
 
@@ -76,6 +76,16 @@ def class_weights(counts: Tensor, *, cap: float = math.inf) -> Tensor:
     occurs = counts > 0
     mean = counts.sum() / occurs.sum().clamp(min=1)
     return torch.where(occurs, mean / counts.clamp(min=1), 0.0).clamp(max=cap)
+
+
+def part_sizes(n_labelled: int, n_unlabelled: int, batch_size: int) -> tuple[int, int]:
+    """How many labelled and unlabelled samples a step of PES takes, 1 or more of each.
+
+    Their shares of all samples, but no more than half of the step is unlabelled.
+    """
+    share = min(n_unlabelled / (n_labelled + n_unlabelled), 0.5)
+    unlabelled = max(int(share * batch_size), 1)
+    return max(batch_size - unlabelled, 1), unlabelled
 
 
 def unlabelled_weight(progress: float, *, weight: float, warmup: int, ramp: float = 16.0) -> float:
@@ -98,7 +108,7 @@ def unlabelled_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 def uniform_penalty(logits: Tensor) -> Tensor:
     """KL of the uniform distribution from the mean prediction, over all rows: a scalar >= 0."""
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    wide = at_least_single(logits)
     mean = wide.softmax(1).mean(0)
     return -(mean.log() + math.log(len(mean))).mean()
 

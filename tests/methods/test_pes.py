@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from methods.objectives.semi_supervised import class_weights, unlabelled_weight
-from methods.pes import Pes, PesSettings, part_sizes
+from methods.objectives.semi_supervised import class_weights, part_sizes, unlabelled_weight
+from methods.pes import Pes, PesSettings
 from pipeline.errors import LabError
 from pipeline.training.checkpoints import resume
 from pipeline.training.context import Context
