@@ -15,6 +15,7 @@ from pipeline.runs.settings.resolve import resolve
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
 from tests.support.lab import PARAMS, write_params
+from tests.support.recorded_mixing import recorded_mixing
 from tests.support.reference_arrays import case_of, cases, close_to
 
 TRAININGS = cases("disc", "c")
@@ -55,8 +56,8 @@ def recorded_mixings(of_epoch):
     def mixing(part, name):
         drawn, own = next(shares), next(pairs)
         assert len(own) == len(part.index)
-        share = max(drawn, 1 - drawn)
-        return lambda rows: share * rows + (1 - share) * rows[own]
+        mix = recorded_mixing(drawn, own)
+        return lambda rows: mix(rows)[0]
 
     return mixing
 

@@ -13,6 +13,7 @@ from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
 from pipeline.training.optimisation import make_optimizer
 from tests.support.one_step import warm_start
+from tests.support.recorded_mixing import recorded_mixing
 from tests.support.reference_arrays import case_of, close_to, state_of
 from tests.support.tiny_networks import official_state, tiny_net
 
@@ -58,10 +59,8 @@ def train(method, case):
             for rows in next(orders).split(case["batch"]):
                 number = len(steps)
                 if case["mixup_alpha"]:
-                    share = max(float(case["mix_l_raw"][number]), 1 - case["mix_l_raw"][number])
-                    pairs = case["permutations"][number][: len(rows)]
-                    mix = mixer(float(share), pairs)
-                    method._mixing = lambda batch, mix=mix: mix
+                    mix = recorded_mixing(case["mix_l_raw"][number], case["permutations"][number])
+                    method._mixing = lambda _, mix=mix: lambda x: mix(x)[0]
                 output = method(Batch((images[rows],), y[rows], rows))
                 output.loss.backward()
                 for group, parameters in groups.items():
@@ -73,10 +72,6 @@ def train(method, case):
                 steps.append(float(output.loss.detach()))
         method.epoch_end(context)
     return steps
-
-
-def mixer(share, pairs):
-    return lambda rows: share * rows + (1 - share) * rows[pairs]
 
 
 @pytest.mark.parametrize("name", ["loop_ramp", "loop_average"])

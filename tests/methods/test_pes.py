@@ -15,6 +15,7 @@ from pipeline.errors import LabError
 from pipeline.training.checkpoints import resume
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
+from tests.support.recorded_mixing import recorded_mixing
 from tests.support.reference_arrays import case_of, cases, close_to
 from tests.support.toy_methods import KEY, everything, to_the_end, toy_session
 
@@ -83,14 +84,7 @@ def test_a_step_of_mixmatch_equals_the_official_code(name):
     method.network, method.class_weights = Linear(case["W"]), case["class_weights"]
     method.epoch = epoch
     assert method.mix_alpha == case["alpha_used"]
-    share = max(case["beta_draw"], 1 - case["beta_draw"])
-
-    def mix(*parts):
-        rows = torch.cat(parts)
-        mixed = share * rows + (1 - share) * rows[case["perm"]]
-        return list(mixed.split([len(part) for part in parts]))
-
-    method._mixing = lambda *_: mix
+    method._mixing = lambda *_: recorded_mixing(case["beta_draw"], case["perm"])
     labelled = Batch((case["x1"], case["x2"]), case["labels"], torch.arange(n))
     others = torch.arange(n, n + len(case["u1"]))
     parts = {"labelled": labelled, "unlabelled": Batch((case["u1"], case["u2"]), others, others)}

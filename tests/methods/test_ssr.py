@@ -16,6 +16,7 @@ from pipeline.data.balanced import repeated_to_balance
 from pipeline.errors import LabError
 from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
+from tests.support.recorded_mixing import recorded_mixing
 from tests.support.reference_arrays import case_of, cases, close_to
 
 FILE = "ssr"
@@ -75,16 +76,8 @@ def with_weights(weights):
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_a_step_is_that_of_the_official_code(monkeypatch, weight):
     case = case_of(FILE, f"step_lambda{weight:.0f}")
-    share = max(case["beta_draw"], 1 - case["beta_draw"])
-
-    def recorded(*_):
-        def mixed(*parts):
-            rows = torch.cat(parts)
-            return (share * rows + (1 - share) * rows[case["perm"]]).split(len(parts[0]))
-
-        return mixed
-
-    monkeypatch.setattr(ssr, "Mixing", recorded)
+    mix = recorded_mixing(case["beta_draw"], case["perm"])
+    monkeypatch.setattr(ssr, "Mixing", lambda *_: mix)
     method = method_with(consistency_weight=weight or 1.0)
     method.network = Linear(case["enc"], case["cls"])
     method.projection, method.prediction = with_weights(case["proj"]), with_weights(case["pred"])

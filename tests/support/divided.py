@@ -7,6 +7,7 @@ from pipeline.training.context import Context
 from pipeline.training.method import Batch, Problem
 from pipeline.training.optimisation import clipped_groups, make_optimizer
 from pipeline.training.optimisation.parameter_groups import begin_phase
+from tests.support.recorded_mixing import recorded_mixing
 from tests.support.reference_arrays import state_of
 from tests.support.tiny_networks import tiny_net
 
@@ -63,15 +64,7 @@ class Official:
         self.method.division.by(name)[samples] = split.float()
 
     def _mixing(self, *_):
-        drawn, pairs = next(self._draws)
-        share = max(drawn, 1 - drawn)
-
-        def mix(*parts):
-            rows = torch.cat(parts)
-            mixed = share * rows + (1 - share) * rows[pairs[: len(rows)]]
-            return list(mixed.split([len(part) for part in parts]))
-
-        return mix
+        return recorded_mixing(*next(self._draws))
 
     def _order(self, kind):
         found, order = next(self._orders)
