@@ -182,7 +182,7 @@ class Pes(NetworkInParts):
         agrees = self.predicted[samples.to(y.device)].argmax(dim=1) == given
         sure, unsure = samples[agrees.cpu()], samples[~agrees.cpu()]
         counts = given[agrees].bincount(minlength=context.n_classes)
-        self.class_weights = semi.class_weights(counts, cap=settings.weight_cap or math.inf)
+        self.class_weights = semi.balancing_weights(counts, cap=settings.weight_cap or math.inf)
         self.confident_share = agrees.double().mean()
         trains = None if settings.new_layers_in_optimizer else PARTS[:1]
         begins = context.epoch == settings.warm_up + 1 and trains is None

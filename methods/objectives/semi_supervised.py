@@ -62,7 +62,7 @@ def mean_prediction(logits: Sequence[Tensor]) -> Tensor:
     return torch.stack([z.softmax(1) for z in wide]).mean(0)
 
 
-def class_weights(counts: Tensor, *, cap: float = math.inf) -> Tensor:
+def balancing_weights(counts: Tensor, *, cap: float = math.inf) -> Tensor:
     """Weights that make classes count alike: mean count of those that occur / own count.
 
     Args:

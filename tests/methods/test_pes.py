@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.objectives.semi_supervised import class_weights, part_sizes, unlabelled_weight
+from methods.objectives.semi_supervised import balancing_weights, part_sizes, unlabelled_weight
 from methods.pes import Pes, PesSettings
 from pipeline.errors import LabError
 from pipeline.training.checkpoints import resume
@@ -55,8 +55,8 @@ def test_the_division_equals_that_of_the_official_code(name, semi):
 
 def test_weights_of_classes_that_are_rare_are_capped():
     counts = torch.tensor([1, 10, 0, 19])
-    assert class_weights(counts).tolist() == pytest.approx([10, 1, 0, 10 / 19])
-    assert class_weights(counts, cap=3.0).tolist() == pytest.approx([3, 1, 0, 10 / 19])
+    assert balancing_weights(counts).tolist() == pytest.approx([10, 1, 0, 10 / 19])
+    assert balancing_weights(counts, cap=3.0).tolist() == pytest.approx([3, 1, 0, 10 / 19])
 
 
 class Linear(nn.Module):
