@@ -166,15 +166,9 @@ def _padded(images: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> T
     """Images [B, H, W, C] with so many pixels more on all four sides."""
     if mode == "zero":
         return torch.nn.functional.pad(images, (0, 0, padding, padding, padding, padding))
-    rows, columns = (_reflected(side, padding).to(images.device) for side in images.shape[1:3])
-    return images[:, rows[:, None], columns]
-
-
-def _reflected(side: int, padding: int) -> Tensor:
-    """Positions of a side and of its mirror images beyond both edges, which are not repeated."""
-    period = max(1, 2 * (side - 1))
-    at = torch.arange(-padding, side + padding) % period
-    return torch.minimum(at, period - at) if side > 1 else at
+    # Torch's own does not reach beyond the opposite edge.
+    rows, columns = (np.pad(np.arange(side), padding, "reflect") for side in images.shape[1:3])
+    return images[:, torch.from_numpy(rows)[:, None], torch.from_numpy(columns)]
 
 
 def channel_statistics(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
+from pipeline.data.images.operations import rectangles
 from pipeline.data.images.policies import N_NUMBERS, AutoAugment, Policy, disc, promix
 from pipeline.data.randomness import sample_uniforms
 from pipeline.identity import seed_stream
@@ -48,13 +48,10 @@ class Augmentation:
             return x
         half = int(self.cutout * min(x.shape[2:])) // 2
         places = sample_uniforms(seed_stream(seed, "cutout"), index, 2)
-        inside = []
-        for dim in (0, 1):
-            n = x.shape[2 + dim]
-            centre = (places[:, dim] * n).long()[:, None]
-            at = torch.arange(n, device=x.device)
-            inside.append((at >= centre - half) & (at < centre + half))
-        return x.clone().masked_fill_((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0.0)
+        centre = (places * places.new_tensor(x.shape[2:])).long()
+        inside = rectangles(centre - half, centre + half - 1, x)
+        # Of the two ways to fill, the one that keeps the order in memory.
+        return x.clone().masked_fill_(inside, 0.0)
 
 
 AUGMENTATIONS = {

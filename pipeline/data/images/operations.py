@@ -153,15 +153,28 @@ def _translated(x: Tensor, amounts: Amounts, across: bool) -> Tensor:
 
 def _cutout(x: Tensor, amounts: Amounts) -> Tensor:
     """A square of the value + 1 pixels in one colour: Pillow's rectangle holds both corners."""
-    ranges = []
-    for dim in (0, 1):
-        n = x.shape[2 + dim]
-        start = (amounts.place[:, dim].double() * n - amounts.value / 2).clamp(min=0).floor()
-        end = (start + amounts.value).clamp(max=n).floor()
-        at = torch.arange(n, device=x.device)
-        ranges.append((at >= start[:, None]) & (at <= end[:, None]))
-    inside = (ranges[0][:, :, None] & ranges[1][:, None, :])[:, None]
+    side, places = amounts.value[:, None], amounts.place.double()
+    start = (places * places.new_tensor(x.shape[2:]) - side / 2).clamp(min=0).floor()
+    inside = rectangles(start, start + side, x)
     return torch.where(inside, _as_pixel(amounts.colour, x), x)
+
+
+def rectangles(first: Tensor, last: Tensor, x: Tensor) -> Tensor:
+    """Which pixels of images lie in a rectangle of each.
+
+    Args:
+        first: [B, 2], the topmost row and the leftmost column; may lie outside.
+        last: [B, 2], the bottom row and the rightmost column; as `first`.
+        x: images [B, C, H, W].
+
+    Returns:
+        bool [B, 1, H, W].
+    """
+    rows, columns = (
+        (at >= first[:, dim, None]) & (at <= last[:, dim, None])
+        for dim, at in enumerate(torch.arange(n, device=x.device) for n in x.shape[2:])
+    )
+    return rows[:, None, :, None] & columns[:, None, None, :]
 
 
 def _as_pixel(colour: tuple[int, int, int], x: Tensor) -> Tensor:
