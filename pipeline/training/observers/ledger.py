@@ -46,9 +46,11 @@ class Ledger:
 
     def close_epoch(self, epoch: int) -> dict[str, float | None]:
         """Join the processes' parts of the epoch and measure it; see `Dynamics.close_epoch`."""
-        sighted = self._sightings.close_epoch()
+        sighted = self._sightings.joined()
         self._posterior.close_epoch(sighted)
-        return self._dynamics.close_epoch(epoch, sighted)
+        measures = self._dynamics.close_epoch(epoch, sighted)
+        self._sightings.begin_epoch()
+        return measures
 
     def samples(self) -> dict[str, Tensor]:
         """Per-sample statistics on the CPU, [N] each, in columns of the samples table.

@@ -58,10 +58,10 @@ class Posterior:
     def close_epoch(self, sighted: Sighted) -> None:
         """Take in what an epoch showed."""
         p, seen = sighted.logits.softmax(dim=1), sighted.seen[:, None]
-        self._sum += torch.where(seen, p, 0.0)
-        self._epochs += seen
         if self._last is not None:
             self._last = torch.where(seen, p, self._last)
+        self._sum += p.mul_(seen)
+        self._epochs += seen
 
     def mean(self) -> Tensor:
         """Mean over the epochs that saw each sample, float32 [n, K]; NaN where none did."""

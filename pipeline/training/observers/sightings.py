@@ -60,14 +60,13 @@ class Sightings:
         # A sample that comes twice gets the same row twice: it does not matter which is written.
         self._logits[index] = logits.detach().float()[last]
 
-    def close_epoch(self) -> Sighted:
-        """Join what the processes saw, and begin anew."""
-        sighted = self._joined()
-        self._logits = torch.zeros_like(self._logits)
+    def begin_epoch(self) -> None:
+        """Forget what was seen."""
+        self._logits.zero_()
         self._stamps.zero_()
-        return sighted
 
-    def _joined(self) -> Sighted:
+    def joined(self) -> Sighted:
+        """What the processes saw so far; only until the next `record` or `begin_epoch`."""
         stamps, logits = self._processes.of_all(self._stamps), self._logits
         if self._processes.n_processes > 1:
             mine = stamps.argmax(dim=0) == self._processes.rank
@@ -77,7 +76,7 @@ class Sightings:
     def state(self) -> dict[str, Tensor]:
         """The epoch so far, of all processes together."""
         return {
-            "logits": self._joined().logits,
+            "logits": self.joined().logits,
             "stamps": self._processes.of_all(self._stamps).amax(dim=0),
         }
 
@@ -86,5 +85,4 @@ class Sightings:
         self._logits.copy_(state["logits"])
         self._stamps.copy_(state["stamps"])
         if not self._processes.is_main:
-            self._logits.zero_()
-            self._stamps.zero_()
+            self.begin_epoch()
