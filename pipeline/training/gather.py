@@ -59,9 +59,9 @@ class Gather:
             mask: bool [B of all processes], the same on each, in the order of `rows`.
 
         Returns:
-            int64 [b], positions among the rows of this process: those that are chosen, or the
-            first one, which does not count, where none is; and what joins them. Their order over
-            the processes is that of `rows`.
+            int64 [b], positions among the rows of this process: those that are chosen, or, of
+            several processes, the first one, which does not count, where none is; and what joins
+            them. Their order over the processes is that of `rows`.
         """
         several = len(self._counts) > 1
         parts = mask.split(list(self._counts)) if several else (mask,)

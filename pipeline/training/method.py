@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -64,12 +64,13 @@ class Batch:
             mask: bool [B of all processes], the same on each, in the order of `gather.rows`.
 
         Returns:
-            Those of this process; where it has none, one that does not count.
+            Those of this process, without partners and parts; where one of several processes has
+            none, one that does not count.
         """
         rows, gather = self.gather.chosen(mask)
         views = tuple(view[rows] for view in self.views)
         y_noisy, index = self.y_noisy[rows], self.index[rows]
-        return replace(self, views=views, y_noisy=y_noisy, index=index, gather=gather)
+        return Batch(views, y_noisy, index, gather, seed=self.seed, done=self.done)
 
 
 class StepOutput(NamedTuple):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.training.gather import ALONE, Gather
-from pipeline.training.method import Batch
+from pipeline.training.method import Batch, Partners
 from tests.support.two_processes import on_processes
 
 ROWS = torch.sin(torch.arange(5 * 3.0)).view(5, 3)
@@ -67,6 +67,16 @@ def test_chosen_rows_are_those_of_the_mask():
     loss, _, rows = step_of_chosen(0, 1)
     assert torch.equal(rows, ROWS[CHOSEN])
     torch.testing.assert_close(loss, coupled_loss(ROWS[CHOSEN] @ WEIGHT))
+
+
+def test_a_chosen_part_is_of_its_step_without_what_goes_along_with_all_rows():
+    y = ROWS[:, 0].long()
+    other = Batch((ROWS,), y, y)
+    whole = Batch(
+        (ROWS,), y, y, partners=Partners((ROWS,), y), parts={"all": other}, seed=7, done=0.5
+    )
+    part = whole.chosen(CHOSEN)
+    assert (part.partners, dict(part.parts), part.seed, part.done) == (None, {}, 7, 0.5)
 
 
 @pytest.mark.slow
