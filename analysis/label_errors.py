@@ -20,7 +20,7 @@ from typing import Literal
 from analysis.rendering import latex, markdown, show
 from analysis.selection import Filters
 from analysis.suspects import tables
-from analysis.suspects.neighbours import Features, read_features
+from analysis.suspects.neighbours import Features, features_for
 from analysis.suspects.quality import MEASURES
 from analysis.suspects.ranking import Ranking, listed, rank
 from analysis.suspects.rates import read_hoc
@@ -98,7 +98,7 @@ def _features_of_one(datasets: list[str], file: Path, k: int) -> Features:
             "runs on the one data set that they are of",
             "--dataset NAME",
         )
-    return read_features(file, datasets[0], k)
+    return features_for(file, datasets[0], k)
 
 
 def _write(ranking: Ranking, flags: Flags) -> None:

@@ -30,9 +30,7 @@ class Detector(NamedTuple):
 
 
 def _margin(evidence: Evidence) -> Floats:
-    return _best_other(evidence.probabilities, evidence.given)[1] - _own(
-        evidence.probabilities, evidence.given
-    )
+    return _lead(evidence.probabilities, evidence.given)
 
 
 def _wrong_events(evidence: Evidence) -> Floats:
@@ -53,8 +51,7 @@ def _neighbour_vote(evidence: Evidence) -> Floats:
 
 
 def _neighbour_margin(evidence: Evidence) -> Floats:
-    votes = _votes(evidence)
-    return _best_other(votes, evidence.given)[1] - _own(votes, evidence.given)
+    return _lead(_votes(evidence), evidence.given)
 
 
 def _suspicion(probabilities: Floats, given: Labels) -> Floats:
@@ -72,6 +69,11 @@ def _suspicion(probabilities: Floats, given: Labels) -> Floats:
 def _votes(evidence: Evidence) -> Floats:
     assert evidence.neighbours is not None  # detectors of neighbours run with features only
     return evidence.neighbours
+
+
+def _lead(probabilities: Floats, given: Labels) -> Floats:
+    """How much likelier the most likely other class is than the given one."""
+    return _best_other(probabilities, given)[1] - _own(probabilities, given)
 
 
 def _own(probabilities: Floats, given: Labels) -> Floats:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-
-from pipeline.results.store import Store
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -63,7 +61,7 @@ class Evidence:
         values[self.unseen] = np.nan
         return values
 
-    @property
+    @cached_property
     def probabilities(self) -> Floats:
         """Averaged probability vectors: float64 [n, K], rows sum to one; NaN for unseen samples."""
         found = np.full((self.samples.height, self.n_classes), np.nan)
@@ -74,17 +72,3 @@ class Evidence:
         # float16 in the file: rows sum to one but for its rounding.
         found /= found.sum(axis=1, keepdims=True)
         return found
-
-
-def evidence_of(store: Store, run: Mapping[str, Any]) -> Evidence:
-    """What a stored run says about its training samples.
-
-    Args:
-        store: that has its samples.
-        run: its row, of which key and class_names are read.
-
-    Returns:
-        The evidence; without rows where the run stored no samples.
-    """
-    samples = store.samples([run["key"]]).sort("index").collect()
-    return Evidence(len(run["class_names"]), samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from analysis.suspects.evidence import Floats, Labels
 from pipeline.data.dataset import load_card
-from pipeline.data.matrix import read_matrix
-from pipeline.errors import LabError, quoted
-from pipeline.files import absolute
+from pipeline.data.features import read_features
+from pipeline.errors import LabError
 from pipeline.fingerprints import content_digest
+from pipeline.identity import array_digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,8 @@ class Features:
     rows: npt.NDArray[np.floating[Any]]
     digest: str
     k: int
+    _found: dict[str, Labels] = field(default_factory=dict, init=False, repr=False)
+    """Neighbours by the digest of the samples among which they were sought."""
 
     def votes(self, index: Labels, given: Labels, n_classes: int) -> Floats:
         """Share of the k nearest samples, by cosine, that are given each class.
@@ -45,6 +47,16 @@ class Features:
         Raises:
             LabError: for more neighbours than other samples.
         """
+        near = self._neighbours(index)
+        votes = np.zeros((len(index), n_classes))
+        np.add.at(votes, (np.arange(len(index))[:, None], given[near]), 1.0 / self.k)
+        return votes
+
+    def _neighbours(self, index: Labels) -> Labels:
+        """The k nearest of each sample, as places in the index: int64 [n, k].
+
+        Runs that hold out the same samples share them, whatever their labels.
+        """
         # Loading SciPy and scikit-learn takes a second: only who asks for neighbours waits.
         from sklearn.neighbors import NearestNeighbors
         from sklearn.preprocessing import normalize
@@ -55,19 +67,20 @@ class Features:
                 f"1 to {len(index) - 1}",
                 "--k 10",
             )
-        # Of rows of length 1, the nearest are those of the largest cosine.
-        rows = normalize(np.asarray(self.rows[index], np.float32))
-        near = NearestNeighbors(n_neighbors=self.k).fit(rows).kneighbors(return_distance=False)
-        votes = np.zeros((len(index), n_classes))
-        np.add.at(votes, (np.arange(len(index))[:, None], given[near]), 1.0 / self.k)
-        return votes
+        place = array_digest(index)
+        if place not in self._found:
+            # Of rows of length 1, the nearest are those of the largest cosine.
+            rows = normalize(np.asarray(self.rows[index], np.float32))
+            search = NearestNeighbors(n_neighbors=self.k).fit(rows)
+            self._found[place] = search.kneighbors(return_distance=False)
+        return self._found[place]
 
 
-def read_features(file: Path, dataset: str, k: int) -> Features:
-    """Read a file of features.
+def features_for(file: Path, dataset: str, k: int) -> Features:
+    """Features that neighbours are sought by.
 
     Args:
-        file: .npy, .npz or .pt, floating [N, D], row i for position i of the training images.
+        file: as of `read_features`.
         dataset: whose images.
         k: neighbours that vote.
 
@@ -77,12 +90,5 @@ def read_features(file: Path, dataset: str, k: int) -> Features:
     Raises:
         LabError: if it is no such file, or has not a row per training image.
     """
-    path = absolute(file.expanduser())
-    rows, n = read_matrix(str(path), "features [N, D]"), load_card(dataset).n_train
-    if len(rows) != n:
-        raise LabError(
-            f"{quoted(str(file))} has {len(rows)} rows",
-            f"{n}, one per training image of {quoted(dataset)}",
-            "compute the features on all training images",
-        )
-    return Features(rows, content_digest(path) or "", k)
+    rows = read_features(file, load_card(dataset))
+    return Features(rows, content_digest(file.expanduser()) or "", k)

@@ -12,7 +12,7 @@ from analysis.suspects.detectors import DETECTORS, beliefs, suggestions
 from analysis.suspects.evidence import Floats, Labels
 from analysis.suspects.neighbours import Features
 from analysis.suspects.quality import Wrong, ranked
-from analysis.suspects.scoring import estimated, evidence
+from analysis.suspects.scoring import estimated, evidence_of
 from pipeline.errors import LabError
 from pipeline.files import labels_folder
 from pipeline.noise.label_table import LabelTable, open_table, table_remedy
@@ -72,7 +72,7 @@ def rank(
     scores, views = _Mean((n,)), _Mean((n, len(first["class_names"])))
     rates = []
     for run in runs.sort("key").iter_rows(named=True):
-        found = evidence(store, run, features)
+        found = evidence_of(store, run, features)
         lacking = found.lacking(how.needs)
         if lacking or found.unseen.all():
             raise LabError(

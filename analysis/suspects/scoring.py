@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import polars as pl
 from analysis.labels import FACTS, row_labels
 from analysis.selection import Wanted, matching
 from analysis.suspects.detectors import DETECTORS, Detector
-from analysis.suspects.evidence import Evidence, evidence_of
+from analysis.suspects.evidence import Evidence
 from analysis.suspects.neighbours import Features
 from analysis.suspects.quality import MEASURES, measured
 from analysis.suspects.rates import Estimated, confident_rate
@@ -86,13 +87,22 @@ def chosen(names: Sequence[str], features: Features | None) -> dict[str, Detecto
     }
 
 
-def evidence(store: Store, run: Mapping[str, Any], features: Features | None) -> Evidence:
-    """What a run says, with the votes of neighbours where there are features."""
-    found = evidence_of(store, run)
-    if features is None or not len(found.index):
+def evidence_of(store: Store, run: Mapping[str, Any], features: Features | None) -> Evidence:
+    """What a stored run says about its training samples.
+
+    Args:
+        store: that has its samples.
+        run: its row, of which key and class_names are read.
+        features: for the votes of neighbours; None leaves these out.
+
+    Returns:
+        The evidence; without rows where the run stored no samples.
+    """
+    samples = store.samples([run["key"]]).sort("index").collect()
+    found = Evidence(len(run["class_names"]), samples)
+    if features is None or samples.is_empty():
         return found
-    votes = features.votes(found.index, found.given, found.n_classes)
-    return Evidence(found.n_classes, found.samples, votes)
+    return replace(found, neighbours=features.votes(found.index, found.given, found.n_classes))
 
 
 def estimated(
@@ -128,7 +138,7 @@ def score_runs(
     gaps: dict[tuple[str, str], list[str]] = defaultdict(list)
     for run in runs.iter_rows(named=True):
         name = f"{run['dataset']} {run['noise']} {run['label']}"
-        found = evidence(store, run, features)
+        found = evidence_of(store, run, features)
         if found.unseen.all():
             gaps[name, "saw no training sample"].append(run["key"])
             continue

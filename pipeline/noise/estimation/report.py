@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.dataset import load_dataset
-from pipeline.data.matrix import read_matrix
-from pipeline.errors import LabError, quoted
-from pipeline.files import absolute
+from pipeline.data.features import read_features
 from pipeline.noise.arrays import Floats
 from pipeline.noise.card_text import matrix_lines
 from pipeline.noise.estimation.hoc import Estimate
@@ -118,11 +116,4 @@ def features_of(labels: LabelTable, file: Path | None) -> Floats:
     if file is None:
         pixels = dataset.train_images[labels.index]
         return pixels.reshape(len(pixels), -1).astype(np.float32)
-    rows = read_matrix(str(absolute(file.expanduser())), "features [N, D]")
-    if len(rows) != dataset.card.n_train:
-        raise LabError(
-            f"{quoted(str(file))} has {len(rows)} rows",
-            f"{dataset.card.n_train}, one per training image of {quoted(labels.card.dataset)}",
-            "compute the features on all training images",
-        )
-    return np.asarray(rows[labels.index])
+    return np.asarray(read_features(file, dataset.card)[labels.index])

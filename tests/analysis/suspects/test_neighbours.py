@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.suspects.neighbours import Features, read_features
+from analysis.suspects.neighbours import Features, features_for
 from pipeline.errors import LabError
 from pipeline.fingerprints import content_digest
 from tests.support.suspects import DATASET, laid_out
@@ -25,6 +25,17 @@ def test_each_sample_has_the_votes_of_the_others_by_angle() -> None:
     ]  # fmt: skip
 
 
+def test_runs_on_the_same_samples_share_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, index = np.random.default_rng(0).normal(size=(30, 4)), np.arange(20)
+    given, others = index % 3, index % 2
+    expected = Features(rows, "d", 4).votes(index, others, 3)
+    features = Features(rows, "d", 4)
+    features.votes(index, given, 3)
+    features.votes(index + 10, given, 3)
+    monkeypatch.delattr("sklearn.neighbors.NearestNeighbors.fit")
+    assert (features.votes(index, others, 3) == expected).all()
+
+
 @pytest.mark.parametrize("k", [0, 6])
 def test_more_voters_than_there_are_others_are_refused(k: int) -> None:
     with pytest.raises(LabError, match=f"{k} neighbours among 6 samples; expected: 1 to 5"):
@@ -38,8 +49,8 @@ def test_a_file_needs_a_row_per_training_image(
     laid_out()
     n = DATASET.card.n_train
     np.save(tmp_path / "whole.npy", np.eye(n, 5, dtype=np.float32))
-    found = read_features(tmp_path / "whole.npy", "small", 10)
+    found = features_for(tmp_path / "whole.npy", "small", 10)
     assert (found.rows.shape, found.digest) == ((n, 5), content_digest(tmp_path / "whole.npy"))
     np.save(tmp_path / "part.npy", np.eye(n - 1, 5))
     with pytest.raises(LabError, match=rf"has {n - 1} rows; expected: {n}, one per training"):
-        read_features(tmp_path / "part.npy", "small", 10)
+        features_for(tmp_path / "part.npy", "small", 10)
