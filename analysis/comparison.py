@@ -12,7 +12,7 @@ from analysis.conditions import CONDITIONS, condition
 from analysis.labels import FACTS, row_labels
 from analysis.selection import Wanted, matching, plain_columns
 from pipeline.errors import LabError, quoted, suggest
-from pipeline.results.protocols import PROTOCOLS, Name, choose
+from pipeline.results.protocols import PROTOCOLS, Name, Protocol, choose
 from pipeline.results.schema import AVERAGED, CURVES
 from pipeline.results.view import Results
 
@@ -31,7 +31,8 @@ class Comparison(NamedTuple):
     """One row per place of the table: dataset, noise, label, the columns of `by`; mean and std
     (sample standard deviation, ddof 1; null for one run) of the metric over the n finished runs
     that recorded it; not_found (in which the rule finds no epoch), unrecorded, diverged, failed
-    and running count the others; knows lists declared knowledge; `CONDITIONS` as text."""
+    and running count the others; knows lists declared knowledge; `CONDITIONS` as text; optimism
+    where it is asked for."""
     metric: str
     protocol: Name
     by: tuple[str, ...]
@@ -59,8 +60,8 @@ def compare(
         averaged: whether runs that keep averaged weights have a row of these, under their label
             and `(averaged)`; it has their metric, at the epoch that they themselves choose. A
             metric that does not tell of them has no such row.
-        optimism: instead of the metric, by how much it is larger in the same run at the epoch that
-            the test split chooses (`oracle`).
+        optimism: also have a column of this name, the mean over the same runs of how much larger
+            the metric is at the epoch that the test split chooses (`oracle`).
 
     Returns:
         The cells, sorted by data set, noise and label.
@@ -75,12 +76,12 @@ def compare(
             raise LabError(f"column {quoted(column)}", *suggest(column, columns, "no --by"))
     runs = _runs(results, where or {}, by)
     runs = runs.join(row_labels(runs, by), on="group")
-    parts = [] if averaged == "only" else [_with_values(runs, results, protocol, metric, optimism)]
+    rule = PROTOCOLS[protocol]
+    parts = [] if averaged == "only" else [_with_values(runs, results, rule, metric, optimism)]
     if averaged != "no" and _has_average(results, metric):
         keeping = runs.filter("_averages").with_columns(label=_averaged_label())
         if len(keeping):  # the epochs are read once more only where there is something to find
-            own = _with_values(keeping, results, protocol, AVERAGED + metric, optimism)
-            parts.append(own)
+            parts.append(_with_values(keeping, results, rule, AVERAGED + metric, optimism))
     if not any(len(part) for part in parts):
         raise LabError(
             f"no run with the {metric} of averaged weights",
@@ -88,7 +89,7 @@ def compare(
             "--averaged no",
         )
     status = pl.col("status")
-    value = pl.when(status == "done").then(pl.col("value"))
+    value, excess = (pl.when(status == "done").then(name) for name in ("value", "optimism"))
     cells = (
         # In the order of the keys: the same runs give the same sum, to the last bit.
         pl.concat(parts)
@@ -111,6 +112,7 @@ def compare(
                 for name in CONDITIONS
                 if name not in by
             },
+            **({"optimism": excess.mean()} if optimism else {}),
         )
         .sort("dataset", "noise", "label", *by)
     )
@@ -139,17 +141,19 @@ def _has_average(results: Results, metric: str) -> bool:
 
 
 def _with_values(
-    runs: pl.DataFrame, results: Results, protocol: Name, metric: str, optimism: bool
+    runs: pl.DataFrame, results: Results, rule: Protocol, metric: str, optimism: bool
 ) -> pl.DataFrame:
-    """The runs with the metric under the protocol, null where it was not recorded or not found."""
-    values = choose(results.epochs, PROTOCOLS[protocol], metric).with_columns(
-        not_found=pl.col("epoch").is_null()
+    """The runs with the metric under the rule, null where it was not recorded or not found."""
+    values = choose(results.epochs, rule, metric).select(
+        "key", "value", not_found=pl.col("epoch").is_null()
     )
     if optimism:
         best = choose(results.epochs, PROTOCOLS["oracle"], metric).select("key", best="value")
-        values = values.join(best, on="key").with_columns(value=pl.col("best") - pl.col("value"))
-    found = values.select("key", "value", "not_found").collect()
-    return runs.join(found, on="key", how="left").with_columns(pl.col("not_found").fill_null(False))
+        values = values.join(best, on="key", how="left").select(
+            pl.all().exclude("best"), optimism=pl.col("best") - pl.col("value")
+        )
+    found = runs.join(values.collect(), on="key", how="left")
+    return found.with_columns(pl.col("not_found").fill_null(False))
 
 
 def _averaged_label() -> pl.Expr:

@@ -29,9 +29,9 @@ class NoiseSection(NamedTuple):
     protocols: tuple[Name, ...]
     """Those under which some method has a number or looked for one in vain, and `last`."""
     rows: list[dict[str, Any]]
-    """Per method: label, conditions, n, knows, cells (mean, std and not_found under each protocol),
-    optimism (oracle less each other protocol, in the same runs) and memorised (last epoch);
-    fractions, None where nothing was recorded."""
+    """Per method: label, conditions, n, knows, cells (mean, std, not_found and optimism under each
+    protocol, the last not for oracle itself) and memorised (last epoch); fractions, None where
+    nothing was recorded."""
     curves: str | None
     """Picture as SVG; None without a finished run."""
     transition: str | None
@@ -59,10 +59,7 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
         The section, and the table of mean curves it draws from.
     """
     own = Results(results.runs.filter(dataset=dataset), results.epochs)
-    comparisons = {name: compare(own, name) for name in PROTOCOLS}
-    optimism: dict[Name, Comparison] = {
-        name: compare(own, name, optimism=True) for name in PROTOCOLS if name != "oracle"
-    }
+    comparisons = {name: compare(own, name, optimism=name != "oracle") for name in PROTOCOLS}
     memorised = compare(own, metric="memorised")
     curves = mean_curves(own)
     runs = own.runs.collect()
@@ -71,7 +68,7 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
         NoiseSection(
             noise,
             _card(runs.filter(noise=noise)),
-            *_rows(noise, comparisons, optimism, memorised),
+            *_rows(noise, comparisons, memorised),
             _curves_picture(curves.filter(noise=noise), palette),
             _transition_picture(runs.filter(noise=noise)),
         )
@@ -89,10 +86,7 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
 
 
 def _rows(
-    noise: str,
-    comparisons: dict[Name, Comparison],
-    optimism: dict[Name, Comparison],
-    memorised: Comparison,
+    noise: str, comparisons: dict[Name, Comparison], memorised: Comparison
 ) -> tuple[tuple[str, ...], tuple[Name, ...], list[dict[str, Any]]]:
     """Conditions that differ, protocols that say something, and rows, of the table of one noise."""
 
@@ -100,7 +94,6 @@ def _rows(
         return {row["label"]: row for row in comparison.cells.filter(noise=noise).to_dicts()}
 
     found = {name: by_label(comparison) for name, comparison in comparisons.items()}
-    excess = {name: by_label(comparison) for name, comparison in optimism.items()}
     kept = by_label(memorised)
     last = comparisons["last"]._replace(cells=comparisons["last"].cells.filter(noise=noise))
     shown = differing(last.cells, ("noise",))
@@ -115,7 +108,6 @@ def _rows(
                 "conditions": conditions[row_key],
                 **{name: cells["last"][name] for name in _COUNTS},
                 "cells": cells,
-                "optimism": {name: excess[name][label]["mean"] for name in optimism},
                 # Of the weights as trained only: it is read off the training pass.
                 "memorised": kept[label]["mean"] if label in kept else None,
             }
