@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from analysis.rendering import latex, markdown, show
+from analysis.rendering import Form, write
 from analysis.selection import Filters
 from analysis.suspects import tables
 from analysis.suspects.neighbours import Features, features_for
@@ -50,7 +50,7 @@ class Flags(Filters):
     """Features of the training images of the one data set, .npy, .npz or .pt, [N, D]."""
     k: int = 10
     """Neighbours that vote, by cosine of the features."""
-    format: Literal["terminal", "markdown", "latex", "csv"] = "terminal"
+    format: Form | Literal["csv"] = "terminal"
     """How to print the tables."""
     csv: Path | None = None
     """Write the ranking as a table into this file."""
@@ -129,10 +129,7 @@ def _print(scored: Scored, flags: Flags) -> None:
         return
     cells = tables.averaged(scored.rows)
     for layout in (tables.details(cells), tables.joined(cells, flags.metric)):
-        if flags.format == "terminal":
-            show(layout)
-        else:
-            sys.stdout.write((markdown if flags.format == "markdown" else latex)(layout) + "\n")
+        write(layout, flags.format)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import polars as pl
 
 from analysis.comparison import Comparison, Models, compare
 from analysis.layout import lay_out
-from analysis.rendering import latex, markdown, show
+from analysis.rendering import Form, write
 from analysis.selection import Filters
 from pipeline.command_line import read_flags
 from pipeline.errors import program
@@ -40,7 +40,7 @@ class Flags(Filters):
     """Columns of the runs table that get a column of their own, such as backbone."""
     averaged: Models = "both"
     """Rows of the averaged weights, of runs that keep them: beside the others, only them, or no."""
-    format: Literal["terminal", "markdown", "latex", "csv"] = "terminal"
+    format: Form | Literal["csv"] = "terminal"
     """How to print it."""
 
 
@@ -69,11 +69,8 @@ def main() -> None:
     )
     if flags.format == "csv":
         sys.stdout.write(csv(comparison))
-    elif flags.format == "terminal":
-        show(lay_out(comparison))
     else:
-        write = markdown if flags.format == "markdown" else latex
-        sys.stdout.write(write(lay_out(comparison)))
+        write(lay_out(comparison), flags.format)
 
 
 if __name__ == "__main__":

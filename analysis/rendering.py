@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +29,8 @@ _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "†": r"$^\dagger$",
     "–": "--",
 }
+_ANY_WIDTH = 10_000
+Form = Literal["terminal", "markdown", "latex"]
 
 
 def markdown(layout: Layout) -> str:
@@ -75,18 +79,32 @@ def latex(layout: Layout) -> str:
     )
 
 
+def write(layout: Layout, form: Form) -> None:
+    """Write the table to the standard output."""
+    if form == "terminal":
+        show(layout)
+    else:
+        sys.stdout.write((markdown if form == "markdown" else latex)(layout))
+
+
 def show(layout: Layout) -> None:
-    """Print the table on the terminal, best values bold, a rule between blocks."""
+    """Print the table on the terminal, best values bold, a rule between blocks.
+
+    Nothing is cut off: names stay whole, and a table that cannot be as narrow as the terminal is
+    wider.
+    """
     table = Table()
-    for title in layout.header:
-        table.add_column(Text(_one_line(title)))
+    for title, *cells in zip(layout.header, *layout.rows, strict=True):
+        one_word = all(len(cell.text.split()) <= 1 for cell in cells)
+        table.add_column(Text(_one_line(title)), no_wrap=one_word, overflow="fold")
     for block in layout.blocks:
         for row in block:
             texts = (Text(_one_line(c.text), style="bold" if c.best else "") for c in row)
             table.add_row(*texts)
         table.add_section()
     console = Console()
-    console.print(table)
+    needed = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).minimum
+    Console(width=max(console.width, needed)).print(table)
     console.print(Text(layout.caption))
 
 

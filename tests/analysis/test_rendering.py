@@ -1,0 +1,21 @@
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.layout import Cell, Layout
+from analysis.rendering import write
+
+
+def test_a_narrow_terminal_cuts_nothing_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    titles = [f"measure{number}" for number in range(9)]
+    row = [Cell("symmetric-40"), *(Cell(f"0.1{number} ± 0.2{number}") for number in range(9))]
+    write(Layout(["noise", *titles], [[row]], "The caption."), "terminal")
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    numbers = [f"0.{first}{number}" for first in (1, 2) for number in range(9)]
+    assert all(text in shown for text in ("symmetric-40", *titles, *numbers))
