@@ -18,7 +18,9 @@ from pipeline.results.view import Results
 
 METRICS = tuple(name for name in CURVES if name != "lr")
 """Columns of the epochs table that can be compared."""
-LOWER_IS_BETTER = frozenset({"train_loss", "test_loss", "averaged_test_loss", "memorised"})
+LOWER_IS_BETTER = frozenset(
+    {"train_loss", "test_loss", "averaged_test_loss", "memorised", "prediction_changes"}
+)
 Models = Literal["both", "only", "no"]
 """Rows of the averaged weights: beside those of the weights as trained, without them, or none."""
 _AVERAGES = pl.col("settings").str.json_path_match("$.averaging").is_not_null()

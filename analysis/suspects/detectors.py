@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.suspects.evidence import Evidence, Floats, Labels
+from pipeline.noise.suspects import NO_SUGGESTION
 
 
 class Detector(NamedTuple):
@@ -146,10 +147,10 @@ def suggestions(beliefs: Floats, given: Labels) -> Labels:
         given: int64 [n].
 
     Returns:
-        int64 [n]; -1 where nothing speaks for another class.
+        int64 [n]; NO_SUGGESTION where nothing speaks for another class.
     """
     best, value = _best_other(np.nan_to_num(beliefs), given)
-    return np.where(value > 0, best, -1)
+    return np.where(value > 0, best, NO_SUGGESTION)
 
 
 def beliefs(evidence: Evidence, detector: Detector) -> Floats:

@@ -16,6 +16,7 @@ from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.data.images.thumbnails import thumbnail
 from pipeline.errors import LabError, quoted
 from pipeline.files import replacing
+from pipeline.noise.suspects import NO_SUGGESTION
 
 
 class Picture(NamedTuple):
@@ -100,7 +101,7 @@ def _shown(ranking: Ranking, dataset: Dataset, place: int) -> dict[str, Any]:
         "uri": data_uri(thumbnail(dataset.train, int(suspects.index[place]))),
         "sample": int(suspects.index[place]),
         "rank": place + 1,
-        "suggested": names[suggested] if suggested >= 0 else "–",
+        "suggested": "–" if suggested == NO_SUGGESTION else names[suggested],
         "score": f"{suspects.score[place]:.3f}",
         "true": "" if ranking.true is None else names[ranking.true[place]],
         "verdict": "" if wrong is None else "wrong" if wrong[place] else "right",

@@ -16,7 +16,7 @@ from analysis.suspects.scoring import estimated, evidence_of
 from pipeline.errors import LabError
 from pipeline.files import labels_folder
 from pipeline.noise.label_table import LabelTable, open_table, table_remedy
-from pipeline.noise.suspects import Lineage, Suspects, n_flagged
+from pipeline.noise.suspects import NO_SUGGESTION, Lineage, Suspects, n_flagged
 from pipeline.results.store import Store
 
 
@@ -127,7 +127,7 @@ def listed(ranking: Ranking) -> pl.DataFrame:
             "rank": np.arange(1, n + 1),
             "index": suspects.index,
             "given": suspects.given,
-            "suggested": pl.Series(suspects.suggested).replace(-1, None),
+            "suggested": pl.Series(suspects.suggested).replace(NO_SUGGESTION, None),
             "score": pl.Series(suspects.score).fill_nan(None),
             "flagged": np.arange(n) < ranking.n_flagged,
             "true": pl.Series([None] * n if ranking.true is None else ranking.true, dtype=pl.Int64),

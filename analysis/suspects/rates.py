@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from analysis.suspects.evidence import Evidence
 from pipeline.errors import LabError, quoted
@@ -54,9 +53,9 @@ def read_hoc(files: Sequence[Path]) -> dict[str, float]:
     rates = {}
     for file in files:
         try:
-            found = _Hoc.model_validate(json.loads(file.expanduser().read_bytes()))
+            found = _Hoc.model_validate_json(file.expanduser().read_bytes())
             rates[found.labels_digest] = found.rate
-        except (OSError, ValueError, IndexError, ValidationError, RecursionError) as error:
+        except (OSError, ValueError, IndexError) as error:
             raise LabError(
                 f"{quoted(str(file))} is no estimate of a transition matrix",
                 "a JSON file of HOC",

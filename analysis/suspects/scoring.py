@@ -59,7 +59,8 @@ def runs_to_rank(source: Results, wanted: Wanted) -> pl.DataFrame:
     runs = source.runs.filter(pl.col("status") == "done").collect()
     if runs.is_empty():
         raise LabError("no finished runs yet", "results of at least one run", "uv run dvc repro")
-    found = matching(runs, wanted).unique("key", keep="first", maintain_order=True)
+    # Labels may have two names, and a run a row for each.
+    found = matching(runs, wanted).sort("noise").unique("key", keep="first", maintain_order=True)
     names = row_labels(found.select({"key", *FACTS}))
     return found.join(names, on="group").sort("dataset", "noise", "label", "seed", "key")
 

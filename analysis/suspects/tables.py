@@ -115,6 +115,6 @@ def _caption(cells: pl.DataFrame) -> str:
 
 
 def _spread_of(cells: pl.DataFrame) -> str:
-    fewest, most = sorted(cells["runs"])[0], sorted(cells["runs"])[-1]
+    fewest, most = cells["runs"].min(), cells["runs"].max()
     runs = f"{most}" if fewest == most else f"{fewest} to {most}"
     return f"Fractions, mean ± sample standard deviation over seeds ({runs} runs)"

@@ -143,11 +143,11 @@ def _refuse_defined(name: str, spec: NoiseSpec) -> None:
     if name in defined and _resolved(parse(defined[name], f"params.yaml: noise.{name}")) == spec:
         return
     raise LabError(
-        f"import as {quoted(name)}, which params.yaml defines otherwise"
+        f"labels named {quoted(name)}, which params.yaml defines otherwise"
         if name in defined
-        else "import as 'clean', the name of the labels as they are given",
+        else "labels named 'clean', the name of the labels as they are given",
         "a name without an entry in the noise block of params.yaml",
-        f"{name[:50]}-imported",
+        f"{name[:50]}-{'cleaned' if spec.kind == 'cleaned' else 'imported'}",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from pipeline.errors import LabError, quoted
 from pipeline.files import replacing
@@ -127,7 +127,7 @@ def read_suspects(path: Path, name: str) -> Suspects:
         lineage = pl.read_parquet_metadata(io.BytesIO(content))[_LINEAGE]
         frame = pl.read_parquet(io.BytesIO(content)).select(list(_SCHEMA)).cast(_SCHEMA)
         return _checked(frame, TypeAdapter(Lineage).validate_json(lineage))
-    except (OSError, KeyError, ValueError, ValidationError, pl.exceptions.PolarsError) as error:
+    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise LabError(f"{quoted(name)} holds no suspects ({line})", expected, _REMEDY) from error
 
@@ -139,7 +139,7 @@ def _checked(frame: pl.DataFrame, lineage: Lineage) -> Suspects:
         index=frame["index"].to_numpy(writable=True),
         given=frame["given"].to_numpy(writable=True),
         suggested=frame["suggested"].fill_null(NO_SUGGESTION).to_numpy(writable=True),
-        score=frame["score"].cast(pl.Float64).fill_null(np.nan).to_numpy(writable=True),
+        score=frame["score"].fill_null(np.nan).to_numpy(writable=True),
         lineage=lineage,
     )
 
