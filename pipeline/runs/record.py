@@ -55,6 +55,7 @@ class RunRecord:
         earlier = store.run(row["key"]) if processes.is_main else None
         self._earlier = earlier or {}
         self._stands = self._earlier.get("status") in FINAL
+        self._shown = False
         self._began = time.perf_counter()
         self._seconds_before = self._seconds_tracking = 0.0
         if processes.device.type == "cuda":
@@ -77,6 +78,7 @@ class RunRecord:
             if not self._stands:
                 self._store.write_run(row)
             self._view.start(row, earlier_epochs or [])
+            self._shown = True
 
     def _continue(self, epochs: list[dict[str, Any]]) -> None:
         """Go on with the costs of earlier sittings, where they are known."""
@@ -100,7 +102,8 @@ class RunRecord:
             row = self._row | {"status": status, "status_detail": detail} | self._costs()
             if not self._stands:
                 self._store.write_run(row)
-            self._view.finish(row, [])
+            if self._shown:
+                self._view.finish(row, [])
 
     def close(self, session: Session, status: str, detail: str | None) -> None:
         """Store the finished run, then show it as complete."""

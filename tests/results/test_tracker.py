@@ -5,7 +5,7 @@ import json
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.errors import Interrupted
+from pipeline.errors import Interrupted, LabError
 from pipeline.results import tracker
 from pipeline.results.protocols import PROTOCOLS, choose
 from pipeline.results.schema import CURVES
@@ -104,6 +104,12 @@ def test_a_tracker_that_fails_is_switched_off_and_the_run_goes_on(lab, monkeypat
     note = capsys.readouterr().err
     assert note.count("MLflow view off") == 1
     assert "rebuild" in note
+
+
+def test_a_run_that_fails_before_it_begins_is_no_trouble_of_the_tracker(lab, capsys):
+    with pytest.raises(LabError, match="none would be left"):
+        run(batch_size=10_000, drop_last=True, execution={"tracking": True})
+    assert "MLflow" not in capsys.readouterr().err
 
 
 def test_a_view_broken_off_in_the_middle_is_completed(view, monkeypatch):
