@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import runpy
@@ -30,6 +31,11 @@ COMMANDS = [
     for number, words in enumerate(commands_of(path))
 ]
 _UV_OPTIONS = {"--env-file", "--extra", "--group"}
+_READERS = {
+    "read_flags", "run_function", "run_script", "run_subcommand",
+    "cli", "subcommand_cli_from_dict",
+}  # fmt: skip
+_ROOMS = tuple(PROJECT / room for room in ("analysis", "benchmarks", "methods", "pipeline"))
 _FOLDERS = ("analysis/", "benchmarks/", "docs/", "experiments/", "methods/", "pipeline/", "tests/")
 
 
@@ -76,6 +82,33 @@ def test_every_method_and_benchmark_prints_a_command_of_its_own(path: Path) -> N
     assert str(path.relative_to(PROJECT)) in printed
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "tests.support.slurm", "sleep", "600"],  # starts a cluster
+        [
+            "-m",
+            "pipeline.grids.engines.ranks",
+            "sleep",
+            "600",
+        ],  # starts the command that it is given
+        ["-m", "http.server"],
+        ["-m", "pipeline.no_such"],
+        ["-c", "import this"],
+        ["docker/entrypoint.py", "true"],
+        ["benchmarks/no_such.py"],
+    ],
+    ids=" ".join,
+)
+def test_only_a_program_that_stops_after_its_flags_is_started(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in ("run_module", "run_path"):
+        monkeypatch.delattr(runpy, start)
+    with pytest.raises(AssertionError, match="no program that reads flags"):
+        _read_by_program(words, monkeypatch)
+
+
 def _in_its_environment(words: list[str]) -> list[str]:
     """A command without what starts it in a clone or in the image; [""] if nothing is left."""
     while "=" in words[0]:
@@ -110,13 +143,29 @@ def _in_image(words: list[str]) -> list[str]:
 
 def _read_by_program(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a program read its command line, and stop it there."""
-    _stop_after_reading(monkeypatch)
     is_module = words[0] == "-m"
     name, *arguments = words[1:] if is_module else words
+    source = _source_of_module(name) if is_module else PROJECT / name
+    assert _reads_flags(source), f"no program that reads flags: {words}"
+    _stop_after_reading(monkeypatch)
     monkeypatch.setattr(sys, "argv", [name, *arguments])
     run = functools.partial(runpy.run_module, alter_sys=True) if is_module else runpy.run_path
     with pytest.raises(Read):
         run(name if is_module else str(PROJECT / name), run_name="__main__")
+
+
+def _source_of_module(name: str) -> Path:
+    """The file that `python -m` runs, if the module is one of the laboratory."""
+    path = PROJECT.joinpath(*name.split("."))
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _reads_flags(source: Path) -> bool:
+    """Whether a file of the laboratory calls what stops it; another one would do its work."""
+    if not source.is_file() or not any(source.is_relative_to(room) for room in _ROOMS):
+        return False
+    calls = [node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Call)]
+    return any(ast.unparse(call.func).rpartition(".")[2] in _READERS for call in calls)
 
 
 def _stop_after_reading(monkeypatch: pytest.MonkeyPatch) -> None:

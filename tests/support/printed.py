@@ -1,4 +1,4 @@
-"""What the pages, docstrings and YAML files of the project print: commands, snippets, names."""
+"""What the pages, docstrings and comments of the project print: commands, snippets, names."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ _PROGRAMS = [
     for folder in ("pipeline", "analysis", "benchmarks", "methods", "docker")
     for path in sorted((PROJECT / folder).rglob("*.py"))
 ]
-_YAML = [PROJECT / "params.yaml", PROJECT / "dvc.yaml"]
-_YAML += sorted((PROJECT / "experiments").glob("*.yaml"))
-PRINTING = [*PAGES, *_PROGRAMS, *_YAML]
-"""Files that print commands."""
+_COMMENTED = [PROJECT / "params.yaml", PROJECT / "dvc.yaml"]
+_COMMENTED += sorted((PROJECT / "experiments").glob("*.yaml"))
+_COMMENTED += [
+    path
+    for path in sorted((PROJECT / "docker").iterdir())
+    if path.is_file() and path.suffix != ".py"
+]
+PRINTING = [*PAGES, PROJECT / "analysis" / "bundle.md", *_PROGRAMS, *_COMMENTED]
+"""Files that print commands: pages, docstrings and comments."""
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
@@ -34,11 +39,11 @@ _IMPORTED = re.compile(r"pipeline\.noise import \S+ (\w\S*) (\w\S*)")
 
 
 def text_of(path: Path) -> str:
-    """A page, the docstring of a module, or the comments of a YAML file; broken lines joined."""
+    """A page, the docstring of a module, or the comments of another file; broken lines joined."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         text = ast.get_docstring(ast.parse(text), clean=False) or ""
-    elif path.suffix == ".yaml":
+    elif path.suffix != ".md":
         text = "\n".join(line[1:] for line in text.splitlines() if line.startswith("#"))
     return re.sub(r" *\\\n *", " ", text)
 
@@ -58,7 +63,7 @@ def commands_of(path: Path) -> list[list[str]]:
 
 def _is_block(path: Path, line: str) -> bool:
     """Whether a line stands in a block of code; in docstrings it may begin at the margin."""
-    return line.startswith("    " if path.suffix == ".md" else ("    ", "  ", "uv run "))
+    return line.startswith("    " if path.suffix == ".md" else ("  ", "uv run ", "python -m "))
 
 
 def _parts(words: list[str]) -> Iterator[list[str]]:
