@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from pipeline.errors import LabError
+
 
 class Backbone(nn.Module):
     """An encoder with a classifier on its features.
@@ -36,3 +38,22 @@ class Backbone(nn.Module):
     def in_classifier(self, name: str) -> bool:
         """Whether a parameter or buffer belongs to the classifier."""
         return any(name.startswith(f"{module}.") for module in self.classifier_names)
+
+
+def check_size(x: Tensor, size: tuple[int, int], name: str) -> None:
+    """Refuse images of another size than the only one that a network takes.
+
+    Args:
+        x: images [B, C, H, W].
+        size: H and W in pixels.
+        name: of the backbone.
+
+    Raises:
+        LabError: for another size.
+    """
+    height, width = x.shape[2:]
+    if (height, width) != size:
+        raise LabError(
+            f"images of {height} x {width} pixels for {name}", f"{size[0]} x {size[1]}",
+            "--backbone small-cnn",
+        )  # fmt: skip

@@ -7,9 +7,8 @@ Names of modules are theirs except `linear` (fc2 there).
 
 from torch import Tensor, nn
 
-from pipeline.backbones.backbone import Backbone
+from pipeline.backbones.backbone import Backbone, check_size
 from pipeline.backbones.uniform_start import start_uniformly
-from pipeline.errors import LabError
 
 _SIDE = 32
 _WIDTHS = (64, 128, 196)
@@ -67,10 +66,5 @@ class CNN8(Backbone):
         Raises:
             LabError: for images of another size.
         """
-        if tuple(x.shape[2:]) != (_SIDE, _SIDE):
-            height, width = x.shape[2:]
-            raise LabError(
-                f"images of {height} x {width} pixels for cnn8", f"{_SIDE} x {_SIDE}",
-                "--backbone small-cnn",
-            )  # fmt: skip
+        check_size(x, (_SIDE, _SIDE), "cnn8")
         return self.fc1(self.block3(self.block2(self.block1(x))).flatten(1))

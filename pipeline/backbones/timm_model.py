@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.backbones.backbone import Backbone
+from pipeline.backbones.backbone import Backbone, check_size
 from pipeline.errors import LabError, quoted, suggest
 
 PREFIX = "timm/"
@@ -46,9 +46,15 @@ class TimmModel(Backbone):
         self.classifier_names = (f"network.{classifier}",)
         self.n_features = int(network.head_hidden_size)
         self.network = network
+        self._name = PREFIX + name
 
     def features(self, x: Tensor) -> Tensor:
-        """What the classifier would get: pooled features [B, D] of images [B, C, H, W]."""
+        """What the classifier would get: pooled features [B, D] of images [B, C, H, W].
+
+        Raises:
+            LabError: for images of another size than a network of one size takes.
+        """
+        self._check_size(x)
         return self.network.forward_head(self.network.forward_features(x), pre_logits=True)
 
     def classify(self, features: Tensor) -> Tensor:
@@ -56,8 +62,15 @@ class TimmModel(Backbone):
         return self.network.get_classifier()(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, K] of images [B, C, H, W]."""
+        """Logits [B, K] of images [B, C, H, W]; errors as those of `features`."""
+        self._check_size(x)
         return self.network(x)
+
+    def _check_size(self, x: Tensor) -> None:
+        facts = self.network.default_cfg
+        if facts.get("fixed_input_size"):
+            height, width = facts["input_size"][1:]
+            check_size(x, (height, width), self._name)
 
 
 def _suggest_few(name: str, known: list[str]) -> tuple[str, str]:

@@ -111,6 +111,8 @@ def test_convolutions_start_normal_by_fan_out_with_or_without_the_stem(name, ste
             assert close_to_one == (stem or layer != "conv1"), layer
 
 
-def test_cnn8_refuses_images_of_another_size():
-    with pytest.raises(LabError, match="28 x 28 pixels for cnn8; expected: 32 x 32"):
-        make_backbone("cnn8", 10, 1)(torch.zeros(2, 1, 28, 28))
+@pytest.mark.parametrize(("name", "side"), [("cnn8", 32), ("timm/test_vit", 160)])
+@pytest.mark.parametrize("what", ["features", "forward"])
+def test_a_network_of_one_size_refuses_images_of_another(name, side, what):
+    with pytest.raises(LabError, match=f"28 x 28 pixels for {name}; expected: {side} x {side}"):
+        getattr(make_backbone(name, 10, 1), what)(torch.zeros(2, 1, 28, 28))
