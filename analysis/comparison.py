@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from analysis.conditions import CONDITIONS, condition
+from analysis.conditions import CONDITIONS, conditions, settings_as_texts
 from analysis.labels import FACTS, row_labels
 from analysis.selection import Wanted, matching, plain_columns
 from pipeline.errors import LabError, quoted, suggest
@@ -23,7 +23,6 @@ LOWER_IS_BETTER = frozenset(
 )
 Models = Literal["both", "only", "no"]
 """Rows of the averaged weights: beside those of the weights as trained, without them, or none."""
-_AVERAGES = pl.col("settings").str.json_path_match("$.averaging").is_not_null()
 
 
 class Comparison(NamedTuple):
@@ -178,6 +177,11 @@ def _runs(results: Results, where: Wanted, by: Sequence[str]) -> pl.DataFrame:
     found = matching(runs, where)
     # Runs of one group differ in nothing but the seed: their settings are read once.
     identity = ["group", "recipe", "n_train"]
-    conditions = [condition(name).name.prefix("_") for name in CONDITIONS]
-    groups = found.unique(identity).select(*identity, *conditions, _averages=_AVERAGES)
+    told = found.unique(identity).with_columns(settings_as_texts("averaging"))
+    settings = pl.col("settings")
+    groups = told.select(
+        *identity,
+        *(condition.name.prefix("_") for condition in conditions(settings)),
+        _averages=settings.struct.field("averaging").is_not_null(),
+    )
     return found.join(groups, on=identity, nulls_equal=True)

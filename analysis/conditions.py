@@ -25,13 +25,34 @@ _UNTOLD = {"n_networks": "1"}
 
 def condition(name: str) -> pl.Expr:
     """A column of the runs table or a setting, as text; a dash where a run has none."""
-    own = pl.col(name) if name in RUN_COLUMNS else setting(name)
-    return own.cast(pl.String).fill_null(_UNTOLD.get(name, _NONE)).alias(name)
+    return _told(name, pl.col(name) if name in RUN_COLUMNS else setting(name))
+
+
+def conditions(settings: pl.Expr) -> list[pl.Expr]:
+    """All `CONDITIONS` as `condition` tells each, the settings among them read at once.
+
+    Args:
+        settings: struct of texts with the conditions that are settings; see `settings_as_texts`.
+    """
+    return [
+        _told(name, pl.col(name) if name in RUN_COLUMNS else settings.struct.field(name))
+        for name in CONDITIONS
+    ]
 
 
 def setting(name: str) -> pl.Expr:
     """One of the resolved settings of a run, as text; null where it has none."""
     return pl.col("settings").str.json_path_match(f"$.{name}").alias(name)
+
+
+def settings_as_texts(*others: str) -> pl.Expr:
+    """The conditions that are settings, and others, as a struct: `setting` of each, read once."""
+    names = [*(name for name in CONDITIONS if name not in RUN_COLUMNS), *others]
+    return pl.col("settings").str.json_decode(pl.Struct(dict.fromkeys(names, pl.String)))
+
+
+def _told(name: str, own: pl.Expr) -> pl.Expr:
+    return own.cast(pl.String).fill_null(_UNTOLD.get(name, _NONE)).alias(name)
 
 
 def differing(cells: pl.DataFrame, place: Sequence[str]) -> tuple[str, ...]:
