@@ -115,6 +115,6 @@ def _caption(cells: pl.DataFrame) -> str:
 
 
 def _spread_of(cells: pl.DataFrame) -> str:
-    fewest, most = cells["runs"].min(), cells["runs"].max()
+    fewest, most = min(cells["runs"]), max(cells["runs"])
     runs = f"{most}" if fewest == most else f"{fewest} to {most}"
     return f"Fractions, mean ± sample standard deviation over seeds ({runs} runs)"

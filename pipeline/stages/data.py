@@ -1,6 +1,6 @@
 """DVC stage `data`: prepare one data set.
 
-    uv run python -m pipeline.stages.data digits
+uv run python -m pipeline.stages.data digits
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """DVC stage `encoder`: make one encoder, or bring it in; its features of a data set as a file.
 
-    uv run python -m pipeline.stages.encoder simclr-digits
-    uv run python -m pipeline.stages.encoder simclr-digits --dataset digits --features features.npy
+uv run python -m pipeline.stages.encoder simclr-digits
+uv run python -m pipeline.stages.encoder simclr-digits --dataset digits --features features.npy
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """DVC stage `noise`: make one label table of a data set.
 
-    uv run python -m pipeline.stages.noise digits symmetric-40
+uv run python -m pipeline.stages.noise digits symmetric-40
 """
 
 from dataclasses import dataclass
