@@ -80,7 +80,7 @@ def compare(
     rule = PROTOCOLS[protocol]
     parts = [] if averaged == "only" else [_with_values(runs, results, rule, metric, optimism)]
     if averaged != "no" and _has_average(results, metric):
-        keeping = runs.filter("_averages").with_columns(label=_averaged_label())
+        keeping = runs.filter("_averages").with_columns(label=averaged_label())
         if len(keeping):  # the epochs are read once more only where there is something to find
             parts.append(_with_values(keeping, results, rule, AVERAGED + metric, optimism))
     if not any(len(part) for part in parts):
@@ -157,7 +157,7 @@ def _with_values(
     return found.with_columns(pl.col("not_found").fill_null(False))
 
 
-def _averaged_label() -> pl.Expr:
+def averaged_label() -> pl.Expr:
     """`sln` -> `sln (averaged)`, `sln (sigma=0.5)` -> `sln (sigma=0.5, averaged)`."""
     label = pl.col("label")
     return (

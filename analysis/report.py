@@ -21,6 +21,7 @@ from analysis.bundle import write_bundle
 from analysis.layout import KNOWING, number, spread
 from analysis.pages import page
 from analysis.pictures import data_uri
+from analysis.published.gaps import WITHIN
 from analysis.sections import DatasetSection, dataset_section
 from analysis.selection import matching
 from pipeline.command_line import read_flags
@@ -80,6 +81,7 @@ def write_report(source: Results, out: Path) -> None:
         counts=counts,
         meanings={name: rule.meaning for name, rule in PROTOCOLS.items()},
         knowing=KNOWING,
+        within=f"{WITHIN:g}",
         spread=spread,
         number=number,
         data_uri=data_uri,

@@ -12,6 +12,7 @@ from analysis.conditions import differing, row_conditions
 from analysis.curves import draw_curves, mean_curves
 from analysis.layout import Layout, in_blocks, lay_out
 from analysis.pictures import colours, draw_transition, svg
+from analysis.published.badges import Badges, badges
 from pipeline.results.protocols import PROTOCOLS, Name
 from pipeline.results.view import Results
 
@@ -29,9 +30,9 @@ class NoiseSection(NamedTuple):
     protocols: tuple[Name, ...]
     """Those under which some method has a number or looked for one in vain, and `last`."""
     rows: list[dict[str, Any]]
-    """Per method: label, conditions, n, knows, cells (mean, std, not_found and optimism under each
-    protocol, the last not for oracle itself) and memorised (last epoch); fractions, None where
-    nothing was recorded."""
+    """Per method: label, conditions, n, knows, cells (mean, std, not_found, optimism and published
+    under each protocol, optimism not for oracle itself) and memorised (last epoch); fractions, None
+    where nothing was recorded, or published."""
     curves: str | None
     """Picture as SVG; None without a finished run."""
     transition: str | None
@@ -62,13 +63,14 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
     comparisons = {name: compare(own, name, optimism=name != "oracle") for name in PROTOCOLS}
     memorised = compare(own, metric="memorised")
     curves = mean_curves(own)
+    published = badges(own)
     runs = own.runs.collect()
     palette = colours(comparisons["last"].cells["label"].unique().sort())
     noises = [
         NoiseSection(
             noise,
             _card(runs.filter(noise=noise)),
-            *_rows(noise, comparisons, memorised),
+            *_rows(noise, comparisons, memorised, published),
             _curves_picture(curves.filter(noise=noise), palette),
             _transition_picture(runs.filter(noise=noise)),
         )
@@ -86,7 +88,7 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
 
 
 def _rows(
-    noise: str, comparisons: dict[Name, Comparison], memorised: Comparison
+    noise: str, comparisons: dict[Name, Comparison], memorised: Comparison, published: Badges
 ) -> tuple[tuple[str, ...], tuple[Name, ...], list[dict[str, Any]]]:
     """Conditions that differ, protocols that say something, and rows, of the table of one noise."""
 
@@ -101,7 +103,10 @@ def _rows(
     rows = []
     for row_key in (row for block in in_blocks(last, conditions) for row in block):
         label = row_key[0]
-        cells = {name: found[name][label] for name in comparisons}
+        cells = {
+            name: found[name][label] | {"published": published.get((noise, label, name))}
+            for name in comparisons
+        }
         rows.append(
             {
                 "label": label,

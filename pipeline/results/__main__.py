@@ -4,11 +4,13 @@ uv run python -m pipeline.results check            # is every file as it was wri
 uv run python -m pipeline.results compact          # merge the files of finished runs
 uv run python -m pipeline.results forget SEGMENT   # leave a damaged one out
 uv run python -m pipeline.results columns          # what the columns mean
+uv run python -m pipeline.results import-log CARD LOG   # a log of another program, marked foreign
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import tyro
 
@@ -16,6 +18,7 @@ from pipeline.command_line import run_subcommand
 from pipeline.errors import program
 from pipeline.results.columns import columns_table
 from pipeline.results.compaction import compact
+from pipeline.results.foreign import import_foreign
 from pipeline.results.repair import forget
 from pipeline.results.schema import TABLES
 from pipeline.results.store import Store
@@ -54,6 +57,20 @@ def forget_segment(segment: tyro.conf.Positional[str], store: str | None = None)
     print(f"{segment} is left out; {lost} runs lack a part and count as not computed")
 
 
+def import_log(
+    card: tyro.conf.Positional[Path], log: tyro.conf.Positional[Path], store: str | None = None
+) -> None:
+    """Make the log of another program a row of the store, which tables call foreign.
+
+    Args:
+        card: YAML file that says what was run, where, and on which labels; docs/published.md.
+        log: CSV file with a row per epoch: epoch, test_accuracy, ..., as fractions.
+        store: folder or s3://bucket/prefix; LNL_STORE or results/store unless given.
+    """
+    chosen = Store(store)
+    print(f"{log} is run {import_foreign(card, log, chosen)} of {chosen.place.address}, foreign")
+
+
 def columns() -> None:
     """Print every column of the three tables with its type and meaning, in Markdown."""
     print("\n\n".join(columns_table(table) for table in TABLES))
@@ -64,6 +81,7 @@ def main() -> None:
     """Run the subcommand of the command line."""
     commands: dict[str, Callable[..., None]] = {
         "compact": compact_store, "check": check, "forget": forget_segment, "columns": columns,
+        "import-log": import_log,
     }  # fmt: skip
     run_subcommand(commands, __doc__)
 

@@ -2,7 +2,8 @@
 
 Names of columns are written here only; a column has the same name in files, views and MLflow.
 Rates and accuracies are fractions in [0, 1]; times are seconds; epochs count from 0. A column added
-later must be nullable, so that files written before stay readable: they show null there.
+later must be nullable, so that files written before stay readable: they show null there. What the
+log of another program may not tell is nullable, too.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ RUN_COLUMNS: dict[str, Column] = {
         _TEXT, "`r` and 16 hex digits over everything that can change the numbers", tag=True
     ),
     "group": Column(_TEXT, "digest of the same without the seed: runs to average over", tag=True),
-    "method": Column(_TEXT, "name of the method script", tag=True),
+    "method": Column(_TEXT, "name of the method script; foreign for an imported log", tag=True),
     "variant": Column(
         _TEXT, "what the method script was asked to be, such as the loss", True, tag=True
     ),
@@ -68,9 +69,9 @@ RUN_COLUMNS: dict[str, Column] = {
     "recipe_status": Column(_TEXT, "published, unchecked, own or extrapolated", True, tag=True),
     "backbone": Column(_TEXT, "name of the network"),
     "epochs": Column(_COUNT, "number of epochs asked for"),
-    "batch_size": Column(_COUNT, "global batch size over all processes"),
-    "lr": Column(_REAL, "learning rate at the start"),
-    "weight_decay": Column(_REAL, "weight decay"),
+    "batch_size": Column(_COUNT, "global batch size over all processes", True),
+    "lr": Column(_REAL, "learning rate at the start", True),
+    "weight_decay": Column(_REAL, "weight decay", True),
     "precision": Column(_TEXT, "arithmetic of the forward pass: fp32, bf16 or fp16"),
     "determinism": Column(_TEXT, "what happens to operations without a deterministic form"),
     "settings": Column(_TEXT, "all settings, fully resolved, as JSON"),
@@ -85,9 +86,9 @@ RUN_COLUMNS: dict[str, Column] = {
     "class_names": Column(_TEXTS, "names of the classes, in label order"),
     "status": Column(_TEXT, "running, done, failed or diverged", tag=True),
     "status_detail": Column(_TEXT, "why the run failed or diverged", True),
-    "n_train": Column(_COUNT, "training samples"),
-    "n_val": Column(_COUNT, "validation samples"),
-    "n_test": Column(_COUNT, "test samples"),
+    "n_train": Column(_COUNT, "training samples", True),
+    "n_val": Column(_COUNT, "validation samples", True),
+    "n_test": Column(_COUNT, "test samples", True),
     "confusion": Column(
         pl.List(pl.Int64()),
         "test counts of the last epoch, K*K row by row: true class, then predicted class",

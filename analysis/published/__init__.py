@@ -1,0 +1,1 @@
+"""Published numbers, and where runs of this laboratory stand beside them."""
