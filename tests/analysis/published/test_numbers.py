@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
+import torch
 
 from analysis.published.numbers import (
     CURATED,
@@ -25,7 +25,7 @@ from pipeline.errors import LabError
 from pipeline.noise.detect import TESTABLE
 from pipeline.noise.published.registry import PUBLISHED
 from pipeline.runs.settings.methods import load_method
-from tests.support.paths import PROJECT
+from pipeline.runs.settings.recipes import choose, recipes_of
 
 LINES = CURATED.read_text(encoding="utf-8").splitlines()
 HEADER = LINES[0]
@@ -82,15 +82,15 @@ def test_methods_and_settings_are_those_of_the_laboratory(numbers: list[Number])
 def test_data_sets_networks_and_conventions_are_those_of_the_laboratory(
     numbers: list[Number],
 ) -> None:
-    recipes = [
-        yaml.safe_load(path.read_text()) for path in (PROJECT / "methods/recipes").glob("*.yaml")
-    ]
-    cells = [cell for recipe in recipes for one in recipe.values() for cell in one["cells"]]
+    named = ("ssr", "lra_diffusion")  # between them they have recipes for every data set
+    recipes = [recipe for name in named for recipe in recipes_of(name).values()]
+    cells = [cell for recipe in recipes for cell in recipe.cells]
     datasets = {name for cell in cells for name in _listed(cell["dataset"])}
     assert {number.dataset for number in numbers} <= datasets
-    for backbone in {number.backbone for number in numbers} - {""}:
-        if not backbone.startswith("timm/"):
-            make_backbone(backbone, 10, 3)
+    with torch.device("meta"):  # no weights are drawn
+        for backbone in {number.backbone for number in numbers} - {""}:
+            if not backbone.startswith("timm/"):
+                make_backbone(backbone, 10, 3)
     of_files = {found.convention for found in PUBLISHED.values()}
     human = ("aggregate", "random1", "random2", "random3", "worst", "fine")
     known = TESTABLE | of_files | {"given", "open-set", "asymmetric/own map"}
@@ -106,6 +106,22 @@ def _listed(value: str | list[str]) -> list[str]:
 
 def test_every_source_is_named_and_every_name_is_a_source(numbers: list[Number]) -> None:
     assert {number.source for number in numbers} == source_names().keys()
+
+
+def test_numbers_of_one_paper_have_the_settings_of_its_recipe(numbers: list[Number]) -> None:
+    """Two readings of the epsilon-softmax paper agree: recipe `apl` and the table's settings."""
+    own = [n for n in numbers if n.source == "epsilon_softmax2024" and n.place == "Table 2"]
+    assert len(own) == 270
+    for number in own:
+        loss, _, clipped = number.method.partition("+")
+        cell = {
+            "dataset": number.dataset, "noise_kind": number.noise.partition("/")[0],
+            "rate": number.rate, "loss": loss, "logit_clip": bool(clipped),
+        }  # fmt: skip
+        chosen = ROBUST[loss] | choose("robust_loss", "apl", cell).settings
+        assert (chosen["epochs"], chosen["backbone"]) == (number.epochs, number.backbone)
+        for name, value in settings_of(number).items():
+            assert float(chosen[name]) == float(value), number
 
 
 def test_values_are_fractions_as_printed(numbers: list[Number]) -> None:
