@@ -28,7 +28,10 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 if TYPE_CHECKING:
+    from benchmarks.gpu.isolation import Row
     from benchmarks.gpu.laboratory import Size
+    from benchmarks.gpu.report import Report
+    from benchmarks.gpu.sections import Section
 
 # Found without an installation, too. Asking for a GPU must not touch it before processes fork.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -70,8 +73,7 @@ def main() -> None:
 
 
 def _measure(flags: Flags, size: Size, began: float) -> None:
-    from benchmarks.gpu.isolation import NO_TIME, rows_of
-    from benchmarks.gpu.report import Report, table
+    from benchmarks.gpu.report import Report
     from benchmarks.gpu.sections import sections_of
 
     report, sections = Report(flags.out), sections_of(size)
@@ -79,25 +81,40 @@ def _measure(flags: Flags, size: Size, began: float) -> None:
     if unknown := set(flags.only) - known:
         sys.exit(f"error: sections {sorted(unknown)}; expected: {', '.join(sorted(known))}")
     report.note(imports_s=time.monotonic() - began)
+    start = flags.start
     for section in sections:
         if flags.only and section.name not in {*flags.only, "inputs"}:
             continue
-        start = time.monotonic()
-        left = began + flags.seconds - start
-        rows = {}
-        measure = partial(section.measure, size=size)
-        for item, row in rows_of(section.items, measure, min(section.seconds, left), flags.start):
-            rows[item] = row
-            report.keep(section.name, rows, time.monotonic() - start)
-        section.relate(rows)
-        seconds = time.monotonic() - start
-        report.keep(section.name, rows, seconds)
-        if all(row.get("error") == NO_TIME for row in rows.values()):
-            print(f"== {section.name}: {NO_TIME}", flush=True)
-        else:
-            print(table(section.name, rows, seconds), flush=True)
+        rows = _rows(section, flags, size, began, start, report)
+        if start == "fork" and any("fork" in row.get("error", "") for row in rows.values()):
+            start = "spawn"  # the device was touched too early
+            _rows(section, flags, size, began, start, report)
     report.note(whole_s=time.monotonic() - began)
     print(f"whole: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _rows(
+    section: Section, flags: Flags, size: Size, began: float, start: str, report: Report
+) -> dict[str, Row]:
+    """Measure a section, keep its rows and print them."""
+    from benchmarks.gpu.isolation import NO_TIME, rows_of
+    from benchmarks.gpu.report import table
+
+    since = time.monotonic()
+    rows: dict[str, Row] = {}
+    seconds = min(section.seconds, began + flags.seconds - since)
+    measure = partial(section.measure, size=size)
+    for item, row in rows_of(section.items, measure, seconds, start):
+        rows[item] = row
+        report.keep(section.name, rows, time.monotonic() - since)
+    section.relate(rows)
+    took = time.monotonic() - since
+    report.keep(section.name, rows, took)
+    if all(row.get("error") == NO_TIME for row in rows.values()):
+        print(f"== {section.name}: {NO_TIME}", flush=True)
+    else:
+        print(table(section.name, rows, took), flush=True)
+    return rows
 
 
 if __name__ == "__main__":

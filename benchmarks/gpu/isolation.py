@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -53,7 +54,8 @@ def _one_child(
 ) -> Iterator[Row]:
     """Rows of the first of some items, as many as one child gets done."""
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_work, args=(sender, tuple(items), measure, end))
+    work = (sender, tuple(items), measure, end)
+    child: BaseProcess = context.Process(target=_work, args=work)  # type: ignore[attr-defined]  # fork and spawn have it
     child.start()
     sender.close()
     try:
@@ -72,19 +74,22 @@ def _one_child(
             yield row
         child.join(_GRACE)
     finally:
-        _end(child.pid)
+        _end(child)
         child.join()
         receiver.close()
 
 
-def _end(pid: int | None) -> None:
+def _end(child: BaseProcess) -> None:
     """End a child with all that it started."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid or 0, signal.SIGKILL) if pid else None
+    child.kill()
+    if child.pid is not None:
+        with suppress(ProcessLookupError):  # it has not become a group yet
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def _work(sender: Connection, items: Sequence[str], measure: Measure, end: float) -> None:
     os.setpgrp()
+    gc.freeze()  # what came with the parent is not looked through after each item
     for item in items:
         if time.monotonic() >= end:
             break

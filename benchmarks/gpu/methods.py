@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any, cast
 
 from benchmarks.gpu.isolation import Row, where_and_why
-from benchmarks.gpu.laboratory import Size, planned_run, processes_in, session_of
+from benchmarks.gpu.laboratory import ENCODER, Size, planned_run, processes_in, session_of
 from benchmarks.gpu.stopwatch import Enough, Watch, median_ms
 from pipeline.errors import LabError
 from pipeline.files import methods_folder
@@ -20,7 +20,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "sln": [{"averaging": None}, {"correction": True, "correct_from": 1}],
     "elr": [{}, {"plus": True}],
     "sop": [{}, {"plus": True}],
-    "co_teaching": [{}, {"plus": True, "plus_from": 1}],
+    "co_teaching": [{}, {"plus": True, "plus_from": 1}, {"rate_from": "hoc", "encoder": ENCODER}],
     "dividemix": [{"warm_up": 1, "keep_both_sides": True}],
     "promix": [{"warm_up": 1, "guess_from": 2, "threshold": 0.2, "keep_rate": 0.5}],
     "pes": [{"warm_up": 0}, {"warm_up": 0, "semi": True}],

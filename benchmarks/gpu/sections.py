@@ -52,7 +52,7 @@ def sections_of(size: Size) -> list[Section]:
     eager = tuple(throughput.items_of(size, throughput.EAGER))
     compiled = tuple(throughput.items_of(size, throughput.COMPILED))
     return [
-        Section("device", 30, ("device",), device.what_it_is),
+        Section("device", 40, ("device",), device.what_it_is),
         Section("inputs", 60, (size.dataset, ENCODER), prepared),
         Section("methods", 170, tuple(methods.methods()), methods.step_of_method,
                 methods.beside_cross_entropy),
