@@ -62,7 +62,7 @@ def what_it_is(item: str, size: Size) -> Row:
         row |= {"memory_gib": facts.total_memory / 2**30, "sms": facts.multi_processor_count,
                 "cudnn": torch.backends.cudnn.version()}  # fmt: skip
     a, b = (torch.randn(n, n, device=where, dtype=torch.bfloat16) for _ in range(2))
-    product = 2 * n**3 / seconds_of(lambda: a @ b, where, 20 if n > 1000 else 1)
+    product = 2 * n**3 / seconds_of(lambda: a @ b, where, 50 if n > 1000 else 1)
     source = torch.empty(2**30 if where.type == "cuda" else 2**22, dtype=torch.uint8, device=where)
     target = torch.empty_like(source)
     copied = 2 * len(source) / seconds_of(lambda: target.copy_(source), where, 10)

@@ -55,7 +55,7 @@ def _one_child(
     """Rows of the first of some items, as many as one child gets done."""
     receiver, sender = context.Pipe(duplex=False)
     work = (sender, tuple(items), measure, end)
-    child: BaseProcess = context.Process(target=_work, args=work)  # type: ignore[attr-defined]  # fork and spawn have it
+    child: BaseProcess = context.Process(target=_work, args=work)
     child.start()
     sender.close()
     try:

@@ -63,7 +63,7 @@ class Size:
 
 TINY = Size(
     dataset="digits", network="small-cnn", networks=("small-cnn",), batches=(32,), batch=32,
-    images=128, tests=64, warm=1, most_steps=2, timed_seconds=0.1, workers=1, per_class=13,
+    images=160, tests=64, warm=1, most_steps=2, timed_seconds=0.1, workers=1, per_class=13,
     epochs=2, matrix=256, neighbours=((500, 32, 500), (2_000, 16, 64)),
 )  # fmt: skip
 """What a CPU does in a minute."""

@@ -82,6 +82,8 @@ def _measured(item: str, size: Size, determinism: str) -> Row:
         if session.progress.epoch < EPOCHS - 1:
             raise
         notes["refused"] = str(refusal)
+    finally:
+        watch.close()
     timed = watch.step_seconds(first_epoch=1) or watch.step_seconds()
     epochs = [record["seconds"] for record in session.progress.records]
     return {

@@ -53,7 +53,7 @@ def sections_of(size: Size) -> list[Section]:
     compiled = tuple(throughput.items_of(size, throughput.COMPILED))
     return [
         Section("device", 40, ("device",), device.what_it_is),
-        Section("inputs", 60, (size.dataset, ENCODER), prepared),
+        Section("inputs", 120, (size.dataset, ENCODER), prepared),
         Section("methods", 170, tuple(methods.methods()), methods.step_of_method,
                 methods.beside_cross_entropy),
         Section("throughput", 70, eager, throughput.throughput),

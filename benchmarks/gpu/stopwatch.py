@@ -45,7 +45,7 @@ class Watch:
         n_traced: how many steps are counted.
     """
 
-    def __init__(self, session: Session, traced: int | None = None, n_traced: int = 3) -> None:
+    def __init__(self, session: Session, traced: int | None = None, n_traced: int = 2) -> None:
         self._session, self._traced, self._left = session, traced, n_traced
         self._device = session.processes.device
         self._marks: dict[tuple[int, int], list[Any]] = defaultdict(list)
@@ -71,7 +71,7 @@ class Watch:
 
     def _trace(self) -> None:
         """Count the events of some steps, then the arithmetic of one."""
-        if self._profile is None:
+        if self._profile is None and not self.counts:
             activities = [ProfilerActivity.CPU]
             if self._device.type == "cuda":
                 activities.append(ProfilerActivity.CUDA)
@@ -79,16 +79,23 @@ class Watch:
             self._profile.start()
         elif self._left > 1:
             self._left -= 1
-        elif self._flops is None:
+        elif self._profile is not None:
             self._profile.stop()
             counted = [(event.key, event.count) for event in self._profile.key_averages()]
-            self.counts = counts_of(counted, self.n_traced)
+            self.counts, self._profile = counts_of(counted, self.n_traced), None
             self._flops = FlopCounterMode(display=False)
             self._flops.__enter__()
         else:
-            self._flops.__exit__(None, None, None)
+            assert self._flops is not None
             self.flops = float(self._flops.get_total_flops())
             raise Enough
+
+    def close(self) -> None:
+        """Stop counting, also where the epoch ended too early."""
+        if self._flops is not None:
+            self._flops.__exit__(None, None, None)
+        if self._profile is not None:
+            self._profile.stop()
 
     def step_seconds(self, first_epoch: int = 0, skipped: int = 1) -> list[float]:
         """Seconds of the steps from an epoch on, without the first ones of each phase."""

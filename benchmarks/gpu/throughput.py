@@ -115,7 +115,7 @@ def evaluation(item: str, size: Size) -> Row:
 
 def session_test(session: Session) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions of all test images, and labels for them; what they are costs the same."""
-    n = len(session.test.images)  # type: ignore[arg-type]  # images in memory have a length
+    n = len(session.test.images)
     index = torch.arange(n, device=session.processes.device)
     return index, index % session.context.n_classes
 

@@ -78,13 +78,13 @@ def _stopped(run: Any, step: int) -> None:
             signal.raise_signal(signal.SIGTERM)
         return asked(request)
 
-    StopRequest.save_now = stopping  # type: ignore[method-assign]  # for this run
+    StopRequest.save_now = stopping
     try:
         run()
     except Interrupted:
         return
     finally:
-        StopRequest.save_now = asked  # type: ignore[method-assign]  # as before
+        StopRequest.save_now = asked
     raise RuntimeError(f"the run ended before step {step}")
 
 
@@ -120,7 +120,7 @@ def real_run(item: str, size: Size) -> Row:
         "memorised": epochs["memorised"].to_list()[-1],
         "first_epoch_s": trained.to_list()[0],
         "epoch_s": trained.median(),
-        "images_per_s": row["n_train"] / float(trained.min()),  # type: ignore[arg-type]  # numbers
+        "images_per_s": row["n_train"] / float(trained.min()),
         "rest_s": row["seconds"] - trained.sum(),
         "whole_s": row["seconds"],
     }
