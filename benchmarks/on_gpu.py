@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # Found without an installation, too. Asking for a GPU must not touch it before processes fork.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 

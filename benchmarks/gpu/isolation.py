@@ -43,18 +43,18 @@ def rows_of(
     """
     end, left = time.monotonic() + seconds, list(items)
     while left and time.monotonic() < end:
-        for row in _one_child(left, measure, end, multiprocessing.get_context(start)):
+        for row in _one_child(tuple(left), measure, end, multiprocessing.get_context(start)):
             yield left.pop(0), row
     for item in left:
         yield item, {"error": NO_TIME}
 
 
 def _one_child(
-    items: Sequence[str], measure: Measure, end: float, context: BaseContext
+    items: tuple[str, ...], measure: Measure, end: float, context: BaseContext
 ) -> Iterator[Row]:
     """Rows of the first of some items, as many as one child gets done."""
     receiver, sender = context.Pipe(duplex=False)
-    work = (sender, tuple(items), measure, end)
+    work = (sender, items, measure, end)
     child: BaseProcess = context.Process(target=_work, args=work)
     child.start()
     sender.close()

@@ -58,13 +58,14 @@ class Size:
         (1_000_000, 768, 65_536),
     )
     """Rows and features of a bank, and most queries."""
-    encoder_epochs: int = 1
+    compiled: tuple[str, ...] = ("bf16 compile", "bf16 graphs")
+    """Ways of a compiled network."""
 
 
 TINY = Size(
     dataset="digits", network="small-cnn", networks=("small-cnn",), batches=(32,), batch=32,
     images=160, tests=64, warm=1, most_steps=2, timed_seconds=0.1, workers=1, per_class=13,
-    epochs=2, matrix=256, neighbours=((500, 32, 500), (2_000, 16, 64)),
+    epochs=2, matrix=256, neighbours=((500, 32, 500), (2_000, 16, 64)), compiled=("bf16 compile",),
 )  # fmt: skip
 """What a CPU does in a minute."""
 
@@ -84,7 +85,7 @@ def open_laboratory(folder: Path, size: Size, cifar10: str | None) -> None:
         "encoders": {
             ENCODER: {
                 "kind": "run", "method": "simclr", "dataset": size.dataset, "noise": "clean",
-                "seed": 0, "backbone": "small-cnn", "epochs": size.encoder_epochs,
+                "seed": 0, "backbone": "small-cnn", "epochs": 1,
                 "batch_size": 512, "optimizer": "adam", "lr": 0.001,
             }
         },

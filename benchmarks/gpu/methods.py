@@ -15,7 +15,7 @@ from pipeline.training.stopping import StopRequest
 
 PLAIN = "robust_loss ce"
 VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "robust_loss": [{"loss": "ce"}, {"loss": "dal"}, {"loss": "ce", "rrm": True}],
+    "robust_loss": [{"loss": "ce"}, {"loss": "dal"}, {"loss": "ce", "rrm": True, "rrm_rate": 0.3}],
     "representation_regularization": [{"loss": "ce"}, {"loss": "elr", "regulariser": "rkd_angle"}],
     "sln": [{"averaging": None}, {"correction": True, "correct_from": 1}],
     "elr": [{}, {"plus": True}],

@@ -50,7 +50,7 @@ def prepared(item: str, size: Size) -> Row:
 def sections_of(size: Size) -> list[Section]:
     """All sections."""
     eager = tuple(throughput.items_of(size, throughput.EAGER))
-    compiled = tuple(throughput.items_of(size, throughput.COMPILED))
+    compiled = tuple(throughput.items_of(size, size.compiled))
     return [
         Section("device", 40, ("device",), device.what_it_is),
         Section("inputs", 120, (size.dataset, ENCODER), prepared),

@@ -20,7 +20,7 @@ from pipeline.training.stopping import StopRequest
 COUNTED = {
     "launches": ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx"),
     "graphs": ("cudaGraphLaunch",),
-    "waits": ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize"),
+    "waits": ("cudaStreamSynchronize", "cudaEventSynchronize"),
     "to_host": ("Memcpy DtoH",),
     "to_device": ("Memcpy HtoD",),
     "operators": ("aten::",),
@@ -76,10 +76,12 @@ class Watch:
             if self._device.type == "cuda":
                 activities.append(ProfilerActivity.CUDA)
             self._profile = profile(activities=activities)
+            self._wait()
             self._profile.start()
         elif self._left > 1:
             self._left -= 1
         elif self._profile is not None:
+            self._wait()
             self._profile.stop()
             counted = [(event.key, event.count) for event in self._profile.key_averages()]
             self.counts, self._profile = counts_of(counted, self.n_traced), None
@@ -89,6 +91,11 @@ class Watch:
             assert self._flops is not None
             self.flops = float(self._flops.get_total_flops())
             raise Enough
+
+    def _wait(self) -> None:
+        """Until all earlier work is done: what a step does belongs to it."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
 
     def close(self) -> None:
         """Stop counting, also where the epoch ended too early."""

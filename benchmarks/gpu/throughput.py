@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -44,7 +45,7 @@ COMPILED = {
 WAYS = EAGER | COMPILED
 
 
-def items_of(size: Size, ways: dict[str, Way]) -> list[str]:
+def items_of(size: Size, ways: Iterable[str]) -> list[str]:
     """Network, batch and way of what is measured, the first network first."""
     return [f"{network} {batch} {way}" for network in size.networks for batch in size.batches
             for way in ways]  # fmt: skip

@@ -38,15 +38,15 @@ def measured(item):
             os._exit(7)
         case "hangs":
             time.sleep(60)
-    return {"value": len(item)}
+    return {"value": len(item), "process": os.getpid()}
 
 
 def test_what_one_item_does_is_its_own_row():
-    items = ["first", "fails", "dies", "leaves", "last"]
+    items = ["first", "fails", "second", "dies", "leaves", "last"]
     rows = dict(rows_of(items, measured, seconds=60))
     assert list(rows) == items
-    assert rows["first"]["value"] == 5
-    assert rows["last"]["value"] == 4
+    assert (rows["first"]["value"], rows["last"]["value"]) == (5, 4)
+    assert rows["first"]["process"] == rows["second"]["process"] != rows["last"]["process"]
     assert rows["fails"]["error"].startswith("LabError: given; expected: allowed")
     assert "test_on_gpu.py" in rows["fails"]["traceback"]
     assert rows["dies"]["error"] == "its process ended with exit code 7"
