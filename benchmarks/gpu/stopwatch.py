@@ -75,7 +75,7 @@ class Watch:
             activities = [ProfilerActivity.CPU]
             if self._device.type == "cuda":
                 activities.append(ProfilerActivity.CUDA)
-            self._profile = profile(activities=activities)
+            self._profile = profile(activities=activities, acc_events=True)
             self._wait()
             self._profile.start()
         elif self._left > 1:
