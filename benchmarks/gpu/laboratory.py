@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,17 @@ def processes_in(precision: str) -> Processes:
 
 def planned_run(method: str, **settings: Any) -> PlannedRun:
     """A run of the laboratory with some settings; what it learns from is made if it is missing."""
-    params, loaded = read_params(), load_method(method)
+    planner, params, loaded = _planner(), read_params(), load_method(method)
     if "encoder" in loaded.Settings.model_fields and loaded.Settings().encoder is not None:
         settings = {"encoder": ENCODER} | settings
     resolved = resolve(loaded, pinned(loaded, params) | settings, params)
-    return Planner(params).run(loaded, resolved)
+    return planner.run(loaded, resolved)
+
+
+@cache
+def _planner() -> Planner:
+    """One for all runs of a process: what they learn from is checked and opened once."""
+    return Planner(read_params())
 
 
 def session_of(
