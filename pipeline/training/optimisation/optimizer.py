@@ -25,7 +25,7 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
         "adam": lambda own: torch.optim.Adam(
             own, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         ),
-        "sgd": lambda own: torch.optim.SGD(
+        "sgd": lambda own: _Sgd(
             own,
             lr=settings.lr,
             momentum=settings.momentum,
@@ -41,6 +41,28 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
         optimizer = make[settings.optimizer](groups)
     note_made(optimizer)
     return optimizer
+
+
+class _Sgd(torch.optim.SGD):
+    """SGD whose parameters may get their first gradient after others of their group.
+
+    The fused step takes the momentum of all of them or of none.
+    """
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
+        """Take one step; momentum that is new beside others' begins at 0."""
+        del closure
+        for group in self.param_groups:
+            if group["momentum"]:
+                self._begin_momentum([p for p in group["params"] if p.grad is not None])
+        super().step()
+
+    def _begin_momentum(self, learning: list[nn.Parameter]) -> None:
+        has_none = [self.state.get(p, {}).get("momentum_buffer") is None for p in learning]
+        if any(has_none) and not all(has_none):
+            for parameter, is_new in zip(learning, has_none, strict=True):
+                if is_new:
+                    self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def clipped_groups(

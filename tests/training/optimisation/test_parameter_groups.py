@@ -57,6 +57,22 @@ def stepped(optimizer, groups, gradient=1.0):
     optimizer.step()
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_parameter_may_get_its_first_gradient_after_others_of_its_group(nesterov):
+    settings = RunSettings(lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=nesterov)
+    ours, plain = ([parameter(3), parameter(2)] for _ in range(2))
+    options = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": nesterov}
+    optimizers = [
+        make_optimizer(Grouped({"params": ours}), settings), torch.optim.SGD(plain, **options)
+    ]  # fmt: skip
+    for n_learning in (1, 2, 1, 2):
+        for optimizer, parameters in zip(optimizers, (ours, plain), strict=True):
+            for number, one in enumerate(parameters):
+                one.grad = torch.full_like(one, number + 0.5) if number < n_learning else None
+            optimizer.step()
+    torch.testing.assert_close(ours, plain)
+
+
 def test_a_group_has_momentum_and_decay_of_its_own():
     settings = RunSettings(lr=0.1, momentum=0.9, weight_decay=0.5, schedule="constant")
     usual, own = parameter(1), parameter(1)
