@@ -1,0 +1,1 @@
+"""What can be told from results: paired tests, intervals, corrections, mean ranks."""
