@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import polars as pl
 
 from analysis.conditions import CONDITIONS, conditions, settings_as_texts
+from analysis.evidence.pairs import PAIRED_ON
 from analysis.labels import FACTS, row_labels
 from analysis.selection import Wanted, matching, plain_columns
 from pipeline.errors import LabError, quoted, suggest
@@ -34,6 +35,9 @@ class Comparison(NamedTuple):
     that recorded it; not_found (in which the rule finds no epoch), unrecorded, diverged, failed
     and running count the others; knows lists declared knowledge; `CONDITIONS` as text; optimism
     where it is asked for."""
+    values: pl.DataFrame
+    """One row per run behind a mean: the columns that name its place and row, `PAIRED_ON`, and
+    value, the metric itself."""
     metric: str
     protocol: Name
     by: tuple[str, ...]
@@ -65,7 +69,7 @@ def compare(
             the metric is at the epoch that the test split chooses (`oracle`).
 
     Returns:
-        The cells, sorted by data set, noise and label.
+        The cells, sorted by data set, noise and label, and the values that they summarise.
 
     Raises:
         LabError: for an unknown metric or column, or if no run matches.
@@ -89,12 +93,12 @@ def compare(
             "runs with the setting averaging, and a metric on test or validation images",
             "--averaged no",
         )
+    found = pl.concat(parts)
     status = pl.col("status")
     value, excess = (pl.when(status == "done").then(name) for name in ("value", "optimism"))
     cells = (
         # In the order of the keys: the same runs give the same sum, to the last bit.
-        pl.concat(parts)
-        .sort("key", "label")
+        found.sort("key", "label")
         .group_by("dataset", "noise", "label", *by, maintain_order=True)
         .agg(
             mean=value.mean(),
@@ -117,7 +121,9 @@ def compare(
         )
         .sort("dataset", "noise", "label", *by)
     )
-    return Comparison(cells, metric, protocol, tuple(by))
+    names = dict.fromkeys(("dataset", "noise", "label", *by, *PAIRED_ON))
+    values = found.filter(status == "done", pl.col("value").is_not_null()).select(*names, "value")
+    return Comparison(cells, values, metric, protocol, tuple(by))
 
 
 def _with_metric(results: Results, metric: str) -> Results:
@@ -170,7 +176,7 @@ def averaged_label() -> pl.Expr:
 def _runs(results: Results, where: Wanted, by: Sequence[str]) -> pl.DataFrame:
     """Rows of the runs that are asked for, with the columns that a comparison needs."""
     asked = {*where, *CONDITIONS} & set(plain_columns(results.runs))
-    needed = {"key", "seed", "status", "knows", *FACTS, *by, *asked}
+    needed = {"key", "status", "knows", *PAIRED_ON, *FACTS, *by, *asked}
     runs = results.runs.select(sorted(needed)).collect()
     if runs.is_empty():
         raise LabError("no runs yet", "results of at least one run", "uv run dvc repro")

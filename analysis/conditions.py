@@ -65,8 +65,9 @@ def differing(cells: pl.DataFrame, place: Sequence[str]) -> tuple[str, ...]:
     Returns:
         Their names, in the order of `CONDITIONS`.
     """
-    met = cells.group_by(place).agg(pl.col(name).n_unique() for name in CONDITIONS)
-    return tuple(name for name in CONDITIONS if (met[name] > 1).any())
+    names = [name for name in CONDITIONS if name not in place]
+    met = cells.group_by(place).agg(pl.col(name).n_unique() for name in names)
+    return tuple(name for name in names if (met[name] > 1).any())
 
 
 def row_conditions(

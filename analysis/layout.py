@@ -9,6 +9,9 @@ import polars as pl
 
 from analysis.comparison import LOWER_IS_BETTER, Comparison
 from analysis.conditions import differing, row_conditions
+from analysis.evidence.marks import mark
+from analysis.evidence.paired_test import LEVEL
+from analysis.evidence.pairs import by_draw
 from pipeline.results.protocols import PROTOCOLS, criterion_of
 from pipeline.results.schema import EPOCH_COLUMNS
 
@@ -17,7 +20,7 @@ KNOWING = "†"
 
 
 class Cell(NamedTuple):
-    """Text of a cell, and whether it is the best of its column among rows of equal conditions."""
+    """Text of a cell, and whether it is marked: the best of its block, or not separable from it."""
 
     text: str
     best: bool = False
@@ -59,7 +62,8 @@ def lay_out(comparison: Comparison) -> Layout:
     """Arrange a comparison: a row per method, a column per data set and noise.
 
     Rows that differ in a condition (epochs, backbone, start, ...) have a column that says so; rows
-    of equal conditions stand together, longest training first, best rows first within.
+    of equal conditions stand together, longest training first, best rows first within. Of these
+    the best is marked in each column, and what is not separable from it.
     """
     cells, by = comparison.cells, comparison.by
     row_key, column_key = ("label", *by), ("dataset", "noise")
@@ -78,47 +82,61 @@ def lay_out(comparison: Comparison) -> Layout:
         said = dict(zip(shown, conditions[row], strict=True))
         return [Cell(str(text)) for text in (name, *row[1:], *(said[name] for name in further))]
 
-    blocks = []
+    values = {
+        column: comparison.values.filter(dataset=column[0], noise=column[1]) for column in columns
+    }
+    blocks, told, untold = [], 0, 0
     for rows in in_blocks(comparison, conditions):
-        values = [
-            _column([found.get((*row, *column)) for row in rows], comparison.metric)
-            for column in columns
-        ]
-        blocks.append([[*texts(row), *own] for row, *own in zip(rows, *values, strict=True)])
+        shown_columns = []
+        for column in columns:
+            own = [found.get((*row, *column)) for row in rows]
+            marks = mark(
+                by_draw(values[column], row_key, rows),
+                [None if cell is None else cell["mean"] for cell in own],
+                comparison.metric in LOWER_IS_BETTER,
+            )
+            told, untold = told + marks.told, untold + marks.untold
+            shown_columns.append(_column(own, marks.marked, comparison.metric))
+        blocks.append([[*texts(row), *own] for row, *own in zip(rows, *shown_columns, strict=True)])
     several = cells["dataset"].n_unique() > 1
     titles = [f"{dataset} {noise}" if several else noise for dataset, noise in columns]
-    return Layout(["method", *by, *further, *titles], blocks, caption(comparison, shown))
+    text = _caption(comparison, shown, told, untold)
+    return Layout(["method", *by, *further, *titles], blocks, text)
 
 
-def _column(found: Sequence[dict[str, Any] | None], metric: str) -> list[Cell]:
-    """One column of a block; the best of several values is marked."""
-    means = [row["mean"] for row in found if row is not None and row["mean"] is not None]
-    best = (min(means) if metric in LOWER_IS_BETTER else max(means)) if len(means) > 1 else None
+def _column(
+    found: Sequence[dict[str, Any] | None], marked: Sequence[bool], metric: str
+) -> list[Cell]:
+    """One column of a block."""
     return [
         Cell("")
         if row is None
-        else Cell(
-            f"{spread(row['mean'], row['std'], metric)} {_runs_behind(row)}",
-            best=best is not None and row["mean"] == best,
-        )
-        for row in found
+        else Cell(f"{spread(row['mean'], row['std'], metric)} {_runs_behind(row)}", best)
+        for row, best in zip(found, marked, strict=True)
     ]
 
 
-def caption(comparison: Comparison, shown: Sequence[str] = ()) -> str:
-    """What the numbers of a table are, what is not among them, and the conditions that differ."""
+def meaning(comparison: Comparison) -> str:
+    """What the numbers of a comparison are, in words."""
+    unit = " in percent" if _is_fraction(comparison.metric) else ""
+    rule = PROTOCOLS[comparison.protocol]
+    return f"{comparison.metric}{unit}; protocol {comparison.protocol}: {rule.meaning}"
+
+
+def _caption(comparison: Comparison, shown: Sequence[str], told: int, untold: int) -> str:
+    """What the numbers are, what is marked, what is not among them, which conditions differ."""
     cells, metric = comparison.cells, comparison.metric
     datasets = ", ".join(cells["dataset"].unique().sort())
-    unit = " in percent" if _is_fraction(metric) else ""
     rule = PROTOCOLS[comparison.protocol]
     sentences = [
-        f"{datasets}: {metric}{unit}; protocol {comparison.protocol}: {rule.meaning}",
+        f"{datasets}: {meaning(comparison)}",
         "Mean ± sample standard deviation over seeds (number of runs)",
+        *_on_marks(told, untold),
     ]
     if shown:
         sentences.append(
             f"Rows differ in {', '.join(shown)}: only rows alike in these stand in one block, and "
-            "a best value is marked within a block of several rows"
+            "are compared"
         )
     if cells["diverged"].sum():
         sentences.append("Diverged runs are counted, not averaged")
@@ -131,6 +149,20 @@ def caption(comparison: Comparison, shown: Sequence[str] = ()) -> str:
     for label, knows in knowing.unique().sort("label").iter_rows():
         sentences.append(f"{KNOWING} {label} knows: {knows}")
     return ". ".join(sentences) + "."
+
+
+def _on_marks(told: int, untold: int) -> list[str]:
+    """What bold says, of so many values that were tested and so many that could not be."""
+    it_takes = "it takes two shared seeds, and differences that vary"
+    if not told:
+        only = f"Bold: the best mean only; what is not separable from it cannot be told: {it_takes}"
+        return [only] if untold else []
+    tested = (
+        f"Bold: the best, and what is not separable from it at {100 * LEVEL:.0f} % (paired t-tests "
+        "on label tables and seeds that rows share; Holm over all pairs of rows)"
+    )
+    not_tested = f"Values of which that cannot be told, not bold: {untold}; {it_takes}"
+    return [tested, not_tested] if untold else [tested]
 
 
 def in_blocks(

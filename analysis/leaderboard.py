@@ -3,6 +3,7 @@
     uv run python analysis/leaderboard.py --grid digits --protocol last10
     uv run python analysis/leaderboard.py --dataset cifar10 --epochs 150 --where backbone=resnet34
     uv run python analysis/leaderboard.py --format latex > table.tex
+    uv run python analysis/leaderboard.py --compare dal ce
 
 Tables show percent with one decimal; `--format csv` gives fractions as stored, in full.
 """
@@ -19,6 +20,7 @@ from analysis.comparison import Comparison, Models, compare
 from analysis.layout import lay_out
 from analysis.rendering import Form, write
 from analysis.selection import Filters
+from analysis.two_rows_layout import lay_out_two_rows, two_rows, two_rows_csv
 from pipeline.command_line import read_flags
 from pipeline.errors import program
 from pipeline.results.protocols import Name
@@ -40,6 +42,9 @@ class Flags(Filters):
     """Columns of the runs table that get a column of their own, such as backbone."""
     averaged: Models = "both"
     """Rows of the averaged weights, of runs that keep them: beside the others, only them, or no."""
+    compare: tuple[str, str] | None = None
+    """Two rows, by their labels as the table prints them, to set against each other on the seeds
+    and label tables that they share: difference, interval, p-value, seeds needed."""
     format: Form | Literal["csv"] = "terminal"
     """How to print it."""
 
@@ -67,7 +72,13 @@ def main() -> None:
         by=flags.by,
         averaged=flags.averaged,
     )
-    if flags.format == "csv":
+    if flags.compare is not None:
+        rows = two_rows(comparison, flags.compare)
+        if flags.format == "csv":
+            sys.stdout.write(two_rows_csv(comparison, rows))
+        else:
+            write(lay_out_two_rows(comparison, rows), flags.format)
+    elif flags.format == "csv":
         sys.stdout.write(csv(comparison))
     else:
         write(lay_out(comparison), flags.format)

@@ -22,6 +22,7 @@ from analysis.layout import KNOWING, number, spread
 from analysis.pages import page
 from analysis.pictures import data_uri
 from analysis.published.gaps import WITHIN
+from analysis.rank_section import rank_sections
 from analysis.sections import DatasetSection, dataset_section
 from analysis.selection import matching
 from pipeline.command_line import read_flags
@@ -78,6 +79,7 @@ def write_report(source: Results, out: Path) -> None:
     html = page(
         "report.html",
         sections=sections,
+        rankings=rank_sections(held),
         counts=counts,
         meanings={name: rule.meaning for name, rule in PROTOCOLS.items()},
         knowing=KNOWING,
