@@ -6,6 +6,7 @@ import re
 import sys
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -93,17 +94,22 @@ def show(layout: Layout) -> None:
     Nothing is cut off: names stay whole, and a table that cannot be as narrow as the terminal is
     wider.
     """
-    table = Table()
+    table, longest_words = Table(), []
     for title, *cells in zip(layout.header, *layout.rows, strict=True):
-        one_word = all(len(cell.text.split()) <= 1 for cell in cells)
-        table.add_column(Text(_one_line(title)), no_wrap=one_word, overflow="fold")
+        texts = [_one_line(text) for text in (title, *(cell.text for cell in cells))]
+        one_word = all(" " not in text for text in texts[1:])
+        whole = max(map(cell_len, texts)) if one_word else None
+        table.add_column(Text(texts[0]), no_wrap=one_word, overflow="fold", min_width=whole)
+        longest_words.append(max(cell_len(word) for text in texts for word in text.split(" ")))
     for block in layout.blocks:
         for row in block:
-            texts = (Text(_one_line(c.text), style="bold" if c.best else "") for c in row)
-            table.add_row(*texts)
+            table.add_row(*(Text(_one_line(c.text), "bold" if c.best else "") for c in row))
         table.add_section()
     console = Console()
     needed = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).minimum
+    if needed > console.width:
+        for column, longest in zip(table.columns, longest_words, strict=True):
+            column.width = None if column.no_wrap else longest
     Console(width=max(console.width, needed)).print(table)
     console.print(Text(layout.caption))
 

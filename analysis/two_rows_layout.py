@@ -45,11 +45,14 @@ def lay_out_two_rows(comparison: Comparison, rows: TwoRows) -> Layout:
     Returns:
         The table; nothing in it is marked as best.
     """
-    place, metric = _place(comparison), comparison.metric
+    metric = comparison.metric
+    several = rows.places["dataset"].n_unique() > 1
+    place = _place(comparison)[0 if several else 1 :]
     has_bootstrap = rows.places["bootstrap_low"].count() > 0
     header = [
-        "data set", *place[1:], rows.first, rows.second, "difference", "95 % interval",
-        *(["bootstrap"] if has_bootstrap else []), "p", "corrected p", "seeds", "seeds needed",
+        *(["data set"] if several else []), "noise", *comparison.by, rows.first, rows.second,
+        "difference", "95 % interval", *(["bootstrap"] if has_bootstrap else []), "p",
+        "corrected p", "seeds", "seeds needed",
     ]  # fmt: skip
     lines = []
     for row in rows.places.iter_rows(named=True):
@@ -132,10 +135,11 @@ def _needed(row: dict[str, Any]) -> str:
 
 def _caption(comparison: Comparison, rows: TwoRows, has_bootstrap: bool) -> str:
     """What the numbers are, and what cannot be told."""
+    datasets = ", ".join(rows.places["dataset"].unique().sort())
     n_tests = rows.places["p"].count()
     better = ", lower is better" if comparison.metric in LOWER_IS_BETTER else ""
     sentences = [
-        f"{rows.first} less {rows.second}: {meaning(comparison)}{better}",
+        f"{datasets}: {rows.first} less {rows.second}, {meaning(comparison)}{better}",
         "Runs are paired on images, label table and seed; means are over these pairs (seeds)",
         f"Interval and p: paired t-test; corrected p: Holm over {n_tests} places"
         if n_tests > 1

@@ -99,18 +99,18 @@ def test_two_rows_side_by_side(store: Store) -> None:
     layout = two(store, "dal", "ce")
     [[row]] = layout.blocks
     assert layout.header == [
-        "data set", "noise", "dal", "ce", "difference", "95 % interval", "p", "corrected p",
+        "noise", "dal", "ce", "difference", "95 % interval", "p", "corrected p",
         "seeds", "seeds needed",
     ]  # fmt: skip
     low, high = stats.ttest_rel(DAL, CE).confidence_interval(0.95)
     assert [cell.text for cell in row] == [
-        "digits", "sym", "85.5", "62.0", "+23.5", f"+{100 * low:.1f} to +{100 * high:.1f}",
+        "sym", "85.5", "62.0", "+23.5", f"+{100 * low:.1f} to +{100 * high:.1f}",
         "< 0.001", "< 0.001", "4", "2",
     ]  # fmt: skip
     assert not any(cell.best for cell in row)
-    assert layout.caption.startswith("dal less ce: test_accuracy in percent; protocol last: last")
+    assert layout.caption.startswith("digits: dal less ce, test_accuracy in percent; protocol last")
     assert "Interval and p: paired t-test. " in layout.caption
-    assert two(store, "ce", "dal").rows[0][4].text == "-23.5"
+    assert two(store, "ce", "dal").rows[0][3].text == "-23.5"
     assert "more)" in two(store, "dal", "sce").rows[0][-1].text
 
 
@@ -121,13 +121,22 @@ def test_two_rows_over_several_places(store: Store) -> None:
     add(store, "dal", DAL, noise="alone", epochs=3)
     layout = two(store, "dal", "ce")
     first, second, third, overall = [[cell.text for cell in row] for row in layout.rows]
-    assert [row[1] for row in (first, second, third)] == ["pair-0", "pair-1", "sym"]
-    assert second[4:] == ["-3.0", "not told: one shared seed", "–", "–", "1", "–"]
+    assert [row[0] for row in (first, second, third)] == ["pair-0", "pair-1", "sym"]
+    assert second[3:] == ["-3.0", "not told: one shared seed", "–", "–", "1", "–"]
     assert overall[0] == "all places"
-    assert overall[6] == f"{stats.wilcoxon([-0.01, -0.03, 0.235]).pvalue:.3f}"
+    assert overall[5] == f"{stats.wilcoxon([-0.01, -0.03, 0.235]).pvalue:.3f}"
     assert "corrected p: Holm over 2 places" in layout.caption
     assert "So few places give p = 0.25 at least: too few for a finding" in layout.caption
     assert "Places in which only one of the two has a number: 1" in layout.caption
+    for variant, accuracies in (("dal", DAL), ("ce", CE)):
+        add(store, variant, accuracies, dataset="web")
+    layout = two(store, "dal", "ce")
+    assert layout.header[:2] == ["data set", "noise"]
+    assert [[row[0].text, row[1].text] for row in layout.rows[-2:]] == [
+        ["web", "sym"],
+        ["all places", ""],
+    ]
+    assert layout.caption.startswith("digits, web: dal less ce")
 
 
 def test_ten_seeds_have_a_bootstrap_interval(empty: Store) -> None:
@@ -142,7 +151,7 @@ def test_ten_seeds_have_a_bootstrap_interval(empty: Store) -> None:
 def test_two_rows_of_unequal_conditions_or_knowledge_say_so(store: Store) -> None:
     add(store, "long", (0.9, 0.91, 0.89), epochs=90, knows=["noise_rate"])
     layout = two(store, "long †", "ce")
-    assert layout.header[2] == "long"
+    assert layout.header[1] == "long"
     assert "The two differ in epochs (90 and 3)" in layout.caption
     assert "differ in" not in two(store, "dal", "ce").caption
 
@@ -150,8 +159,8 @@ def test_two_rows_of_unequal_conditions_or_knowledge_say_so(store: Store) -> Non
 def test_columns_of_by_are_places(store: Store) -> None:
     add(store, "dal", DAL, backbone="resnet34", settings={"backbone": "resnet34"})
     layout = two(store, "dal", "ce", by=["backbone"])
-    assert layout.header[:3] == ["data set", "noise", "backbone"]
-    assert [row[2].text for row in layout.rows] == ["small-cnn"]
+    assert layout.header[:2] == ["noise", "backbone"]
+    assert [row[1].text for row in layout.rows] == ["small-cnn"]
     assert "only one of the two has a number: 1" in layout.caption
 
 
@@ -163,7 +172,7 @@ def test_a_loss_says_that_lower_is_better(empty: Store) -> None:
             })  # fmt: skip
     layout = two(empty, "dal", "ce", metric="test_loss")
     assert "test_loss; protocol last: last epoch, lower is better" in layout.caption
-    assert layout.rows[0][4].text.startswith("-0.")
+    assert layout.rows[0][3].text.startswith("-0.")
 
 
 @pytest.fixture
