@@ -13,6 +13,7 @@ from analysis.evidence.pairs import PAIRED_ON
 from analysis.labels import FACTS, row_labels
 from analysis.selection import Wanted, matching, plain_columns
 from pipeline.errors import LabError, quoted, suggest
+from pipeline.results.foreign import UNKNOWN
 from pipeline.results.protocols import PROTOCOLS, Name, Protocol, choose
 from pipeline.results.schema import AVERAGED, CURVES
 from pipeline.results.view import Results
@@ -121,9 +122,7 @@ def compare(
         )
         .sort("dataset", "noise", "label", *by)
     )
-    names = dict.fromkeys(("dataset", "noise", "label", *by, *PAIRED_ON))
-    values = found.filter(status == "done", pl.col("value").is_not_null()).select(*names, "value")
-    return Comparison(cells, values, metric, protocol, tuple(by))
+    return Comparison(cells, _values(found, by), metric, protocol, tuple(by))
 
 
 def _with_metric(results: Results, metric: str) -> Results:
@@ -161,6 +160,17 @@ def _with_values(
         )
     found = runs.join(values.collect(), on="key", how="left")
     return found.with_columns(pl.col("not_found").fill_null(False))
+
+
+def _values(found: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """The runs behind the means; one on unknown images shares them with no other."""
+    names = dict.fromkeys(("dataset", "noise", "label", *by, *PAIRED_ON))
+    images = pl.col("data_digest")
+    return (
+        found.filter(pl.col("status") == "done", pl.col("value").is_not_null())
+        .with_columns(pl.when(images == UNKNOWN).then("key").otherwise(images).alias("data_digest"))
+        .select(*names, "value")
+    )
 
 
 def averaged_label() -> pl.Expr:

@@ -19,6 +19,8 @@ from analysis.pictures import data_uri
 from analysis.rank_section import RankSection, rank_sections
 from analysis.report import write_report
 from analysis.two_rows_layout import lay_out_two_rows, two_rows
+from pipeline.errors import LabError
+from pipeline.results.foreign import UNKNOWN
 from pipeline.results.store import Store
 from pipeline.results.view import Results
 from tests.support.results_builder import add_run
@@ -88,6 +90,14 @@ def test_equal_numbers_on_other_labels_are_not_paired(store: Store) -> None:
     add(moved, "ce", CE, labels_digest="drawn anew")
     assert bold(table(store)) != bold(table(moved)) == ["dal"]
     assert "Bold: the best mean only" in table(moved).caption
+
+
+def test_runs_on_unknown_images_are_paired_with_nothing(store: Store) -> None:
+    for variant, accuracies in (("foreign/a", [0.9, 0.91, 0.89]), ("foreign/b", [0.1, 0.12, 0.13])):
+        add(store, variant, accuracies, data_digest=UNKNOWN)
+    assert bold(table(store)) == ["foreign/a"]
+    with pytest.raises(LabError, match="share no label table and seed"):
+        two(store, "foreign/a", "foreign/b")
 
 
 def two(store: Store, *printed: str, **question) -> Layout:
