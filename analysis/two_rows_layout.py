@@ -48,7 +48,8 @@ def lay_out_two_rows(comparison: Comparison, rows: TwoRows) -> Layout:
     metric = comparison.metric
     several = rows.places["dataset"].n_unique() > 1
     place = _place(comparison)[0 if several else 1 :]
-    has_bootstrap = rows.places["bootstrap_low"].count() > 0
+    over_places = rows.overall.bootstrap if rows.overall is not None else None
+    has_bootstrap = over_places is not None or rows.places["bootstrap_low"].count() > 0
     header = [
         *(["data set"] if several else []), "noise", *comparison.by, rows.first, rows.second,
         "difference", "95 % interval", *(["bootstrap"] if has_bootstrap else []), "p",
@@ -72,7 +73,9 @@ def lay_out_two_rows(comparison: Comparison, rows: TwoRows) -> Layout:
     blocks = [lines]
     if rows.overall is not None:
         texts = ["all places", *[""] * (len(place) + 1), _signed(rows.overall.difference, metric)]
-        texts += ["", *[""] * has_bootstrap, _chance(rows.overall.p), "", "", ""]
+        low, high, _ = over_places or (None, None, None)
+        texts += ["", *[_interval(low, high, metric)] * has_bootstrap]
+        texts += [_chance(rows.overall.p), "", "", ""]
         blocks.append([[Cell(text) for text in texts]])
     return Layout(header, blocks, _caption(comparison, rows, has_bootstrap))
 
@@ -151,12 +154,10 @@ def _caption(comparison: Comparison, rows: TwoRows, has_bootstrap: bool) -> str:
     ]
     if has_bootstrap:
         sentences.append(
-            f"Bootstrap: 95 % interval of the mean, percentile from {FEWEST} seeds, BCa from "
-            f"{FEWEST_BCA}; with so few it is somewhat narrow"
+            f"Bootstrap: 95 % interval of the mean, percentile from {FEWEST} seeds or places, BCa "
+            f"from {FEWEST_BCA}; with so few it is somewhat narrow"
         )
-    if rows.n_apart:
-        sentences.append(f"Places in which only one of the two has a number: {rows.n_apart}")
-    return ". ".join(sentences) + "."
+    return ". ".join([*sentences, *_left_out(comparison, rows)]) + "."
 
 
 def _differences(comparison: Comparison, rows: TwoRows) -> list[str]:
@@ -167,6 +168,19 @@ def _differences(comparison: Comparison, rows: TwoRows) -> list[str]:
     both = zip(shown, said[rows.first,], said[rows.second,], strict=True)
     texts = [f"{name} ({one} and {other})" for name, one, other in both]
     return [f"The two differ in {', '.join(texts)}"] if texts else []
+
+
+def _left_out(comparison: Comparison, rows: TwoRows) -> list[str]:
+    """What is no part of the comparison."""
+    diverged = {
+        label: comparison.cells.filter(label=label)["diverged"].sum()
+        for label in (rows.first, rows.second)
+    }
+    apart = f"Places in which only one of the two has a number: {rows.n_apart}"
+    return [
+        *(f"Left out, diverged: {n} runs of {label}" for label, n in diverged.items() if n),
+        *([apart] if rows.n_apart else []),
+    ]
 
 
 def _over_places(overall: Overall) -> list[str]:

@@ -158,6 +158,24 @@ def test_ten_seeds_have_a_bootstrap_interval(empty: Store) -> None:
     assert "Bootstrap: 95 % interval of the mean, percentile from 10 seeds" in layout.caption
 
 
+def test_ten_places_have_a_bootstrap_interval_over_them(empty: Store) -> None:
+    for number in range(10):
+        add(empty, "dal", (0.8 + number / 200,), noise=f"pair-{number}")
+        add(empty, "ce", (0.7,), noise=f"pair-{number}")
+    layout = two(empty, "dal", "ce")
+    place = layout.header.index("bootstrap")
+    assert {row[place].text for row in layout.blocks[0]} == {"–"}
+    assert re.fullmatch(r"\+1[12]\.\d to \+1[23]\.\d", layout.rows[-1][place].text)
+
+
+def test_diverged_runs_are_counted_beside_the_pairs(store: Store) -> None:
+    add_run(store, (0.1,), variant="ce", seed=7, status="diverged")
+    layout = two(store, "dal", "ce")
+    assert layout.rows[0][-2].text == "4"
+    assert "Left out, diverged: 1 runs of ce" in layout.caption
+    assert "runs of dal" not in layout.caption
+
+
 def test_two_rows_of_unequal_conditions_or_knowledge_say_so(store: Store) -> None:
     add(store, "long", (0.9, 0.91, 0.89), epochs=90, knows=["noise_rate"])
     layout = two(store, "long †", "ce")
