@@ -48,6 +48,8 @@ class Flags:
     """Folder or archive with CIFAR-10: the official archive, or train.parquet and test.parquet."""
     out: Path | None = None
     """JSON file for all figures."""
+    folder: Path | None = None
+    """Folder whose inputs a later call finds again; by default one that is removed."""
     only: tuple[str, ...] = ()
     """Sections to measure; by default all. Inputs are always made."""
     seconds: float = 480.0
@@ -68,8 +70,9 @@ def main() -> None:
     if not flags.tiny and flags.cifar10 is None:
         sys.exit("error: nothing to learn from; expected: --cifar10 FOLDER; try: --tiny")
     size = TINY if flags.tiny else Size()
-    with tempfile.TemporaryDirectory() as folder:
-        open_laboratory(Path(folder), size, None if flags.tiny else flags.cifar10)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = flags.folder or Path(temporary)
+        open_laboratory(folder, size, None if flags.tiny else flags.cifar10)
         _measure(flags, size, began)
 
 

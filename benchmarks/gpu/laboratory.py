@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -75,7 +76,7 @@ def open_laboratory(folder: Path, size: Size, cifar10: str | None) -> None:
     """Write params.yaml of a new laboratory and make it that of this program.
 
     Args:
-        folder: empty.
+        folder: empty, or with the inputs of an earlier one.
         size: names the data set.
         cifar10: folder or archive with CIFAR-10, if it is measured on.
     """
@@ -92,14 +93,16 @@ def open_laboratory(folder: Path, size: Size, cifar10: str | None) -> None:
         },
         "run": {"dataset": size.dataset, "noise": NOISE, "recipe": "pocket"},
     }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    os.environ["LNL_ROOT"] = str(folder)
-    os.environ.pop("LNL_SHARED", None)
-    use_store(folder / "store")
+    os.environ["LNL_ROOT"] = str(folder.resolve())
+    os.environ["LNL_SHARED"] = str(folder.resolve() / "shared")
+    os.environ["LNL_STORE"] = str(folder.resolve() / "store")
 
 
-def use_store(folder: Path) -> None:
-    """Let this process keep its results and checkpoints in a folder."""
+def use_store(name: str) -> None:
+    """Let this process keep its results in a new store; encoders are those of the laboratory."""
+    folder = Path(os.environ["LNL_ROOT"]) / "stores" / f"{time.time_ns()}-{name}"
     os.environ["LNL_STORE"] = str(folder)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -54,7 +52,7 @@ def _numbers(
     method: str, settings: dict[str, Any], store: str, stop_after: int | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Epochs and samples of a run in a store of its own, without what it cost."""
-    use_store(Path(os.environ["LNL_ROOT"]) / "stores" / str(os.getpid()) / store)
+    use_store(store)
     planned = planned_run(method, **settings)
     processes = processes_in(planned.settings.precision)
     if stop_after is not None:
@@ -101,7 +99,7 @@ def _compared(
 
 def real_run(item: str, size: Size) -> Row:
     """A run by its script: accuracy, seconds of an epoch, and of all the rest."""
-    use_store(Path(os.environ["LNL_ROOT"]) / "stores" / f"real-{item}")
+    use_store(item)
     recipe = "paper" if size.dataset == "cifar10" else "pocket"
     processes_in("bf16")
     run_script(
