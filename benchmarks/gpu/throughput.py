@@ -12,7 +12,6 @@ from benchmarks.gpu.device import device, name_of, nominal_peak, seconds_of
 from benchmarks.gpu.isolation import Row
 from benchmarks.gpu.laboratory import QUIET, Size, planned_run, processes_in, session_of
 from benchmarks.gpu.stopwatch import seconds_per_step
-from benchmarks.training_step import Flags, conventional, images_per_second
 from pipeline.backbones import make_backbone
 from pipeline.training.evaluation import evaluate
 from pipeline.training.loop import Session
@@ -128,6 +127,9 @@ def loader(item: str, size: Size) -> Row:
         session = trained(WAYS[item], size, size.network, batch)
         seconds = seconds_per_step(session, size.warm, size.most_steps, size.timed_seconds)
         return {"images_per_s": batch / seconds}
+    # Imported here because torchvision takes seconds.
+    from benchmarks.training_step import Flags, conventional, images_per_second
+
     where, n = device(), 20_000 if size.dataset == "cifar10" else 300
     draws = torch.Generator().manual_seed(0)
     images = torch.randint(256, (n, 32, 32, 3), dtype=torch.uint8, generator=draws).numpy()
