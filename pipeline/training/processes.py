@@ -282,8 +282,8 @@ def set_determinism(level: str) -> None:
     On CUDA, `warn` and `error` also need the cuBLAS workspace setting, which must be in the
     environment before the first CUDA call.
     """
-    if level != "off":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Also at `off`: torch reads it once, and a run of another level may follow in this program.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(level != "off", warn_only=level == "warn")
     # Nothing here reads memory that it has not written: filling it first only takes time.
     # mypy sees a module here; it is an object with this attribute.

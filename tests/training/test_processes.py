@@ -1,5 +1,6 @@
 """The door to Accelerate: what the environment holds for others, precision, failing together."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ from polars.testing import assert_frame_equal
 from torch import nn
 
 from pipeline.errors import LabError
-from pipeline.training.processes import Processes
+from pipeline.training.processes import Processes, set_determinism
 from tests.support.programs import PYTHON, SCRIPT, finish
 from tests.support.runs import numbers, run
 from tests.support.tiny_session import Tiny
@@ -109,3 +110,9 @@ def failing(rank, who):
 )
 def test_no_process_waits_for_one_that_failed(who, ends):
     assert on_processes(2, failing, who) == ends
+
+
+def test_a_run_without_determinism_leaves_it_open_to_the_next_one(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    set_determinism("off")
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
