@@ -41,7 +41,12 @@ class Lengths(NamedTuple):
 
 
 def add_bundles(
-    batch: Batch, rows: Iterable[int], slots: int, lengths: Lengths, last: Iterable[int] = ()
+    batch: Batch,
+    rows: Iterable[int],
+    slots: int,
+    lengths: Lengths,
+    last: Iterable[int] = (),
+    usual: float | None = None,
 ) -> list[Bundle]:
     """Put cells into bundles and note them in the folder of the batch.
 
@@ -52,6 +57,7 @@ def add_bundles(
         lengths: how long bundles should take.
         last: rows that come at the end of a bundle, so that one that ends its program takes no
             other cell with it.
+        usual: seconds of a cell, where past runs tell of none; None where nobody knows.
 
     Returns:
         The new bundles; their numbers go on from those that the batch has.
@@ -62,7 +68,9 @@ def add_bundles(
         cell = batch.cells[row]
         groups.setdefault((cell.gpus, cell.precision), []).append(row)
     parts = [
-        part for group in groups.values() for part in _parts(batch.cells, group, slots, lengths)
+        part
+        for group in groups.values()
+        for part in _parts(batch.cells, group, slots, lengths, usual)
     ]
     first = sum(len(_read(path)) for path in _rounds(batch))
     bundles = [_bundle(first + n, batch.cells, part) for n, part in enumerate(parts)]
@@ -92,17 +100,22 @@ def _in_order(batch: Batch, rows: Iterable[int]) -> list[int]:
 
 
 def _parts(
-    cells: Sequence[FrozenCell], rows: list[int], slots: int, lengths: Lengths
+    cells: Sequence[FrozenCell],
+    rows: list[int],
+    slots: int,
+    lengths: Lengths,
+    usual: float | None,
 ) -> list[list[int]]:
     """Cut an order into parts of about equal cost."""
     known = [seconds for row in rows if (seconds := cells[row].seconds) is not None]
-    if not known:
+    if known:
+        usual = sum(known) / len(known)
+    if usual is None:
         # The first one ends soon, and then past runs tell.
         return [
             rows[:1],
             *_cut(rows[1:], [1.0] * (len(rows) - 1), max(_UNKNOWN, lengths.per_slot) * slots),
         ]
-    usual = sum(known) / len(known)
     costs = [usual if (own := cells[row].seconds) is None else own for row in rows]
     least = math.ceil(sum(costs) / lengths.longest)
     most = math.ceil(sum(costs) / lengths.shortest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.errors import LabError
@@ -27,12 +27,19 @@ _LONGEST_PAUSE = 30.0
 """Seconds between two looks at cells that other programs compute."""
 _TRIES = 2
 """Times that a cell may end its worker; the second time it is the last of its bundle."""
-_ENDINGS = frozenset({"done", "diverged", "failed", "stored"})
+_COMPUTED = frozenset({"done", "diverged"})
+_ENDINGS = _COMPUTED | {"failed", "stored"}
 
 
-def submit(batch: Batch, engine: Engine, rows: Iterable[int], last: Iterable[int] = ()) -> Handle:
-    """Submit cells of a batch in bundles, some as the last ones, and save the handle."""
-    bundles = add_bundles(batch, rows, engine.slots(), engine.lengths(), last)
+def submit(
+    batch: Batch,
+    engine: Engine,
+    rows: Iterable[int],
+    last: Iterable[int] = (),
+    usual: float | None = None,
+) -> Handle:
+    """Submit cells of a batch in bundles, see `add_bundles`, and save the handle."""
+    bundles = add_bundles(batch, rows, engine.slots(), engine.lengths(), last, usual)
     handle = engine.submit(batch, bundles)
     save_handle(batch, handle)
     note_over(batch, False)
@@ -63,6 +70,7 @@ class Follower:
         self._tries: Counter[int] = Counter()
         self._later: set[int] = set()
         self._rounds = 0
+        self._spent: list[float] = []  # seconds of each cell that was computed
 
     def follow(self, handle: Handle | None, elsewhere: Iterable[int] = ()) -> Counter[str]:
         """Wait until each cell of the batch is settled.
@@ -105,7 +113,7 @@ class Follower:
         rows, held = self._open(self._later), held_keys(self.batch)
         self._later = {row for row in rows if self.batch.cells[row].key in held}
         free = [row for row in rows if row not in self._later]
-        return [submit(self.batch, self.engine, free)] if free else []
+        return self._submit(free)
 
     def _take_in(self, news: Iterable[tuple[int, Event]]) -> None:
         for bundle, event in news:
@@ -119,6 +127,8 @@ class Follower:
                 continue
             if self._begun.get(bundle) == row:
                 del self._begun[bundle]
+            if event.what in _COMPUTED:
+                self._spent.append(event.seconds)
             if event.what in _ENDINGS:
                 self._settle(row, event.what, event.detail)
             elif event.what == "busy":
@@ -155,7 +165,12 @@ class Follower:
         }
         on_trial = self._on_trial(culprits & set(left), job) if job.blames_cell else set()
         rest = [row for row in left if row not in self._settled]
-        return [submit(self.batch, self.engine, rest, on_trial)] if rest else []
+        return self._submit(rest, on_trial)
+
+    def _submit(self, rows: Sequence[int], last: Iterable[int] = ()) -> list[Handle]:
+        """Hand out cells, if there are any, in bundles by what cells took here so far."""
+        usual = sum(self._spent) / len(self._spent) if self._spent else None
+        return [submit(self.batch, self.engine, rows, last, usual)] if rows else []
 
     def _on_trial(self, culprits: set[int], job: Job) -> set[int]:
         """Those that get one more try; a cell that ended two workers has failed."""

@@ -90,3 +90,12 @@ def test_numbers_of_later_bundles_go_on(tmp_path):
     second = add_bundles(one, [3], 1, MINUTES)
     assert bundles_of(one) == first + second
     assert [bundle.number for bundle in first + second] == list(range(len(first) + 1))
+
+
+def test_where_the_batch_itself_tells_what_a_cell_takes_short_ones_stay_together(tmp_path):
+    cells = [cell(number) for number in range(1000)]
+    one = batch(tmp_path, cells)
+    together = add_bundles(one, range(1000), 5, MINUTES, usual=MINUTES.shortest / 2000)
+    assert [len(bundle.rows) for bundle in together] == [1000]
+    apart = add_bundles(one, range(1000), 5, MINUTES, usual=MINUTES.longest / 200)
+    assert [len(bundle.rows) for bundle in apart] == [200] * 5
