@@ -1,6 +1,9 @@
 """Random numbers that belong to a sample, not to the moment at which a process draws them."""
 
+from typing import TypeVar
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -9,12 +12,14 @@ _GOLDEN = -7046029254386353131
 _MIX_1 = -4658895280553007687
 _MIX_2 = -7723592293110705685
 
+Integers = TypeVar("Integers", Tensor, npt.NDArray[np.int64])
 
-def _shift_right(value: Tensor, bits: int) -> Tensor:
+
+def _shift_right(value: Integers, bits: int) -> Integers:
     return (value >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _mix(value: Tensor) -> Tensor:
+def _mix(value: Integers) -> Integers:
     value = (value ^ _shift_right(value, 30)) * _MIX_1
     value = (value ^ _shift_right(value, 27)) * _MIX_2
     return value ^ _shift_right(value, 31)
@@ -37,6 +42,15 @@ def sample_uniforms(seed: int, index: Tensor, n: int) -> Tensor:
     counter = torch.arange(1, n + 1, device=index.device)
     bits = _mix(state[:, None] + counter * _GOLDEN)
     return _shift_right(bits, 40).to(torch.float32) * 2.0**-24
+
+
+def sample_uniforms_on_host(
+    seed: int, index: npt.NDArray[np.int64], n: int
+) -> npt.NDArray[np.float32]:
+    """The numbers of `sample_uniforms` as an array: what is decided by them asks no device."""
+    state = _mix(index * _GOLDEN + seed)
+    bits = _mix(state[:, None] + np.arange(1, n + 1) * _GOLDEN)
+    return _shift_right(bits, 40).astype(np.float32) * np.float32(2.0**-24)
 
 
 def sample_normals(seed: int, index: Tensor, n: int) -> Tensor:

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.data.host import constant, fetched
 from pipeline.data.images.augmentation import AUGMENTATIONS, Augmentation
+from pipeline.data.images.policies import N_NUMBERS, Policy, Positions
 from pipeline.data.images.strong import MIN_SCALE, strong_view
 from pipeline.data.images.warp import rotated
-from pipeline.data.randomness import sample_uniforms
+from pipeline.data.randomness import sample_uniforms, sample_uniforms_on_host
 
 CONSTANTS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
@@ -19,6 +21,9 @@ CONSTANTS = {
 }
 """Channel means and standard deviations in common use. The cifar10 deviations are those that the
 published codes use; the measured ones are 0.247 0.243 0.262."""
+
+_N_PLACES = 4
+"""Uniform numbers of an image that crop, flip and rotation use."""
 
 
 class ImageSource(Protocol):
@@ -86,10 +91,14 @@ class DeviceImages:
         self, requests: Sequence[Tensor], views: Sequence[str], seeds: Sequence[int]
     ) -> Iterator[tuple[Tensor, ...]]:
         """Batches in the order of the requests; see `ImageSource`."""
-        for index in requests:
-            yield tuple(
-                self.view(name, index, seed) for name, seed in zip(views, seeds, strict=True)
-            )
+        named = list(zip(views, seeds, strict=True))
+        # What changes an image is decided on the host, which asks for the positions of all once.
+        decided = any(
+            name in AUGMENTATIONS and AUGMENTATIONS[name].has_operations for name in views
+        )
+        known = fetched(requests) if decided else [None] * len(requests)
+        for index, here in zip(requests, known, strict=True):
+            yield tuple(self._view(name, index, here, seed) for name, seed in named)
 
     def view(self, name: str, index: Tensor, seed: int = 0) -> Tensor:
         """One view of some images.
@@ -106,12 +115,17 @@ class DeviceImages:
         Raises:
             ValueError: for a view that this source does not make.
         """
+        (made,) = next(self.batches([index], (name,), (seed,)))
+        return made
+
+    def _view(self, name: str, index: Tensor, here: Positions | None, seed: int) -> Tensor:
+        """A view of images at positions, which are known on the host where it decides something."""
         if name == "plain":
             return self._plain(index)
         if name == "strong":
             return self._strong(index, seed)
         if name in AUGMENTATIONS:
-            return self._augmented(AUGMENTATIONS[name], index, seed)
+            return self._augmented(AUGMENTATIONS[name], index, here, seed)
         known = ", ".join(("plain", "strong", *AUGMENTATIONS))
         raise ValueError(f"no view {name!r} of images in memory; known: {known}")
 
@@ -128,19 +142,20 @@ class DeviceImages:
         x = torch.addcmul(self._shift, x, 255 * self._factor)
         return x.contiguous(memory_format=self._format)
 
-    def _augmented(self, how: Augmentation, index: Tensor, seed: int) -> Tensor:
-        draws = sample_uniforms(seed, index, 4 + how.n_numbers)
-        place, numbers = draws[:, :4], draws[:, 4:]
+    def _augmented(
+        self, how: Augmentation, index: Tensor, here: Positions | None, seed: int
+    ) -> Tensor:
+        place = sample_uniforms(seed, index, _N_PLACES)
         padded, rows = self._padded, index
         if how.before is not None or how.padding == "reflect":
             images = self._stored(index)
             if how.before is not None:
-                images = how.before.changed(images, numbers)
+                images = _changed(images, how.before, here, seed)
             padded = _padded(images, self._crop_padding, how.padding)
             rows = torch.arange(len(index), device=index.device)
         images = self._moved(padded, rows, place)
         if how.after is not None:
-            images = how.after.changed(images, numbers)
+            images = _changed(images, how.after, here, seed)
         return how.without_square(self._normalised(images), index, seed)
 
     def _moved(self, padded: Tensor, rows: Tensor, draws: Tensor) -> Tensor:
@@ -162,13 +177,21 @@ class DeviceImages:
         return x.contiguous(memory_format=self._format)
 
 
+def _changed(images: Tensor, policy: Policy, here: Positions | None, seed: int) -> Tensor:
+    """Images after operations, which the numbers behind those of the crop decide on."""
+    assert here is not None
+    numbers = sample_uniforms_on_host(seed, here, _N_PLACES + N_NUMBERS)
+    return policy.changed(images, numbers[:, _N_PLACES:])
+
+
 def _padded(images: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> Tensor:
     """Images [B, H, W, C] with so many pixels more on all four sides."""
     if mode == "zero":
         return torch.nn.functional.pad(images, (0, 0, padding, padding, padding, padding))
     # Torch's own does not reach beyond the opposite edge.
-    rows, columns = (np.pad(np.arange(side), padding, "reflect") for side in images.shape[1:3])
-    return images[:, torch.from_numpy(rows)[:, None], torch.from_numpy(columns)]
+    mirrored = [np.pad(np.arange(side), padding, "reflect") for side in images.shape[1:3]]
+    rows, columns = (constant(tuple(at.tolist()), torch.int64, images.device) for at in mirrored)
+    return images[:, rows[:, None], columns]
 
 
 def channel_statistics(

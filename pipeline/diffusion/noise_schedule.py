@@ -61,13 +61,14 @@ def _cosine_beta(t: int, n_steps: int) -> float:
     return min(1 - kept((t + 1) / n_steps) / kept(t / n_steps), MAX_BETA)
 
 
-def ddim_times(n_sampling: int, n_steps: int) -> Tensor:
+def ddim_times(n_sampling: int, n_steps: int, device: torch.device | None = None) -> Tensor:
     """The steps that a shortened sampler visits, in ascending order.
 
     Args:
         n_sampling: S, how many of them: a divisor of T with a stride of two or more. Other counts
             give more than S steps in the official code, or one that does not exist.
         n_steps: T.
+        device: where to; None for the CPU.
 
     Returns:
         int64 [S] in [1, T): 1 + {0, c, 2c, ...} with the stride c = T / S.
@@ -84,7 +85,7 @@ def ddim_times(n_sampling: int, n_steps: int) -> Tensor:
             f"one of {counts or 'none'}",
             "--n-steps 1000" if near is None else f"--ddim-steps {near}",
         )
-    return 1 + torch.arange(0, n_steps, n_steps // n_sampling)
+    return 1 + torch.arange(0, n_steps, n_steps // n_sampling, device=device)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Schedule(nn.Module):
         Raises:
             LabError: for a count of steps that is refused.
         """
-        times = ddim_times(n_sampling, self.n_steps).to(self.beta.device)
+        times = ddim_times(n_sampling, self.n_steps, self.beta.device)
         at = self.alpha_bar[times]
         before = torch.cat([self.alpha_bar[:1], at[:-1]])
         sigma = eta * ((1 - before) / (1 - at) * (1 - at / before)).sqrt()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pipeline.data.host import fetched, sent
 from pipeline.data.views import ImageSource
 from pipeline.encoders.cached_array import cached_array
 from pipeline.encoders.encoder import Encoder
@@ -126,15 +127,14 @@ class WithEmbeddings:
     ) -> Iterator[tuple[Tensor, ...]]:
         """Batches in the order of the requests (`ImageSource`); embeddings are float32 [B, D]."""
         pairs = [pair for pair in zip(views, seeds, strict=True) if pair[0] != VIEW]
-        if not pairs:
-            yield from ((self._rows(index),) * len(views) for index in requests)
+        if len(pairs) == len(views):
+            yield from self._images.batches(requests, views, seeds)
             return
-        others, their_seeds = [name for name, _ in pairs], [seed for _, seed in pairs]
-        made = self._images.batches(requests, others, their_seeds)
-        for index, batch in zip(requests, made, strict=True):
+        made: Iterator[tuple[Tensor, ...]] = iter([()] * len(requests))
+        if pairs:
+            others, their_seeds = [name for name, _ in pairs], [seed for _, seed in pairs]
+            made = self._images.batches(requests, others, their_seeds)
+        for positions, batch in zip(fetched(requests), made, strict=True):
+            rows = sent(np.asarray(self._table[positions], dtype=np.float32), self._device)
             rest = iter(batch)
-            yield tuple(self._rows(index) if name == VIEW else next(rest) for name in views)
-
-    def _rows(self, index: Tensor) -> Tensor:
-        rows = torch.from_numpy(np.asarray(self._table[index.cpu().numpy()], dtype=np.float32))
-        return rows.to(self._device)
+            yield tuple(rows if name == VIEW else next(rest) for name in views)

@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from pipeline.data.images.warp import rotated
-from pipeline.data.randomness import epoch_order, sample_normals, sample_uniforms
+from pipeline.data.randomness import (
+    epoch_order,
+    sample_normals,
+    sample_uniforms,
+    sample_uniforms_on_host,
+)
 from pipeline.data.views import DeviceImages
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
@@ -61,6 +66,13 @@ def test_a_view_depends_on_sample_and_seed_not_on_the_batch():
 def test_an_unknown_view_is_refused():
     with pytest.raises(ValueError, match="stronger"):
         make().view("stronger", torch.arange(2), 0)
+
+
+@pytest.mark.parametrize("seed", [0, 3, 2**63 - 1])
+def test_the_host_draws_the_numbers_of_the_device(seed):
+    index = np.array([0, 1, 5, 49_999, 2**40])
+    expected = sample_uniforms(seed, torch.from_numpy(index), 7).numpy()
+    assert np.array_equal(sample_uniforms_on_host(seed, index, 7), expected)
 
 
 def test_sample_uniforms_are_uniform_and_uncorrelated():

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from pipeline.data.host import constant
 from pipeline.data.images.operations import rectangles
-from pipeline.data.images.policies import N_NUMBERS, AutoAugment, Policy, disc, promix
+from pipeline.data.images.policies import AutoAugment, Policy, disc, promix
 from pipeline.data.randomness import sample_uniforms
 from pipeline.identity import seed_stream
 
@@ -38,9 +40,9 @@ class Augmentation:
     cutout: float = 0.0
 
     @property
-    def n_numbers(self) -> int:
-        """How many uniform numbers its operations use."""
-        return N_NUMBERS if self.before or self.after else 0
+    def has_operations(self) -> bool:
+        """Whether anything comes before or after crop and flip."""
+        return self.before is not None or self.after is not None
 
     def without_square(self, x: Tensor, index: Tensor, seed: int) -> Tensor:
         """Normalised images [B, C, H, W] with 0 in the square, if there is one."""
@@ -48,7 +50,8 @@ class Augmentation:
             return x
         half = int(self.cutout * min(x.shape[2:])) // 2
         places = sample_uniforms(seed_stream(seed, "cutout"), index, 2)
-        centre = (places * places.new_tensor(x.shape[2:])).long()
+        sides = constant(tuple(x.shape[2:]), torch.float32, x.device)
+        centre = (places * sides).long()
         inside = rectangles(centre - half, centre + half - 1, x)
         # Of the two ways to fill, the one that keeps the order in memory.
         return x.clone().masked_fill_(inside, 0.0)

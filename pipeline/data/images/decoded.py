@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.data.host import fetched
 from pipeline.data.images.augmentation import AUGMENTATIONS
 from pipeline.data.images.decode import open_rgb
 from pipeline.data.images.strong import MIN_SCALE
@@ -72,8 +73,7 @@ class DecodedImages:
         if not requests:
             return
         # Workers must not touch the device, so all positions leave it, in one go.
-        lengths = [len(part) for part in requests]
-        positions = torch.split(torch.cat(tuple(requests)).cpu(), lengths)
+        positions = [torch.from_numpy(part) for part in fetched(requests)]
         named = list(zip(views, seeds, strict=True))
         batches = _Batches(self._images, self._transform, positions, named, self._strong_scale)
         for index, made in zip(requests, self._loader(batches), strict=True):

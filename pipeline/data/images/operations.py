@@ -11,8 +11,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import conv2d
 
+from pipeline.data.host import constant
 from pipeline.data.images.warp import rotated, warped
+
+_SMOOTHING = (1 / 13,) * 4 + (5 / 13,) + (1 / 13,) * 4
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Amounts:
 
     Args:
         value: float64 [B], in the unit of the operation.
-        place: float32 [B, 2] in [0, 1), where it happens, down and across; of `cutout`.
+        place: floating [B, 2] in [0, 1), where it happens, down and across; of `cutout`.
         fill: of what comes from outside the image, 0 to 255.
         colour: of what is cut out, red, green and blue.
     """
@@ -97,9 +101,19 @@ def _colour(x: Tensor, amounts: Amounts) -> Tensor:
 
 def _sharpness(x: Tensor, amounts: Amounts) -> Tensor:
     """Away from, or towards, a smoothed image."""
-    from torchvision.transforms.v2 import functional
+    return _blended(x, _smoothed(x), amounts)
 
-    return _blended(x, functional.adjust_sharpness(x, 0.0), amounts)
+
+def _smoothed(x: Tensor) -> Tensor:
+    """Torchvision's, whose weights would be copied to the device each time."""
+    if min(x.shape[2:]) <= 2:
+        return x
+    weights = constant(_SMOOTHING, torch.float32, x.device).view(1, 1, 3, 3)
+    n_channels = x.shape[1]
+    inner = conv2d(x.float(), weights.expand(n_channels, 1, 3, 3), groups=n_channels)
+    smoothed = x.clone()
+    smoothed[:, :, 1:-1, 1:-1] = inner.round().clamp(0, 255).to(torch.uint8)
+    return smoothed
 
 
 def _blended(x: Tensor, other: Tensor, amounts: Amounts) -> Tensor:
@@ -154,7 +168,8 @@ def _translated(x: Tensor, amounts: Amounts, across: bool) -> Tensor:
 def _cutout(x: Tensor, amounts: Amounts) -> Tensor:
     """A square of the value + 1 pixels in one colour: Pillow's rectangle holds both corners."""
     side, places = amounts.value[:, None], amounts.place.double()
-    start = (places * places.new_tensor(x.shape[2:]) - side / 2).clamp(min=0).floor()
+    sides = constant(tuple(x.shape[2:]), torch.float64, x.device)
+    start = (places * sides - side / 2).clamp(min=0).floor()
     inside = rectangles(start, start + side, x)
     return torch.where(inside, _as_pixel(amounts.colour, x), x)
 
@@ -179,8 +194,8 @@ def rectangles(first: Tensor, last: Tensor, x: Tensor) -> Tensor:
 
 def _as_pixel(colour: tuple[int, int, int], x: Tensor) -> Tensor:
     """A colour, or its mean in images without colours: uint8 [C, 1, 1]."""
-    values = colour if x.shape[1] == 3 else [round(sum(colour) / 3)] * x.shape[1]
-    return torch.tensor(values, dtype=torch.uint8, device=x.device)[:, None, None]
+    values = colour if x.shape[1] == 3 else (round(sum(colour) / 3),) * x.shape[1]
+    return constant(values, torch.uint8, x.device)[:, None, None]
 
 
 def _as_rows(change: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.data.host import sent
 from pipeline.data.images.operations import OPERATIONS, Amounts
 
 N_NUMBERS = 24
@@ -25,6 +28,10 @@ MOST = 10
 
 _NAMES = tuple(OPERATIONS)
 _IDENTITY = _NAMES.index("identity")
+
+Positions = npt.NDArray[np.int64]
+Uniforms = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.float64]
 
 
 class Strength(NamedTuple):
@@ -46,12 +53,12 @@ class Strength(NamedTuple):
 class _Draw(NamedTuple):
     """One operation of each sample; what is not applied is the identity."""
 
-    kind: Tensor
-    """int64 [B], positions in `OPERATIONS`."""
-    value: Tensor
-    """float64 [B], lengths in pixels."""
-    place: Tensor
-    """float32 [B, 2] in [0, 1)."""
+    kind: Positions
+    """[B], positions in `OPERATIONS`."""
+    value: Reals
+    """[B], lengths in pixels."""
+    place: Uniforms
+    """[B, 2] in [0, 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,41 +74,66 @@ class Policy(ABC):
     colour: tuple[int, int, int] = (0, 0, 0)
 
     @abstractmethod
-    def draws(self, numbers: Tensor, height: int, width: int) -> list[_Draw]:
+    def draws(self, numbers: Uniforms, height: int, width: int) -> list[_Draw]:
         """The operations of each sample, one after the other, on images of a size."""
 
-    def changed(self, images: Tensor, numbers: Tensor) -> Tensor:
+    def changed(self, images: Tensor, numbers: Uniforms) -> Tensor:
         """Images after the operations that numbers decide on.
 
         Args:
             images: uint8 [B, H, W, C], C 1 or 3; operations on colours leave what is grey.
-            numbers: float32 [B, N_NUMBERS] in [0, 1), on any device.
+            numbers: float32 [B, N_NUMBERS] in [0, 1): what they decide is known to the host, which
+                then asks no device which images an operation changes.
 
         Returns:
             uint8 [B, H, W, C].
         """
         x = images.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
-        # Decided on the CPU: a device would be asked, and waited for, once for each operation.
-        for draw in self.draws(numbers.cpu(), x.shape[2], x.shape[3]):
-            for kind in set(draw.kind.tolist()) - {_IDENTITY}:
-                rows = (draw.kind == kind).nonzero()[:, 0]
-                value, place = draw.value[rows].to(x.device), draw.place[rows].to(x.device)
-                here, amounts = rows.to(x.device), Amounts(value, place, self.fill, self.colour)
-                x[here] = OPERATIONS[_NAMES[kind]](x[here], amounts)
-        return x.permute(0, 2, 3, 1)
+        draws = self.draws(numbers, x.shape[2], x.shape[3])
+        orders = [draw.kind.argsort(kind="stable") for draw in draws]
+        steps, back = _steps_between(orders)
+        rows = [
+            np.stack([step, draw.value[order], *draw.place[order].T])
+            for draw, order, step in zip(draws, orders, steps, strict=True)
+        ]
+        # One copy for everything; float64 holds positions, too.
+        told = sent(np.stack([*rows, np.broadcast_to(back, rows[0].shape)]), x.device)
+        places = told[:, 0].long()
+        for number, (draw, order) in enumerate(zip(draws, orders, strict=True)):
+            # Images with the same operation lie side by side.
+            x = x[places[number]]
+            kinds, starts = np.unique(draw.kind[order], return_index=True)
+            for kind, start, stop in zip(kinds, starts, [*starts[1:], len(x)], strict=True):
+                if kind != _IDENTITY:
+                    here = slice(int(start), int(stop))
+                    value, place = told[number, 1, here], told[number, 2:, here].T
+                    amounts = Amounts(value, place, self.fill, self.colour)
+                    x[here] = OPERATIONS[_NAMES[kind]](x[here], amounts)
+        return x[places[-1]].permute(0, 2, 3, 1)
+
+
+def _steps_between(orders: list[Positions]) -> tuple[list[Positions], Positions]:
+    """Positions that bring rows from each order to the next, and from the last to the first."""
+    back: Positions = np.arange(len(orders[0]))
+    steps = []
+    for order in orders:
+        steps.append(back[order])
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+    return steps, back
 
 
 def _values(
-    strengths: Mapping[str, Strength], kind: Tensor, level: Tensor, sign: Tensor,
+    strengths: Mapping[str, Strength], kind: Positions, level: Reals, sign: Uniforms,
     height: int, width: int,
-) -> Tensor:  # fmt: skip
+) -> Reals:  # fmt: skip
     sides = {"translate-x": width, "translate-y": height, "cutout": min(height, width)}
     rows = [(*strengths.get(name, Strength()), sides.get(name, 1)) for name in _NAMES]
-    table = torch.tensor(rows, dtype=torch.float64)[kind]
-    low, high, signed, whole, base, side = table.T
+    low, high, signed, whole, base, side = np.array(rows, np.float64)[kind].T
     size = (low + (high - low) * level / MOST) * side
-    value = base + torch.where((signed > 0) & (sign < 0.5), -size, size)
-    return torch.where(whole > 0, value.trunc(), value)
+    value = base + np.where((signed > 0) & (sign < 0.5), -size, size)
+    shortened: Reals = np.where(whole > 0, np.trunc(value), value)
+    return shortened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,17 +147,17 @@ class AutoAugment(Policy):
     of: Literal["cifar10", "imagenet"] = "cifar10"
     fill: int = 128
 
-    def draws(self, numbers: Tensor, height: int, width: int) -> list[_Draw]:
+    def draws(self, numbers: Uniforms, height: int, width: int) -> list[_Draw]:
         """The two operations of each sample's pair."""
         pairs = _pairs(self.of)
-        chosen = pairs[(numbers[:, 0] * len(pairs)).long()]
+        chosen = pairs[(numbers[:, 0] * len(pairs)).astype(np.int64)]
         draws = []
         for (kind, chance, level), (applied, sign) in zip(
-            chosen.permute(1, 2, 0), torch.split(numbers[:, 1:5].T, 2), strict=True
+            chosen.transpose(1, 2, 0), np.split(numbers[:, 1:5].T, 2), strict=True
         ):
-            done = torch.where(applied < chance, kind, _IDENTITY).long()
+            done = np.where(applied < chance, kind, _IDENTITY).astype(np.int64)
             value = _values(_OF_THE_PAPER, done, level, sign, height, width)
-            draws.append(_Draw(done, value, torch.zeros(len(numbers), 2)))
+            draws.append(_Draw(done, value, np.zeros((len(numbers), 2), np.float32)))
         return draws
 
 
@@ -141,19 +173,19 @@ _OF_THE_PAPER = {
 
 
 @cache
-def _pairs(of: str) -> Tensor:
+def _pairs(of: str) -> Reals:
     """Kind, probability and level of the operations, float64 [25, 2, 3], as in torchvision."""
     # Imported here because it takes seconds.
     from torchvision.transforms.autoaugment import AutoAugment as Published
     from torchvision.transforms.autoaugment import AutoAugmentPolicy
 
     policy = AutoAugmentPolicy.CIFAR10 if of == "cifar10" else AutoAugmentPolicy.IMAGENET
-    return torch.tensor(
+    return np.array(
         [
             [(_kind(name), p, MOST * (level or 0) / 9) for name, p, level in pair]
             for pair in Published(policy).policies
         ],
-        dtype=torch.float64,
+        np.float64,
     )
 
 
@@ -183,27 +215,28 @@ class RandAugment(Policy):
     probability: float = 1.0
     levels: int | None = None
 
-    def draws(self, numbers: Tensor, height: int, width: int) -> list[_Draw]:
+    def draws(self, numbers: Uniforms, height: int, width: int) -> list[_Draw]:
         """The operations of each sample, and the square."""
         strengths = dict(self.operations)
-        kinds = torch.tensor([_NAMES.index(name) for name in strengths])
+        kinds = np.array([_NAMES.index(name) for name in strengths])
         draws = []
-        for own in torch.split(numbers[:, : 6 * self.n], 6, dim=1):
+        for own in np.split(numbers[:, : 6 * self.n], self.n, axis=1):
             which, applied, number, sign, *_ = own.T
-            kind = kinds[(which * len(kinds)).long()]
-            kind = torch.where(applied < self.probability, kind, _IDENTITY)
+            kind = kinds[(which * len(kinds)).astype(np.int64)]
+            kind = np.where(applied < self.probability, kind, _IDENTITY)
             value = _values(strengths, kind, self._level(number), sign, height, width)
             draws.append(_Draw(kind, value, own[:, 4:]))
         number, *place = numbers[:, 6 * self.n : 6 * self.n + 3].T
-        kind = torch.full((len(numbers),), _NAMES.index("cutout"))
+        kind = np.full(len(numbers), _NAMES.index("cutout"))
         side = {"cutout": self.square}
-        value = _values(side, kind, MOST * number.double(), number, height, width)
-        return [*draws, _Draw(kind, value, torch.stack(place, dim=1))]
+        value = _values(side, kind, MOST * number.astype(np.float64), number, height, width)
+        return [*draws, _Draw(kind, value, np.stack(place, axis=1))]
 
-    def _level(self, number: Tensor) -> Tensor:
+    def _level(self, number: Uniforms) -> Reals:
+        wide = number.astype(np.float64)
         if self.levels is None:
-            return MOST * number.double()
-        return 1 + (number.double() * (self.levels - 1)).floor()
+            return MOST * wide
+        return 1 + np.floor(wide * (self.levels - 1))
 
 
 def disc(levels: int) -> RandAugment:

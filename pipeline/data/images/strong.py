@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.data.host import constant
 from pipeline.data.randomness import sample_uniforms
 
 MIN_SCALE = 0.08
@@ -80,8 +81,8 @@ def strong_view(
     x = crop_resized(images, box)
     if flip:
         x = _choose(rest[:, 2] < 0.5, x.flip(3), x)
-    spread = torch.tensor(COLOURS, device=x.device)
-    centre = torch.tensor([1.0, 1.0, 1.0, 0.0], device=x.device)
+    spread = constant(COLOURS, torch.float32, x.device)
+    centre = constant((1.0, 1.0, 1.0, 0.0), torch.float32, x.device)
     factors = centre + spread * (2 * rest[:, 3:7] - 1)
     jittered = jitter(x, Jitter(factors, rest[:, 7:11].argsort(dim=1)))
     x = _choose(rest[:, 11] < P_JITTER, jittered, x)
@@ -191,7 +192,7 @@ def grey(images: Tensor) -> Tensor:
     """The luminance of images [B, C, H, W] in all channels; images without colours stay."""
     if images.shape[1] != 3:
         return images
-    weights = torch.tensor(_LUMINANCE, device=images.device)
+    weights = constant(_LUMINANCE, torch.float32, images.device)
     return (images * weights[:, None, None]).sum(dim=1, keepdim=True).expand_as(images)
 
 
@@ -206,7 +207,7 @@ def _turned(images: Tensor, turn: Tensor) -> Tensor:
     )
     hue = sectors.gather(1, which) / divisor + 6 * turn
     # Each channel falls from value to value - chroma as the hue leaves it: Smith (1978).
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device)[:, None, None]
+    offsets = constant((5.0, 3.0, 1.0), torch.float32, images.device)[:, None, None]
     distance = (offsets + hue) % 6
     return value - chroma * torch.minimum(distance, 4 - distance).clamp(0, 1)
 

@@ -156,7 +156,9 @@ def _augmented(
 
 def _changed(image: Image.Image, policy: Policy, draws: _Draws) -> Image.Image:
     pixels = torch.from_numpy(np.array(image))[None]
-    return Image.fromarray(policy.changed(pixels, draws.policy[None])[0].contiguous().numpy())
+    return Image.fromarray(
+        policy.changed(pixels, draws.policy[None].numpy())[0].contiguous().numpy()
+    )
 
 
 def resize_short_side(image: Image.Image, size: int, resize: Resize) -> Image.Image:

@@ -29,7 +29,7 @@ def pixels_of(x):
 
 
 def numbers(seed=7):
-    return sample_uniforms(seed, INDEX, 4 + N_NUMBERS)[:, 4:]
+    return sample_uniforms(seed, INDEX, 4 + N_NUMBERS)[:, 4:].numpy()
 
 
 def test_every_name_of_a_setting_is_a_view():

@@ -145,7 +145,7 @@ def test_strong_view_turns_grey_and_jitters_in_their_shares() -> None:
 def changed(image: Image.Image, policy: str, stage: str) -> Image.Image:
     """An image after the operations of a named view, by the fixed numbers of `one`."""
     pixels = torch.from_numpy(np.array(image))[None]
-    numbers = torch.full((1, N_DRAWS - 33), 0.5)
+    numbers = np.full((1, N_DRAWS - 33), 0.5, np.float32)
     made = getattr(AUGMENTATIONS[policy], stage).changed(pixels, numbers)
     return Image.fromarray(made[0].contiguous().numpy())
 
