@@ -136,7 +136,7 @@ class Cores(OneNetwork):
             "kept_share": keep.double().mean(),
             "regulariser_weight": torch.full_like(loss.detach().double(), self.weight),
         }
-        learns = not self.sieving or bool(keep.any())
+        learns = keep.any() if self.sieving else True
         return StepOutput(loss.new_zeros(()), logits, scalars, coupled=loss, learns=learns)
 
 

@@ -129,9 +129,10 @@ class Disc(OneNetwork):
             hard=self.hard[index],
             hard_weight=self.settings.hard_weight,
         )
-        if not mixes.any():
+        chosen = batch.gather.chosen(mixes)
+        if not len(chosen.everyone):
             return StepOutput(loss, weak, self._shares(), learns=False)
-        part = batch.chosen(mixes)
+        part = batch.part(chosen)
         mixed = [self._mixup(part, images, str(view)) for view, images in enumerate(part.views)]
         return StepOutput(loss, weak, self._shares(), torch.stack(mixed).sum())
 

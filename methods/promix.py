@@ -164,7 +164,8 @@ class ProMix(TwoNetworks):
         """Cross entropy in the warm-up, then the loss of both networks on what they select."""
         if self.warming:
             return self._warm_up(batch)
-        gather, momentum = batch.gather.rows, self.settings.prior_momentum
+        gathered, momentum = batch.gather, self.settings.prior_momentum
+        gather = gathered.rows
         passed = [[peer.both(x) for x in batch.views] for peer in self.pair]
         own = [weak.detach() for (weak, _), _ in passed]
         p, y = [gather(z.softmax(1)) for z in own], gather(batch.y_noisy)
@@ -176,9 +177,10 @@ class ProMix(TwoNetworks):
             labels = torch.where(given, y, guesses.argmax(1))
             targets = one_hot(labels, self.n_classes).to(guesses)
             loss = loss + self._of_selected(peer, views, selected, targets)
-            if selected.any():
-                part, name = batch.chosen(selected), PEERS[at]
-                loss = loss + self.risen * self._of_mixed(peer, part, targets[selected], name)
+            chosen = gathered.chosen(selected)
+            if len(chosen.everyone):
+                part, aims = batch.part(chosen), targets[chosen.everyone]
+                loss = loss + self.risen * self._of_mixed(peer, part, aims, PEERS[at])
             loss = loss + self.unselected_weight * self._of_others(peer, views, ~selected)
             peer.move_priors(p[at], selected, momentum)
             shares.append(selected.double().mean())
@@ -222,7 +224,7 @@ class ProMix(TwoNetworks):
             seeds = [Mixing.named(part, f"{draw} {name} {head}") for draw in ("mixup", "fmix")]
             whole = Mixing(seeds[0], self.settings.mix_alpha, part)
             pieces = Mixing(seeds[1], _FMIX_ALPHA, part, at_least_half=False)
-            mask = low_frequency_mask(seeds[1], height, width, pieces.share)
+            mask = low_frequency_mask(seeds[1], height, width, pieces.share, device=part.x.device)
             for mixing, (images,) in (whole, whole(part.x)), (pieces, pieces(part.x, mask=mask)):
                 logits = part.gather.rows(peer.both(images)[head])
                 mixed_targets = mixing.of_all(targets)

@@ -151,8 +151,10 @@ class Sln(OneNetwork):
         """Loss and logits of a batch."""
         logits = self.network(batch.x)
         loss = losses.ce(logits, self._targets(batch, logits.shape[1]))
-        state = logits.new_tensor([self.sigma, float(self.correcting)], dtype=torch.float64)
-        return StepOutput(loss, logits, dict(zip(("sigma", "correcting"), state, strict=True)))
+        state = {"sigma": self.sigma, "correcting": float(self.correcting)}
+        number = loss.detach().double()
+        scalars = {name: torch.full_like(number, value) for name, value in state.items()}
+        return StepOutput(loss, logits, scalars)
 
     def _targets(self, batch: Batch, n_classes: int) -> Tensor:
         if self.correcting:

@@ -115,9 +115,10 @@ def co_teaching_plus(
         Both losses and what they are of.
     """
     wide = [widened(z, y) for z in (logits1, logits2)]
-    differing = (wide[0].argmax(1) != wide[1].argmax(1)).nonzero().squeeze(1)
-    if index is not None and bool((index[differing] == 0).any()):
-        differing = differing[:-1]
+    differs = wide[0].argmax(1) != wide[1].argmax(1)
+    if index is not None:
+        differs = differs & ~(_last(differs) & (differs & (index == 0)).any())
+    differing = differs.nonzero().squeeze(1)
     first, second = (ce(z.softmax(1) if double_softmax else z, y, reduction="none") for z in wide)
     if len(differing):
         n = int((1 - rate) * len(differing)) or len(differing)
@@ -129,6 +130,12 @@ def co_teaching_plus(
     everyone, weight = torch.arange(len(y), device=y.device), float(learn_agreed)
     used = everyone if learn_agreed else everyone[:0]
     return PairLoss(weight * first.mean(), weight * second.mean(), used, used)
+
+
+def _last(mask: Tensor) -> Tensor:
+    """Where a mask [B] is true for the last time: bool [B]."""
+    count = mask.cumsum(0)
+    return mask & (count == count[-1:])
 
 
 def _exchanged(first: Tensor, second: Tensor, n: int, divisor: int) -> PairLoss:

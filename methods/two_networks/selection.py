@@ -13,6 +13,7 @@ from torch import Tensor
 
 from methods.losses.common import at_label, require
 from methods.objectives.small_loss import smallest
+from pipeline.training.streams import turns_of
 
 
 def smallest_of_each_class(values: Tensor, y: Tensor, *, n_classes: int, rate: float) -> Tensor:
@@ -29,10 +30,9 @@ def smallest_of_each_class(values: Tensor, y: Tensor, *, n_classes: int, rate: f
     """
     require(0 < rate <= 1, "0 < rate <= 1", rate=rate)
     quota = math.ceil(rate * len(y) / n_classes)
+    order = smallest(values, len(values))
     kept = torch.zeros_like(y, dtype=torch.bool)
-    for label in range(n_classes):
-        own = (y == label).nonzero()[:, 0]
-        kept[own[smallest(values[own], quota)]] = True
+    kept[order] = turns_of(y[order]) < quota
     return kept
 
 
@@ -59,8 +59,9 @@ def guessed_too(
     """
     (sure1, class1), (sure2, class2) = p1.max(1), p2.max(1)
     fits = (sure1 > threshold) & (sure2 > threshold) & (class1 == class2) & ~selected
-    room = max(int(up_to * len(selected)) - int(selected.sum()), 0)
-    candidates = fits.nonzero()[:, 0]
-    found = selected.clone()
-    found[candidates[smallest(-(sure1 + sure2)[candidates], room)]] = True
-    return found
+    room = int(up_to * len(selected)) - selected.sum()
+    # Their places in the order of all; those that do not fit come last.
+    order = smallest(torch.where(fits, -(sure1 + sure2), torch.inf), len(selected))
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order), device=order.device)
+    return selected | (fits & (places < room))

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -105,8 +107,8 @@ class Step(NamedTuple):
     """Positions of the images and of the labels of `Partners`, int64 [2, B]; [0, B] for none."""
     number: int = 0
     """Of the pass over the stream that the step belongs to."""
-    turns: Tensor = torch.zeros(0, dtype=torch.int64)
-    """How often each sample came before in the pass, int64 [B], where the step is of a stream."""
+    turns: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+    """How often each sample came before in the pass, [B], where the step is of a stream."""
 
     def factor(self, n_processes: int) -> float:
         """By which a mean over this process, averaged over processes, is one over all samples."""

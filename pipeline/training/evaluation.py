@@ -137,7 +137,9 @@ class _Totals:
         loss = -p.gather(1, y[:, None]).clamp(min=1e-12).log().sum()
         in_top5 = (p.topk(min(5, n_classes)).indices == y[:, None]).any(dim=1).sum()
         sums = torch.stack([loss, in_top5]).double()
-        confusion = (y * n_classes + p.argmax(dim=1)).bincount(minlength=n_classes**2)
+        # Not `bincount`, for the size of whose result the host waits on a GPU.
+        cells = y * n_classes + p.argmax(dim=1)
+        confusion = cells.new_zeros(n_classes**2).scatter_add_(0, cells, torch.ones_like(cells))
         self._sums = sums if self._sums is None else self._sums + sums
         self._confusion = confusion if self._confusion is None else self._confusion + confusion
 

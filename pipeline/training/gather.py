@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
+
+from pipeline.data.host import fetched, sent
 
 
 class Gather:
@@ -52,26 +56,26 @@ class Gather:
         own = torch.arange(len(rows), device=rows.device)
         return own * len(self._counts) + self._rank
 
-    def chosen(self, mask: Tensor) -> tuple[Tensor, Gather]:
-        """Some of the rows, and what joins them.
+    def chosen(self, mask: Tensor) -> Chosen:
+        """Some of the rows, and what joins them; the host waits for the mask.
 
         Args:
             mask: bool [B of all processes], the same on each, in the order of `rows`.
-
-        Returns:
-            int64 [b], positions among the rows of this process: those that are chosen, or, of
-            several processes, the first one, which does not count, where none is; and what joins
-            them. Their order over the processes is that of `rows`.
         """
         several = len(self._counts) > 1
-        parts = mask.split(list(self._counts)) if several else (mask,)
+        (known,) = fetched([mask])
+        ends = list(accumulate(self._counts)) if several else [len(known)]
+        parts = [known[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         counts = tuple(int(part.sum()) for part in parts)
         mine = parts[self._rank]
-        own = mine.nonzero()[:, 0]
+        own = mine.nonzero()[0]
         if several and not len(own):
-            own = own.new_zeros(1)
-        places = self.places(mine if len(mine) else mask[:1])
-        return own, Gather(counts, self._rank, places[own])
+            own = np.zeros(1, np.int64)
+        everyone = known.nonzero()[0]
+        told = sent(np.concatenate([own, everyone]), mask.device)
+        rows, of_all = told[: len(own)], told[len(own) :]
+        places = self.places(mask[: max(len(mine), 1)])
+        return Chosen(rows, of_all, Gather(counts, self._rank, places[rows]))
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the samples of all processes, without gradient.
@@ -109,6 +113,18 @@ class _Gathered(torch.autograd.Function):
         mine = total.new_zeros((ctx.n_given, *total.shape[1:]))
         mine[:own] = total[before : before + own]
         return mine, None, None
+
+
+class Chosen(NamedTuple):
+    """Rows of a step that a mask chooses."""
+
+    own: Tensor
+    """int64 [b], positions among the rows of this process: those that are chosen, or, of several
+    processes, the first one, which does not count, where none is."""
+    everyone: Tensor
+    """int64 [b of all processes], positions in what `Gather.rows` gives."""
+    gather: Gather
+    """What joins them; their order over the processes is that of `Gather.rows`."""
 
 
 ALONE = Gather((1,))

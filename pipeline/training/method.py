@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.config import RunSettings
 from pipeline.encoders.encoder import Encoder
 from pipeline.training.context import Context, Knowledge
-from pipeline.training.gather import ALONE, Gather
+from pipeline.training.gather import ALONE, Chosen, Gather
 from pipeline.training.phases import WHOLE, Phase
 
 
@@ -57,17 +57,17 @@ class Batch:
         """The first view."""
         return self.views[0]
 
-    def chosen(self, mask: Tensor) -> Batch:
-        """The samples of this step that a mask chooses, as a batch with a `gather` of its own.
+    def part(self, chosen: Chosen) -> Batch:
+        """Samples of this step that were chosen, as a batch with a `gather` of its own.
 
         Args:
-            mask: bool [B of all processes], the same on each, in the order of `gather.rows`.
+            chosen: by `gather.chosen`.
 
         Returns:
             Those of this process, without partners and parts; where one of several processes has
             none, one that does not count.
         """
-        rows, gather = self.gather.chosen(mask)
+        rows, gather = chosen.own, chosen.gather
         views = tuple(view[rows] for view in self.views)
         y_noisy, index = self.y_noisy[rows], self.index[rows]
         return Batch(views, y_noisy, index, gather, seed=self.seed, done=self.done)
@@ -91,6 +91,7 @@ class StepOutput(NamedTuple):
             different shares of different parts.
         learns: False for a batch from which nothing is to be learned: no weight moves, nor
             momentum, nor decays a weight, and the step counts all the same. Alike on all processes.
+            Of a tensor, bool [], the host asks once the gradients are on their way.
     """
 
     loss: Tensor
@@ -98,7 +99,7 @@ class StepOutput(NamedTuple):
     scalars: dict[str, Tensor]
     coupled: Tensor | None = None
     terms: Mapping[str, Tensor] | None = None
-    learns: bool = True
+    learns: bool | Tensor = True
 
     @property
     def total(self) -> Tensor:

@@ -6,9 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.data.host import sent
 from pipeline.identity import seed_stream
 from pipeline.training.method import Batch
 from pipeline.training.streams import turns_of
+
+_CPU = torch.device("cpu")
 
 
 def beta_share(seed: int, alpha: float, at_least_half: bool = True) -> float:
@@ -37,9 +40,9 @@ def random_partners(seed: int, keys: Tensor) -> Tensor:
         int64 [n], positions in `keys`.
     """
     order = keys.argsort(stable=True)
-    drawn = torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(len(keys)))
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(keys))
     partners = torch.empty_like(order)
-    partners[order] = order[drawn.to(keys.device)]
+    partners[order] = order[sent(drawn, keys.device)]
     return partners
 
 
@@ -57,8 +60,9 @@ def mixed(rows: Tensor, partners: Tensor, share: float | Tensor) -> Tensor:
 
 
 def low_frequency_mask(
-    seed: int, height: int, width: int, share: float, decay: float = 3.0
-) -> Tensor:
+    seed: int, height: int, width: int, share: float, decay: float = 3.0,
+    device: torch.device = _CPU,
+) -> Tensor:  # fmt: skip
     """A mask of few large patches: which pixels FMix takes from an image.
 
     The part above a threshold of a random field with Gaussian amplitudes that fall with a power of
@@ -70,9 +74,10 @@ def low_frequency_mask(
         width: of the images.
         share: of the pixels that are in the mask, in [0, 1]; rounded up or down by chance.
         decay: power of the frequency; large ones make large patches.
+        device: where to.
 
     Returns:
-        float32 [H, W] of zeros and ones, on the CPU.
+        float32 [H, W] of zeros and ones.
     """
     draws = np.random.Generator(np.random.PCG64(seed))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
@@ -85,7 +90,7 @@ def low_frequency_mask(
     n_taken += int(draws.random() < share * field.size - n_taken)
     mask = np.zeros(field.size, dtype=np.float32)
     mask[field.ravel().argsort(kind="stable")[field.size - n_taken :]] = 1
-    return torch.from_numpy(mask.reshape(height, width))
+    return sent(mask.reshape(height, width), device)
 
 
 class Mixing:

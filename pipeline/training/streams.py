@@ -7,10 +7,13 @@ from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pipeline.config import RunSettings
+from pipeline.data.host import sent
 from pipeline.data.randomness import epoch_order
 from pipeline.errors import LabError
 from pipeline.identity import seed_stream
@@ -109,14 +112,20 @@ class PhaseSteps:
     def _pass(self, name: str, stream: Stream, settings: RunSettings, number: int) -> list[Step]:
         order = epoch_order(self._seed("order", name, number), len(stream.samples))
         samples = stream.samples.cpu()[order]
-        rows = torch.stack([samples, turns_of(samples)]).to(self._processes.device)
+        rows = sent(samples[None].numpy(), self._processes.device)
         drop_last = settings.drop_last if stream.drop_last is None else stream.drop_last
         size = stream.batch_size or settings.batch_size
         steps = shared_steps(rows, size, drop_last, self._processes)
-        nobody = rows.new_zeros(0)
+        turns = turns_of(samples).numpy()
         return [
-            step._replace(partners=nobody, turns=step.partners[0], number=number) for step in steps
+            step._replace(turns=self._own(turns[at * size : (at + 1) * size]), number=number)
+            for at, step in enumerate(steps)
         ]
+
+    def _own(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """This process's share of an array of a batch, as `shared_steps` takes it."""
+        share = values[self._processes.rank :: self._processes.n_processes]
+        return share if len(share) else values[:1]
 
     def _seed(self, what: str, *names: str | int) -> int:
         return seed_stream(
@@ -175,19 +184,26 @@ class PhaseSteps:
         def made(turn: int, samples: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
             return views_of(self._train, samples, names, self._place.seed, *place, turn)
 
-        turns = torch.cat([step.turns for step in steps]).unique().tolist()
+        turns = np.unique(np.concatenate([step.turns for step in steps])).tolist()
         if len(turns) == 1:
             yield from made(turns[0], [step.samples for step in steps])
             return
-        places = [[(step.turns == turn).nonzero()[:, 0] for turn in turns] for step in steps]
-        of_turn = []
-        for column, turn in enumerate(turns):
-            samples = [step.samples[rows[column]] for step, rows in zip(steps, places, strict=True)]
-            of_turn.append(made(turn, [own for own in samples if len(own)]))
-        for rows in places:
-            parts = [next(it) for own, it in zip(rows, of_turn, strict=True) if len(own)]
-            order = torch.cat(rows).argsort()
-            yield tuple(torch.cat(views)[order] for views in zip(*parts, strict=True))
+        # Within a step, samples of the same turn side by side.
+        orders = [step.turns.argsort(kind="stable") for step in steps]
+        told = sent(np.concatenate(orders), self._processes.device)
+        places = told.split([len(order) for order in orders])
+        by_turn = [
+            step.samples[rows].split([int((step.turns == turn).sum()) for turn in turns])
+            for step, rows in zip(steps, places, strict=True)
+        ]
+        of_turn = [
+            made(turn, [samples[column] for samples in by_turn if len(samples[column])])
+            for column, turn in enumerate(turns)
+        ]
+        for rows, samples in zip(places, by_turn, strict=True):
+            parts = [next(it) for own, it in zip(samples, of_turn, strict=True) if len(own)]
+            back = rows.argsort()
+            yield tuple(torch.cat(views)[back] for views in zip(*parts, strict=True))
 
 
 def turns_of(samples: Tensor) -> Tensor:

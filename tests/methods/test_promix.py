@@ -91,9 +91,11 @@ def replay(monkeypatch, case):
 
     monkeypatch.setattr(promix, "Mixing", Recorded)
     masks = case["fmix_masks"].float()
-    monkeypatch.setattr(
-        promix, "low_frequency_mask", lambda seed, *_: masks[position(seed)[1]].reshape(6, 6)
-    )
+
+    def recorded_mask(seed, *_, **__):
+        return masks[position(seed)[1]].reshape(6, 6)
+
+    monkeypatch.setattr(promix, "low_frequency_mask", recorded_mask)
 
 
 def gradients(method, batch):

@@ -53,7 +53,7 @@ def step_of_chosen(rank, n_processes):
     everyone = Gather(counts, rank).rows(mine)
     mask = (everyone[:, None] == ROWS[CHOSEN][None]).all(dim=2).any(dim=1)
     batch = Batch((mine,), mine[:, 0].long(), mine[:, 1].long(), Gather(counts, rank))
-    part = batch.chosen(mask)
+    part = batch.part(batch.gather.chosen(mask))
     weight = WEIGHT.clone().requires_grad_()
     loss = coupled_loss(part.gather.rows(part.x @ weight))
     loss.backward()
@@ -75,7 +75,7 @@ def test_a_chosen_part_is_of_its_step_without_what_goes_along_with_all_rows():
     whole = Batch(
         (ROWS,), y, y, partners=Partners((ROWS,), y), parts={"all": other}, seed=7, done=0.5
     )
-    part = whole.chosen(CHOSEN)
+    part = whole.part(whole.gather.chosen(CHOSEN))
     assert (part.partners, dict(part.parts), part.seed, part.done) == (None, {}, 7, 0.5)
 
 

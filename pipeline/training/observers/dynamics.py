@@ -80,8 +80,7 @@ class Dynamics:
         self._forgetting += (seen & self._fitted & ~fitted).to(torch.int16)
         self._first_fitted[seen & fitted & (self._first_fitted == _NEVER)] = epoch
         self._fitted = torch.where(seen, fitted, self._fitted)
-        changes = int(changed.sum()) if bool(compared.any()) else None
-        return self._measures(now.prediction, seen) | {"prediction_changes": changes}
+        return self._measures(now, compared, changed)
 
     def _predicted(self, sighted: Sighted) -> _Predicted:
         logits, seen = sighted
@@ -105,22 +104,28 @@ class Dynamics:
         mean += deviation / self._totals[2].clamp(min=1)
         squares += torch.where(seen, deviation * (now.probability - mean), 0.0)
 
-    def _measures(self, prediction: Tensor, seen: Tensor) -> dict[str, float | None]:
-        def share(hit: Tensor, among: Tensor) -> float | None:
-            among = among & seen
-            n = int(among.sum())
-            return float((hit & among).sum()) / n if n else None
-
-        given = prediction == self._y_noisy
-        measures = {"train_accuracy": share(given, seen)}
-        if self._y_clean is None or not bool(seen.any()):
-            return measures | dict.fromkeys(("memorised", "corrected", "clean_fitted"))
-        wrong = self._y_noisy != self._y_clean
-        return measures | {
-            "memorised": share(given, wrong),
-            "corrected": share(prediction == self._y_clean, wrong),
-            "clean_fitted": share(given, ~wrong),
+    def _measures(
+        self, now: _Predicted, compared: Tensor, changed: Tensor
+    ) -> dict[str, float | None]:
+        """Counts of an epoch and shares of its samples, of which the host learns all at once."""
+        given, nobody = now.prediction == self._y_noisy, torch.zeros_like(now.seen)
+        right = wrong = true = nobody
+        if self._y_clean is not None:
+            wrong, true = self._y_noisy != self._y_clean, now.prediction == self._y_clean
+            right = ~wrong
+        shares = {
+            "train_accuracy": (given, now.seen),
+            "memorised": (given, wrong),
+            "corrected": (true, wrong),
+            "clean_fitted": (given, right),
         }
+        counted = [(hit & among & now.seen, among & now.seen) for hit, among in shares.values()]
+        masks = torch.stack([mask for pair in [(changed, compared), *counted] for mask in pair])
+        (n_changed, n_compared), *rest = masks.sum(dim=1).view(-1, 2).tolist()
+        measures: dict[str, float | None] = {
+            name: hits / n if n else None for name, (hits, n) in zip(shares, rest, strict=True)
+        }
+        return measures | {"prediction_changes": n_changed if n_compared else None}
 
     def samples(self) -> dict[str, Tensor]:
         """Per-sample statistics, each [N].
