@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.data import views
 from pipeline.data.host import constant, fetched, sent
+from pipeline.data.images.augmentation import AUGMENTATIONS
 from tests.support.crossings import Crossings, Watch
 from tests.support.every_method import METHODS, VARIANTS
+from tests.support.fake_device import NoNumber, fake_device, step_of_epoch
 from tests.support.small_session import small_session
 
-CPU = torch.device("cpu")
+CPU, MEAN = torch.device("cpu"), (0.5,) * 3
 LAST = 2
 """Number of the epoch that is watched: every method does by then what it is known for."""
 ITS_OWN = {
@@ -25,6 +28,9 @@ FURTHER = [
     ("lra_diffusion", {"f_q": "neighbours"}),
     ("robust_loss", {"loss": "dal"}),
     ("robust_loss", {"loss": "nlnl"}),
+    ("representation_regularization", {"loss": "elr", "regulariser": "rkd_angle"}),
+    ("representation_regularization", {"loss": "dmi"}),
+    ("representation_regularization", {"loss": "peer"}),
     ("sln", {"correction": True}),
 ]
 LONG = {"dividemix", "jocor", "pes", "promix", "representation_regularization", "ssr"}
@@ -79,6 +85,29 @@ def test_a_step_waits_only_where_the_algorithm_must(name, own):
     assert max(step.waits.total() for step in watch.steps) == waits
     rest = sum((part.waits + part.of_passes for part in watch.rest), start=type(step.waits)())
     assert rest.total() <= limit_of(EPOCH, name, own, USUAL), rest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "own"), CASES)
+def test_a_step_mixes_no_devices_and_needs_no_number(name, own, monkeypatch):
+    session = small_session(name, own)
+    if limit_of(WAITS, name, own, None) and name != "cores":
+        with pytest.raises(NoNumber):
+            step_of_epoch(session, LAST, monkeypatch)
+        return
+    output = step_of_epoch(session, LAST, monkeypatch)
+    assert output.total.device.type == "cuda"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "strong", *AUGMENTATIONS])
+def test_a_view_is_made_where_the_images_are(name, monkeypatch):
+    pixels, positions = np.zeros((6, 9, 9, 3), np.uint8), np.arange(5)
+    monkeypatch.setattr(views, "fetched", lambda parts: [positions] * len(parts))
+    with fake_device(monkeypatch) as device:
+        images = views.DeviceImages(pixels, MEAN, MEAN, device, crop_padding=2, flip=True)
+        x = images.view(name, torch.arange(5, device=device), 3)
+        assert (x.device.type, x.shape) == ("cuda", (5, 3, 9, 9))
 
 
 @pytest.mark.parametrize(
