@@ -164,7 +164,8 @@ def shared_steps(
         n = batch.shape[1]
         if drop_last and n < batch_size:
             break
-        share = batch[:, processes.share(n)]
+        # A window of the order: nothing is copied, nor launched on a device.
+        share = batch[:, processes.rank :: processes.n_processes]
         # A last batch smaller than the number of processes: idle ones go along with weight 0.
         weight = share.shape[1]
         mine = share if weight else batch[:, :1]
@@ -223,4 +224,6 @@ def views_of(
 ) -> Iterator[tuple[Tensor, ...]]:
     """Views of several batches of samples, drawn from the random stream of a name."""
     seeds = [seed_stream(seed, *stream, number) for number in range(len(names))]
-    return train.images.batches([train.index[part] for part in samples], names, seeds)
+    positions = train.index[torch.cat(samples)] if samples else train.index[:0]
+    requests = positions.split([len(part) for part in samples])
+    return train.images.batches(requests, names, seeds)
