@@ -165,7 +165,8 @@ class NeighbourSearch:
     @torch.no_grad()
     def _run(self, queries: Rows, first: int) -> Neighbours:
         """Neighbours of the queries, the first of which is query number `first` of all."""
-        raw = self._on(queries, checked=False)
+        # Looked at together with the candidates, which costs a device no wait of its own.
+        raw = self._on(queries, checked=True)
         own = torch.arange(first, first + len(raw), device=self.device)
         result = _unfilled(len(raw), self.k, self.device)
         left = torch.arange(len(raw), device=self.device)
@@ -215,10 +216,13 @@ class NeighbourSearch:
         """The k nearest of the candidates, sorted by approximate squares, by exact distance."""
         # A candidate further than the k-th by more than both may be wrong cannot be among them.
         possible = (best <= best[:, self.k - 1 : self.k] + 2 * error[:, None]).sum(dim=1)
+        finite, most = torch.stack([raw.isfinite().all().to(torch.int64), possible.max()]).tolist()
+        if not finite:
+            raise _not_finite()
         ranked = _unfilled(len(raw), self.k, self.device)
         n_at_once = max(1, self.n_rows // index.shape[1])
         for part in torch.arange(len(raw), device=self.device).split(n_at_once):
-            at = index[part, : max(self.k, int(possible[part].max()))].sort(dim=1).values
+            at = index[part, : max(self.k, most)].sort(dim=1).values
             rows = self._rows(at).double()
             distance = exact_distances(raw[part].double()[:, None], rows)[:, 0]
             if self.exclude_self:
@@ -264,11 +268,7 @@ class NeighbourSearch:
         tensor = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
         tensor = tensor.to(self.device)
         if not checked and not tensor.isfinite().all():
-            raise LabError(
-                "features hold values that are not finite",
-                "finite numbers only",
-                "an encoder whose weights and images give such features",
-            )
+            raise _not_finite()
         return tensor
 
     def _shifted(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
@@ -280,6 +280,14 @@ class NeighbourSearch:
     def _hide_own(values: Tensor, own: Tensor, start: int) -> None:
         here = ((own >= start) & (own < start + values.shape[1])).nonzero()[:, 0]
         values[here, own[here] - start] = torch.inf
+
+
+def _not_finite() -> LabError:
+    return LabError(
+        "features hold values that are not finite",
+        "finite numbers only",
+        "an encoder whose weights and images give such features",
+    )
 
 
 def _unfilled(n: int, k: int, device: torch.device) -> Neighbours:

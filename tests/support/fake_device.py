@@ -95,6 +95,8 @@ class _Mover:
         """The value on the device."""
         if isinstance(value, Tensor):
             return value if id(value) in self._stays else self._tensor(value)
+        if isinstance(value, torch.device):
+            return self._device
         if isinstance(value, tuple):
             made = [self(part) for part in value]
             return type(value)(*made) if hasattr(value, "_fields") else tuple(made)

@@ -48,9 +48,9 @@ WAITS = {
     "promix": (2, "the same of the samples that each network selects of this batch"),
     "co_teaching plus": (1, "means are over so many samples as the networks disagree about, in an"
                             " order of summation that masks would change"),
-    "feature_classifier knn": (3, "a search that is exact asks for finite features, for the number"
-                                  " of candidates, and for the queries that are not proven yet"),
-    "lra_diffusion re-encoded": (3, "the same search"),
+    "feature_classifier knn": (2, "an exact search asks how many candidates there are, and which"
+                                  " queries are not proven yet"),
+    "lra_diffusion re-encoded": (2, "the same search"),
 }  # fmt: skip
 """Where the algorithm needs numbers that the device alone knows: how often, and why."""
 SENT = {
