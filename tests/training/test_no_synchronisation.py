@@ -13,6 +13,7 @@ from tests.support.fake_device import NoNumber, fake_device, step_of_epoch
 from tests.support.small_session import small_session
 
 CPU, MEAN = torch.device("cpu"), (0.5,) * 3
+VIEWS = ["plain", "strong", *AUGMENTATIONS]
 LAST = 2
 """Number of the epoch that is watched: every method does by then what it is known for."""
 ITS_OWN = {
@@ -99,8 +100,23 @@ def test_a_step_mixes_no_devices_and_needs_no_number(name, own, monkeypatch):
     assert output.total.device.type == "cuda"
 
 
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_views_of_a_batch_wait_for_nothing(name):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 9, 9, 3), dtype=np.uint8)
+    images = views.DeviceImages(pixels, MEAN, MEAN, CPU, crop_padding=2, flip=True)
+    with Crossings() as crossings:
+        made = images.batches(torch.arange(64).split(32), (name,), (3,))
+        next(made)
+        first = crossings.take()
+        next(made)
+    second = crossings.take()
+    assert first.waits.total() == second.waits.total() == second.of_passes.total() == 0
+    decided = name in AUGMENTATIONS and AUGMENTATIONS[name].has_operations
+    assert (first.of_passes.total(), second.sent.total()) == (int(decided), int(decided))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain", "strong", *AUGMENTATIONS])
+@pytest.mark.parametrize("name", VIEWS)
 def test_a_view_is_made_where_the_images_are(name, monkeypatch):
     pixels, positions = np.zeros((6, 9, 9, 3), np.uint8), np.arange(5)
     monkeypatch.setattr(views, "fetched", lambda parts: [positions] * len(parts))
