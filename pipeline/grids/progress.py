@@ -16,6 +16,7 @@ from rich.text import Text
 from pipeline.grids.batch import Batch
 from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.news import Event
+from pipeline.runs.telling import duration
 
 _MOST_ROWS = 16
 
@@ -81,11 +82,3 @@ class Progress:
             ProgressBar(total=n, completed=ended, width=60),
             table,
         )
-
-
-def duration(seconds: float) -> str:
-    """A time span for people: 12 s, 3.4 min, 5.6 h, 2.1 days."""
-    for unit, size, until in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
-        if seconds < until:
-            return f"{seconds / size:.0f} {unit}" if unit == "s" else f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 86_400:.1f} days"

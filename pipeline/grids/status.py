@@ -16,10 +16,10 @@ from pipeline.grids.batch import Batch, read_batch
 from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.living import Living, batch_folders, living
 from pipeline.grids.news import Event, Reader
-from pipeline.grids.progress import duration
 from pipeline.results.claims import Claimed, Holder, claims
 from pipeline.results.store import Store
 from pipeline.runs.record import FINAL
+from pipeline.runs.telling import duration
 from pipeline.storage.places import store_place
 
 WIDTH = 100

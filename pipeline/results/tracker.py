@@ -22,7 +22,13 @@ from pipeline.command_line import run_subcommand
 from pipeline.errors import program
 from pipeline.results.store import Store
 from pipeline.results.tracking import shown
-from pipeline.results.tracking.client import connect, explained, prepare, tracking_uri
+from pipeline.results.tracking.client import (
+    connect,
+    explained,
+    how_to_open,
+    prepare,
+    tracking_uri,
+)
 from pipeline.results.tracking.experiments import experiment_of, runs_by_key, search
 from pipeline.results.tracking.limits import (
     CONNECT_SECONDS,
@@ -32,7 +38,7 @@ from pipeline.results.tracking.limits import (
     within,
 )
 
-__all__ = ["LiveView", "prepare_view", "rebuild", "tracking_uri"]
+__all__ = ["LiveView", "how_to_open", "prepare_view", "rebuild", "tracking_uri"]
 
 FLUSH_SECONDS = 5.0
 """Least time between two batches of curves."""

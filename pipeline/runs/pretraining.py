@@ -13,18 +13,21 @@ from pipeline.files import encoders_folder
 from pipeline.results.store import Store
 from pipeline.runs.planned import NamedEncoder, PlannedRun
 from pipeline.runs.run import Outcome, execute, is_open
+from pipeline.runs.telling import Told, nobody
 from pipeline.training.processes import Processes
 
 _WAIT_SECONDS = 1.0
 
 
-def carry_out(planned: PlannedRun, execution: Execution, processes: Processes) -> Outcome:
+def carry_out(
+    planned: PlannedRun, execution: Execution, processes: Processes, told: Told = nobody
+) -> Outcome:
     """Carry out one run, before it the encoders that it names; see `execute`."""
     if planned.inputs.encoders and is_open(planned.key, execution, Store()):
         for encoder in planned.inputs.encoders.values():
             _check_precision(encoder, planned.settings.precision)
-            make_encoder(encoder, execution, processes)
-    return execute(planned, execution, processes)
+            make_encoder(encoder, execution, processes, told)
+    return execute(planned, execution, processes, told)
 
 
 def missing_encoders(planned: PlannedRun) -> dict[str, str]:
@@ -44,13 +47,16 @@ def missing_encoders(planned: PlannedRun) -> dict[str, str]:
     return found
 
 
-def make_encoder(encoder: NamedEncoder, execution: Execution, processes: Processes) -> None:
+def make_encoder(
+    encoder: NamedEncoder, execution: Execution, processes: Processes, told: Told = nobody
+) -> None:
     """Train an encoder, unless its weights are there; wait while another program does.
 
     Args:
         encoder: to make; all processes call this together.
         execution: how.
         processes: in the precision of the encoder's run.
+        told: how its run goes.
 
     Raises:
         LabError: when its run diverges, now or before, or keeps no weights.
@@ -62,7 +68,7 @@ def make_encoder(encoder: NamedEncoder, execution: Execution, processes: Process
         update={"keep_weights": True, "force": False, "posterior": False, "root": None}
     )
     while processes.largest(int(not encoder.exists)):
-        outcome = carry_out(encoder.run, how, processes)
+        outcome = carry_out(encoder.run, how, processes, told)
         if outcome.status == "diverged":
             raise LabError(
                 f"encoder {encoder.name}: its training diverged (run {outcome.key}: "

@@ -15,6 +15,7 @@ from pipeline.runs.inputs.splits import Opener, make_splits
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL, RunRecord
 from pipeline.runs.session import open_session, problem_of
+from pipeline.runs.telling import Sitting, Told, nobody
 from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
 from pipeline.storage.places import store_place
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
@@ -40,13 +41,16 @@ class Outcome(NamedTuple):
     """What the store says of the run; None while another program computes it."""
 
 
-def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> Outcome:
+def execute(
+    planned: PlannedRun, execution: Execution, processes: Processes, told: Told = nobody
+) -> Outcome:
     """Carry out one run, unless it is stored; all processes call this together.
 
     Args:
         planned: the run.
         execution: how.
         processes: to train on.
+        told: how it goes.
 
     Returns:
         The outcome, the same on all processes.
@@ -68,7 +72,7 @@ def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> 
     view = LiveView(execution.tracking and processes.is_main, execution.group)
     record = RunRecord(planned.row | {"grid": execution.group}, store, view, processes)
     try:
-        return _train(planned, execution, processes, record, held)
+        return _train(planned, execution, processes, record, held, told)
     except TakenOver:
         return Outcome(key, "busy", f"taken over: {_by_whom(key)}; nothing was written here")
     except Interrupted as wish:
@@ -157,6 +161,7 @@ def _train(
     processes: Processes,
     record: RunRecord,
     held: Claim | None,
+    told: Told,
 ) -> Outcome:
     """Train from the start or the checkpoint, and store the result."""
     key, inputs, settings = planned.key, planned.inputs, planned.settings
@@ -171,7 +176,14 @@ def _train(
         refuse_no_weights(session)
     resumed = resume(session, key)
     record.open(splits.counts, session.progress.records if resumed else None)
-    ending, detail = _run_loop(session, key, execution.checkpoint_seconds, record, held)
+    sitting = Sitting(planned, session.progress.epoch, told if processes.is_main else nobody)
+    with StopRequest(
+        processes,
+        execution.checkpoint_seconds,
+        lambda: _write_checkpoint(session, key, held),
+        lambda: held is not None and held.is_lost,
+    ) as stop:
+        ending, detail = _run_loop(session, stop, record, sitting)
     _require_claim(held, processes)
     # Only the main process writes; the others learn of its failure.
     with processes.together():
@@ -188,26 +200,19 @@ def _train(
     return Outcome(key, ending, detail or "", ending)
 
 
+def _write_checkpoint(session: Session, key: str, held: Claim | None) -> None:
+    _require_claim(held, session.processes)
+    save_checkpoint(session, key)
+
+
 def _run_loop(
-    session: Session,
-    key: str,
-    checkpoint_seconds: float,
-    record: RunRecord,
-    held: Claim | None,
+    session: Session, stop: StopRequest, record: RunRecord, sitting: Sitting
 ) -> tuple[Literal["done", "diverged"], str | None]:
     """Run the epoch loop to its end; returns the status and why a run diverged."""
-
-    def write() -> None:
-        _require_claim(held, session.processes)
-        save_checkpoint(session, key)
-
-    def is_lost() -> bool:
-        return held is not None and held.is_lost
-
     try:
-        with StopRequest(session.processes, checkpoint_seconds, write, is_lost) as stop:
-            for finished in run_epochs(session, stop):
-                record.epoch(finished)
+        for finished in run_epochs(session, stop):
+            record.epoch(finished)
+            sitting.epoch(finished)
     except Diverged as divergence:
         return "diverged", str(divergence)
     return "done", None

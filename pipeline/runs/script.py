@@ -1,4 +1,4 @@
-"""The main program of every method script."""
+"""The main program of every method script: it tells how the run goes, and ends with its numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from pipeline.config import Execution, read_params
 from pipeline.errors import LabError, program
+from pipeline.results.protocols import PROTOCOLS, Name, choose
+from pipeline.results.store import Store
+from pipeline.results.tracker import how_to_open
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings.flags import parse_flags
+from pipeline.runs.telling import Lines, figures
 from pipeline.training.method import Method
 from pipeline.training.observers import posterior_address
 from pipeline.training.processes import Processes
@@ -31,7 +35,7 @@ def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> 
     planned = processes.main_first(
         lambda: Planner(params, roots, makes=processes.is_main).run(method, resolved)
     )
-    outcome = carry_out(planned, execution, processes)
+    outcome = carry_out(planned, execution, processes, Lines(planned.key))
     if processes.is_main:
         _report(planned, execution, outcome)
 
@@ -46,6 +50,30 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
             exit_code=1,
         )
     print(f"run {outcome.key} {outcome.ending} {outcome.detail}".rstrip())
-    if execution.posterior and outcome.status == "done":
-        print(f"softmax outputs: {posterior_address(outcome.key)}")
+    if outcome.status == "done":
+        for line in _numbers(outcome.key):
+            print(line)
+        if execution.posterior:
+            print(f"softmax outputs: {posterior_address(outcome.key)}")
     print(f"numbers: uv run python analysis/leaderboard.py --dataset {planned.settings.dataset}")
+    if outcome.status is not None:
+        print(f"this run: uv run python analysis/runs.py show {outcome.key}")
+    if execution.tracking:
+        print(f"curves: {how_to_open()}")
+
+
+_TOLD: tuple[Name, ...] = ("last", "last10", "best-noisy-val")
+
+
+def _numbers(key: str) -> list[str]:
+    """The last epoch of a stored run, and its test accuracy by some rules."""
+    epochs = Store().epochs([key]).sort("epoch").collect()
+    if epochs.is_empty():
+        return []
+    last = epochs.row(-1, named=True)
+    chosen = {name: choose(epochs.lazy(), PROTOCOLS[name]).collect() for name in _TOLD}
+    told = [f"{name} {100 * one['value'].item():.1f} %" for name, one in chosen.items() if len(one)]
+    return [
+        f"last epoch: {', '.join(figures(last))}",
+        *([f"test accuracy: {', '.join(told)}"] if told else []),
+    ]

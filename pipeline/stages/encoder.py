@@ -28,6 +28,7 @@ from pipeline.runs.inputs.shelf import Shelf
 from pipeline.runs.inputs.splits import Opener
 from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import make_encoder
+from pipeline.runs.telling import Lines
 from pipeline.training.processes import Processes
 
 
@@ -94,7 +95,7 @@ def main() -> None:
     precision = encoder.run.settings.precision if encoder.run else "fp32"
     execution = Execution(tracking=flags.tracking, group="encoders")
     processes = Processes(precision)
-    make_encoder(encoder, execution, processes)
+    make_encoder(encoder, execution, processes, Lines())
     made = load_encoder(encoder.folder)
     card = made.card
     print(f"{card.name}: {card.network}, {card.n_features} features, weights {card.weights_digest}")

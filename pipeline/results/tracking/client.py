@@ -53,6 +53,14 @@ def prepare() -> None:
         prepare_database(Path(file))
 
 
+def how_to_open() -> str:
+    """What to type or open to see the runs, on the page for model training."""
+    page = "#/experiments?workflowType=machine_learning"
+    if tracking_uri().startswith("http"):
+        return f"{_shown_address().rstrip('/')}/{page}"
+    return f"uv run mlflow ui, then http://127.0.0.1:5000/{page}"
+
+
 def connect() -> MlflowClient:
     """A client of the tracker, after `prepare`; its first request shows whether it answers."""
     from mlflow import MlflowClient
