@@ -16,6 +16,7 @@ from pipeline.errors import LabError, quoted, suggest
 from pipeline.results.foreign import UNKNOWN
 from pipeline.results.protocols import PROTOCOLS, Name, Protocol, choose
 from pipeline.results.schema import AVERAGED, CURVES
+from pipeline.results.standing import STOPPED
 from pipeline.results.view import Results
 
 METRICS = tuple(name for name in CURVES if name != "lr")
@@ -33,9 +34,9 @@ class Comparison(NamedTuple):
     cells: pl.DataFrame
     """One row per place of the table: dataset, noise, label, the columns of `by`; mean and std
     (sample standard deviation, ddof 1; null for one run) of the metric over the n finished runs
-    that recorded it; not_found (in which the rule finds no epoch), unrecorded, diverged, failed
-    and running count the others; knows lists declared knowledge; `CONDITIONS` as text; optimism
-    where it is asked for."""
+    that recorded it; not_found (in which the rule finds no epoch), unrecorded, diverged, failed,
+    stopped and running count the others; knows lists declared knowledge; `CONDITIONS` as text;
+    optimism where it is asked for."""
     values: pl.DataFrame
     """One row per run behind a mean: the columns that name its place and row, `PAIRED_ON`, and
     value, the metric itself."""
@@ -111,6 +112,7 @@ def compare(
             ).sum(),
             diverged=(status == "diverged").sum(),
             failed=(status == "failed").sum(),
+            stopped=(status == STOPPED).sum(),
             running=(status == "running").sum(),
             knows=pl.col("knows").list.explode().drop_nulls().unique().sort(),
             **{

@@ -198,6 +198,6 @@ def in_blocks(
 
 def _runs_behind(row: dict[str, Any]) -> str:
     """How many runs a cell averages, and how many it could not."""
-    endings = ("not_found", "diverged", "failed", "running")
+    endings = ("not_found", "diverged", "failed", "stopped", "running")
     others = [f"{row[name]} {name.replace('_', ' ')}" for name in endings if row[name]]
     return f"({', '.join([str(row['n']), *others])})"

@@ -16,7 +16,7 @@ from analysis.published.badges import Badges, badges
 from pipeline.results.protocols import PROTOCOLS, Name
 from pipeline.results.view import Results
 
-_COUNTS = ("n", "diverged", "failed", "running", "knows")
+_COUNTS = ("n", "diverged", "failed", "stopped", "running", "knows")
 
 
 class NoiseSection(NamedTuple):

@@ -14,6 +14,7 @@ import polars as pl
 
 from pipeline.errors import LabError
 from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
+from pipeline.results.standing import computed_now, in_words
 from pipeline.results.store import Store
 from pipeline.results.tables import parquet
 
@@ -94,11 +95,16 @@ def read_views(paths: Sequence[Path]) -> Results:
 def results(views: Sequence[Path] = (), store: Store | None = None) -> Results:
     """Results of the given views, or of the store if there are none.
 
+    The status of a run that has begun and that no program computes is `stopped` here.
+
     Raises:
         LabError: naming a view that is missing or no view.
     """
-    found = stored(views, store)
-    return Results(_under_every_name(found.runs), found.epochs)
+    chosen = store or Store()
+    found = stored(views, chosen)
+    # Views hold finished runs only.
+    runs = found.runs if views else found.runs.with_columns(in_words(computed_now(chosen.place)))
+    return Results(_under_every_name(runs), found.epochs)
 
 
 def stored(views: Sequence[Path] = (), store: Store | None = None) -> Results:

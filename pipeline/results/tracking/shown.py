@@ -15,6 +15,7 @@ import polars as pl
 
 from pipeline.results.protocols import PROTOCOLS, choose
 from pipeline.results.schema import AVERAGED, CURVES, EPOCHS, TAGS, Status
+from pipeline.results.standing import STOPPED
 from pipeline.results.tracking.description import description
 
 if TYPE_CHECKING:
@@ -155,10 +156,12 @@ def complete(
     client.log_dict(run_id, json.loads(row["settings"]), "settings.yaml")
     chosen = _protocol_figures(epochs)
     now = int(time.time() * 1000)
+    is_whole = row["status"] != "running"
+    told = row if is_whole else row | {"status": STOPPED}
     tags = {
-        "status": row["status"],
-        "complete": str(row["status"] != "running").lower(),
-        "mlflow.note.content": description(row, chosen),
+        "status": told["status"],
+        "complete": str(is_whole).lower(),
+        "mlflow.note.content": description(told, chosen),
     }
     client.log_batch(
         run_id,
