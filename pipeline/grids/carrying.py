@@ -10,16 +10,20 @@ from pipeline.runs.planned import PlannedRun
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.record import RunRecord
 from pipeline.runs.run import Outcome
+from pipeline.runs.telling import Told
 from pipeline.training.processes import Processes
 
 
-def carry_out_cell(planned: PlannedRun, execution: Execution, processes: Processes) -> Outcome:
+def carry_out_cell(
+    planned: PlannedRun, execution: Execution, processes: Processes, told: Told
+) -> Outcome:
     """Compute a cell.
 
     Args:
         planned: the cell.
         execution: how.
         processes: to train on; all of them call this together.
+        told: how it goes.
 
     Returns:
         The outcome: `failed` for a cell that could not start or ended by an error, which is then
@@ -29,7 +33,7 @@ def carry_out_cell(planned: PlannedRun, execution: Execution, processes: Process
         Interrupted: when a stop was asked for; the state is saved.
     """
     try:
-        return carry_out(planned, execution, processes)
+        return carry_out(planned, execution, processes, told)
     except Interrupted:
         raise
     except LabError as failure:

@@ -14,7 +14,7 @@ from pipeline.grids.bundles import add_bundles, bundles_of
 from pipeline.grids.carrying import note_failure
 from pipeline.grids.engines.engine import Engine, Handle, Job, save_handle
 from pipeline.grids.living import held_keys, note_over
-from pipeline.grids.news import Event, Reader
+from pipeline.grids.news import GOING_ON, Event, Reader
 from pipeline.grids.progress import Progress
 from pipeline.results.store import Store
 from pipeline.runs.planning import Planner
@@ -99,6 +99,7 @@ class Follower:
             for one in list(active):
                 jobs = self.engine.state(self.batch, one, self.engine.pause)
                 self._take_in(self._reader.new())
+                self.progress.waited()
                 ended = [job for job in jobs if job.phase == "ended"]
                 for job in ended:
                     if not seen.issuperset(job.bundles):
@@ -122,7 +123,7 @@ class Follower:
                 raise LabError(given, allowed, remedy, exit_code=1)
             self.progress.happened(bundle, event)
             row = self._row[event.key]
-            if event.what == "begun":
+            if event.what in GOING_ON:
                 self._begun[bundle] = row
                 continue
             if self._begun.get(bundle) == row:

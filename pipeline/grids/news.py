@@ -14,10 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pipeline.runs.telling import Milestone
+
 What = Literal[
-    "begun", "done", "diverged", "failed", "stored", "busy", "skipped", "stopped", "refused"
-]
-"""What happened: how a cell began or ended, or why the whole bundle was refused."""
+    "begun", "resumed", "epoch",
+    "done", "diverged", "failed", "stored", "busy", "skipped", "stopped", "refused",
+]  # fmt: skip
+"""What happened: how a cell began, goes on or ended, or why the whole bundle was refused."""
+GOING_ON: frozenset[What] = frozenset({"begun", "resumed", "epoch"})
+"""After which a cell is being computed."""
+COMPUTED: frozenset[What] = frozenset({"done", "diverged"})
+"""Ends of cells that were computed to their end."""
+_LEAST_SECONDS = 1.0
+"""Between two epochs of which a line tells."""
 
 
 class Event(NamedTuple):
@@ -50,11 +59,26 @@ class Reporter:
 
     path: Path | None
     _began: float = field(default=0.0, init=False)
+    _key: str = field(default="", init=False)
+    _told_at: float = field(default=0.0, init=False)
 
     def begun(self, key: str) -> None:
         """A cell begins."""
-        self._began = time.perf_counter()
+        self._key, self._began = key, time.perf_counter()
+        self._told_at = self._began
         self._write(key, "begun", "", 0.0)
+
+    def told(self, milestone: Milestone) -> None:
+        """The cell, or the run that makes its encoder, is resumed or has ended an epoch."""
+        whose = "" if milestone.run.key == self._key else "of its encoder, "
+        detail = f"{milestone.n_done}/{milestone.run.settings.epochs}"
+        now = time.perf_counter()
+        if milestone.record is None:
+            if milestone.n_done:
+                self._write(self._key, "resumed", f"{whose}{detail}", 0.0)
+        elif now - self._told_at >= _LEAST_SECONDS:
+            self._told_at = now
+            self._write(self._key, "epoch", f"{whose}{detail}", 0.0)
 
     def ended(self, key: str, what: What, detail: str = "") -> None:
         """A cell has ended, or was left."""

@@ -1,4 +1,4 @@
-"""Progress of a grid: a live table on a terminal, a line a cell elsewhere."""
+"""Progress of a grid: a live table on a terminal; elsewhere a line a cell, and one a minute."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.grids.batch import Batch
+from pipeline.grids.expected import end_expected, seconds_left
 from pipeline.grids.frozen_cell import FrozenCell
-from pipeline.grids.news import Event
+from pipeline.grids.news import COMPUTED, Event
 from pipeline.runs.telling import duration
 
 _MOST_ROWS = 16
+_SILENCE = 60.0
+"""Seconds without a line after which one says how the cells stand, where there is no table."""
 
 
 class Progress:
@@ -27,21 +30,26 @@ class Progress:
     Args:
         batch: shown.
         slots: cells that may be computed at the same time.
+        has_table: whether a terminal shows a table; not beside what this program itself prints.
     """
 
-    def __init__(self, batch: Batch, slots: int) -> None:
+    def __init__(self, batch: Batch, slots: int, has_table: bool = True) -> None:
         self._batch, self._slots = batch, slots
+        self._left = {cell.key: cell for cell in batch.cells}
         self._texts = {cell.key: cell.text for cell in batch.cells}
         self._running: dict[int, Event] = {}  # by bundle
+        self._epochs: dict[int, str] = {}  # by bundle
         self._endings: Counter[str] = Counter()
         self._seconds = 0.0
-        self._since = time.time()
+        self._taken: list[float] = []
+        self._since = self._said_at = time.time()
         self._console = Console()
+        self._is_live = has_table and self._console.is_terminal
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         """While entered, a terminal shows the table."""
-        if not self._console.is_terminal:
+        if not self._is_live:
             yield
             return
         with Live(
@@ -51,34 +59,72 @@ class Progress:
 
     def happened(self, bundle: int, event: Event) -> None:
         """Take in a line of news."""
-        if event.what == "begun":
+        if event.what == "epoch":
+            self._epochs[bundle] = event.detail
+        elif event.what == "resumed":
+            self._epochs[bundle] = event.detail
+            self._say(f"{event.key} resumes after epoch {event.detail}: {self._texts[event.key]}")
+        elif event.what == "begun":
             self._running[bundle] = event
         else:
             self._seconds += event.seconds
+            if event.what in COMPUTED:
+                self._taken.append(event.seconds)
             self._running.pop(bundle, None)
+            self._epochs.pop(bundle, None)
 
     def ended(self, cell: FrozenCell, ending: str, detail: str) -> None:
         """A cell has ended."""
         self._endings[ending] += 1
+        self._left.pop(cell.key, None)
         line = f"{cell.key} {ending:8} {cell.text} {detail}".rstrip()
-        if self._console.is_terminal:
+        self._say(line if self._is_live else f"{line} [{self._standing()}]")
+
+    def waited(self) -> None:
+        """Say how the cells stand after a while without a word, where no table shows it."""
+        if self._is_live or not self._running or time.time() - self._said_at < _SILENCE:
+            return
+        running = sorted(self._running.items(), key=lambda one: one[1].at)
+        cells = [f"{event.key} {self._epochs.get(bundle, '')}".strip() for bundle, event in running]
+        more = f" and {len(cells) - _MOST_ROWS} more" if len(cells) > _MOST_ROWS else ""
+        self._say(f"{self._standing()}; running: {', '.join(cells[:_MOST_ROWS])}{more}")
+
+    def _say(self, line: str) -> None:
+        self._said_at = time.time()
+        if self._is_live:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             print(line)
 
+    def _n_done(self) -> int:
+        """Cells of the whole grid that have ended, those of earlier batches among them."""
+        return self._batch.n_cells - len(self._batch.cells) + self._endings.total()
+
+    def _standing(self) -> str:
+        """Done and total, and when the rest should be through."""
+        now = time.time()
+        open_for = {event.key: now - event.at for event in self._running.values()}
+        left = seconds_left(self._left.values(), open_for, self._taken)
+        counts = f"{self._n_done()} of {self._batch.n_cells} cells"
+        if not left:
+            return counts
+        return f"{counts}; {end_expected(left / min(self._slots, len(self._left)))}"
+
     def _table(self) -> Group:
-        now, n, ended = time.time(), len(self._batch.cells), self._endings.total()
+        now = time.time()
         wall = now - self._since
         counts = ", ".join(f"{count} {ending}" for ending, count in sorted(self._endings.items()))
-        begun = sum(now - event.at for event in self._running.values())
+        running = sorted(self._running.items(), key=lambda one: one[1].at)
+        begun = sum(now - event.at for _, event in running)
         share = (self._seconds + begun) / (self._slots * wall) if wall else 0.0
-        left = f", about {duration(wall / ended * (n - ended))} left" if ended else ""
-        title = f"{self._batch.grid}: {ended} of {n} cells{left}, {min(share, 1):.0%} busy"
+        title = f"{self._batch.grid}: {self._standing()}; {min(share, 1):.0%} busy"
         table = Table.grid(padding=(0, 2))
-        for event in sorted(self._running.values(), key=lambda one: one.at)[:_MOST_ROWS]:
-            table.add_row(event.key, self._texts[event.key], event.host, duration(now - event.at))
+        for bundle, event in running[:_MOST_ROWS]:
+            epoch = f"epoch {self._epochs[bundle]}" if bundle in self._epochs else ""
+            words = (event.key, self._texts[event.key], epoch, event.host, duration(now - event.at))
+            table.add_row(*map(Text, words))
         return Group(
             Text(f"{title}{f' ({counts})' if counts else ''}", no_wrap=True),
-            ProgressBar(total=n, completed=ended, width=60),
+            ProgressBar(total=self._batch.n_cells, completed=self._n_done(), width=60),
             table,
         )

@@ -87,7 +87,7 @@ def run_batch(batch: Batch, engine: Engine) -> Counter[str]:
         LabError: when the engine refuses, or code or inputs change meanwhile.
         Interrupted: when a stop was asked for.
     """
-    progress = Progress(batch, engine.slots())
+    progress = Progress(batch, engine.slots(), has_table=not engine.is_here)
     handle: Handle | None = None
     with progress.shown(), _stoppable(engine):
         try:

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from pipeline.config import Params
 from pipeline.grids.batch import Batch, read_batch
+from pipeline.grids.expected import end_expected, seconds_left
 from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.living import Living, batch_folders, living
-from pipeline.grids.news import Event, Reader
+from pipeline.grids.news import COMPUTED, GOING_ON, Event, Reader
 from pipeline.results.claims import Claimed, Holder, claims
 from pipeline.results.store import Store
 from pipeline.runs.record import FINAL
@@ -51,7 +52,7 @@ def print_status(grid: str, params: Params) -> None:
     console = Console(width=WIDTH, highlight=False)
     for line in _summary(batch, cells, news, jobs):
         console.print(line, markup=False, soft_wrap=True)
-    for table in (_running(cells), _failed(cells)):
+    for table in (_running(cells, news), _failed(cells)):
         if table.row_count:
             console.print(table)
 
@@ -95,9 +96,11 @@ def _summary(
     running, failed = sum(map(_is_running, cells)), sum(map(_has_failed, cells))
     waiting = len(cells) - counts.total() - running - failed
     diverged = f" ({counts['diverged']} diverged)" if counts["diverged"] else ""
+    n_stopped = sum(one.status == "running" and not _is_running(one) for one in cells)
+    stopped = f" ({n_stopped} stopped)" if n_stopped else ""
     lines = [
         f"grid {batch.grid}: {batch.n_cells} cells: {before + counts.total()} done{diverged}, "
-        f"{running} running, {waiting} waiting, {failed} failed",
+        f"{running} running, {waiting} waiting{stopped}, {failed} failed",
         f"batch {batch.folder.name}: {len(cells)} cells since "
         f"{batch.frozen_at.astimezone():%d %b %H:%M}{_pace(cells, news, running)}",
     ]
@@ -118,39 +121,29 @@ def _pace(cells: Sequence[_Cell], news: Sequence[Event], running: int) -> str:
     for event in news:
         place = event.host, event.process
         first, _ = spans.get(place, (event.at, 0.0))
-        is_open = event.what == "begun" and event.key in open_keys
+        is_open = event.what in GOING_ON and event.key in open_keys
         spans[place] = first, now if is_open else event.at
     computed = sum(event.seconds for event in news) + sum(map(_seconds_open, cells))
     wall = sum(last - first for first, last in spans.values())
     busy = f"; {min(computed / wall, 1):.0%} busy" if wall > 0 else ""
-    left = _seconds_left(cells, news)
-    if not running or left is None:
-        return busy
-    end = datetime.fromtimestamp(now + left / running).astimezone()
-    return f"{busy}; end expected {end:%d %b %H:%M}, in {duration(left / running)}"
+    open_cells = [one for one in cells if one.status not in FINAL and not _has_failed(one)]
+    left = seconds_left(
+        [one.cell for one in open_cells],
+        {one.cell.key: _seconds_open(one) for one in open_cells},
+        [event.seconds for event in news if event.what in COMPUTED],
+    )
+    return busy if not running or left is None else f"{busy}; {end_expected(left / running)}"
 
 
-def _seconds_left(cells: Sequence[_Cell], news: Sequence[Event]) -> float | None:
-    ended = [event.seconds for event in news if event.what in {"done", "diverged"}]
-    usual = sum(ended) / len(ended) if ended else None
-    left = 0.0
-    for one in cells:
-        if one.status in FINAL or _has_failed(one):
-            continue
-        expected = one.cell.seconds if one.cell.seconds is not None else usual
-        if expected is None:
-            return None
-        left += max(expected - _seconds_open(one), 0.0)
-    return left
-
-
-def _running(cells: Sequence[_Cell]) -> Table:
-    table = _table("running", "on", "for")
+def _running(cells: Sequence[_Cell], news: Sequence[Event]) -> Table:
+    table = _table("running", "epoch", "on", "for")
+    epochs = {event.key: event.detail for event in news if event.what in GOING_ON}
     found = sorted(filter(_is_running, cells), key=_seconds_open, reverse=True)
     for one in found[:_MOST_RUNNING]:
         holder = one.claimed.holder if one.claimed else Holder()
         place = f"{holder.host} {holder.job or holder.pid}"
-        table.add_row(one.cell.key, one.cell.text, place, duration(_seconds_open(one)))
+        epoch = epochs.get(one.cell.key, "")
+        table.add_row(one.cell.key, one.cell.text, epoch, place, duration(_seconds_open(one)))
     return table
 
 

@@ -32,6 +32,7 @@ from pipeline.results.store import Store
 from pipeline.runs.planning import Planner
 from pipeline.runs.record import FINAL
 from pipeline.runs.run import Outcome
+from pipeline.runs.telling import Milestone, Told, nobody
 from pipeline.training.processes import Processes
 
 _ASKED = 64
@@ -71,19 +72,22 @@ def carry_out_bundle(folder: Path, number: int, token: str | None = None) -> Non
     make_worker(batch, bundle).carry_out(bundle)
 
 
-def make_worker(batch: Batch, bundle: Bundle, params: Params | None = None) -> Worker:
+def make_worker(
+    batch: Batch, bundle: Bundle, params: Params | None = None, told: Told = nobody
+) -> Worker:
     """A worker of this program for a bundle and others of the same precision.
 
     Args:
         batch: of the bundle.
         bundle: the first one.
         params: as they are now; read again for each bundle by default.
+        told: how each run goes, besides the news.
 
     Raises:
         LabError: when the device does not have the precision.
     """
     with _telling(batch, bundle):
-        return Worker(batch, Processes(bundle.precision), params)
+        return Worker(batch, Processes(bundle.precision), params, told)
 
 
 @contextmanager
@@ -105,10 +109,18 @@ class Worker:
         batch: of the cells.
         processes: to train on.
         params: as they are now; read again for each bundle by default.
+        told: how each run goes, besides the news.
     """
 
-    def __init__(self, batch: Batch, processes: Processes, params: Params | None = None) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        processes: Processes,
+        params: Params | None = None,
+        told: Told = nobody,
+    ) -> None:
         self._batch, self._processes, self._params = batch, processes, params
+        self._told = told
         self._planner = Planner(batch.params, makes=False)
         self._has_computed = False
 
@@ -157,9 +169,13 @@ class Worker:
         return at is not None and at > self._batch.frozen_at
 
     def _compute(self, cell: FrozenCell, news: Reporter) -> Outcome:
+        def told(milestone: Milestone) -> None:
+            news.told(milestone)
+            self._told(milestone)
+
         news.begun(cell.key)
         try:
-            outcome = self._outcome(cell, self._batch.execution)
+            outcome = self._outcome(cell, self._batch.execution, told)
         except Interrupted as stop:
             news.ended(cell.key, "stopped", str(stop))
             raise
@@ -171,13 +187,13 @@ class Worker:
             self._has_computed = True
         return outcome
 
-    def _outcome(self, cell: FrozenCell, execution: Execution) -> Outcome:
+    def _outcome(self, cell: FrozenCell, execution: Execution, told: Told) -> Outcome:
         try:
             with self._processes.together():
                 planned = cell.planned(self._planner)
         except LabError as failure:
             return Outcome(cell.key, "failed", str(failure), "failed")
-        return carry_out_cell(planned, execution, self._processes)
+        return carry_out_cell(planned, execution, self._processes, told)
 
 
 @program

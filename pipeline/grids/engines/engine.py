@@ -64,6 +64,8 @@ class Engine(Protocol):
     """Whether its cells may be shown in MLflow as they go; otherwise it is rebuilt afterwards."""
     stays: bool
     """Whether jobs go on without the program that submitted them."""
+    is_here: bool
+    """Whether this program itself computes, and prints how its runs go instead of a table."""
     pause: float
     """Seconds between two looks at its jobs that its service bears."""
 

@@ -23,6 +23,7 @@ from pipeline.grids.engines.engine import Handle, Job, Phase
 from pipeline.grids.engines.local_worker import serve
 from pipeline.grids.engines.programs import is_this_program, program_of, this_program
 from pipeline.grids.worker import make_worker
+from pipeline.runs.telling import Lines
 
 _LENGTHS = Lengths(shortest=2.0, longest=60.0, per_slot=32)
 """Handing out a bundle costs milliseconds; short ones let all workers end together."""
@@ -75,6 +76,7 @@ class Local:
         devices: Sequence[str] | None = None,
     ) -> None:
         self.name, self._settings, self._workers = name, settings, workers
+        self.is_here = workers == 0
         found = visible_gpus() if devices is None else list(devices)
         self._devices = _chosen(found, settings.gpus) if workers else []
         self._waiting: list[Bundle] = []
@@ -154,7 +156,7 @@ class Local:
     def _compute_here(self, batch: Batch) -> None:
         if self._waiting:
             bundle = self._waiting.pop(0)
-            make_worker(batch, bundle, batch.params).carry_out(bundle)
+            make_worker(batch, bundle, batch.params, Lines()).carry_out(bundle)
             self._ended[bundle.number] = Job("this program", (bundle.number,), "ended")
 
     def _places(self) -> list[Place]:

@@ -55,7 +55,7 @@ class Ray:
         devices: GPUs of this machine, for a cluster of our own; None to look.
     """
 
-    tracks = False
+    tracks = is_here = False
     pause = 1.0
 
     def __init__(

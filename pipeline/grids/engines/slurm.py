@@ -61,7 +61,7 @@ class Slurm:
         settings: of its entry.
     """
 
-    tracks = False
+    tracks = is_here = False
     stays = True
 
     def __init__(self, name: str, settings: SlurmEngine) -> None:
