@@ -12,7 +12,7 @@ from pipeline.encoders.artefact import CARD, WEIGHTS, save_encoder
 from pipeline.encoders.encoder import EncoderCard
 from pipeline.files import cache_folder, replacing_folder
 from pipeline.identity import digest
-from pipeline.names import checked_name
+from pipeline.storage.belongings import weights_folder
 from pipeline.storage.place import Place
 from pipeline.storage.places import artefact_place
 
@@ -59,4 +59,4 @@ def save_kept_weights(key: str, card: EncoderCard, state: Mapping[str, Tensor]) 
 
 
 def _place(key: str) -> Place:
-    return artefact_place().below(f"encoders/{checked_name(key, 'run')}")
+    return artefact_place().below(weights_folder(key))

@@ -5,24 +5,30 @@ uv run python -m pipeline.results compact          # merge the files of finished
 uv run python -m pipeline.results forget SEGMENT   # leave a damaged one out
 uv run python -m pipeline.results columns          # what the columns mean
 uv run python -m pipeline.results import-log CARD LOG   # a log of another program, marked foreign
+uv run python -m pipeline.results rm KEY           # remove runs for good, with all they left
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import tyro
 
 from pipeline.command_line import run_subcommand
-from pipeline.errors import program
+from pipeline.errors import LabError, program
 from pipeline.results.columns import columns_table
 from pipeline.results.compaction import compact
 from pipeline.results.foreign import import_foreign
+from pipeline.results.keys import resolved, title
+from pipeline.results.removal import artefacts_of, half_removed, remove, views_that_hold
 from pipeline.results.repair import forget
 from pipeline.results.schema import TABLES
+from pipeline.results.standing import computed_now, in_words
 from pipeline.results.store import Store
 from pipeline.results.tables.layout import SEGMENTS
+from pipeline.storage.belongings import belongings
 
 
 def compact_store(store: str | None = None) -> None:
@@ -71,6 +77,42 @@ def import_log(
     print(f"{log} is run {import_foreign(card, log, chosen)} of {chosen.place.address}, foreign")
 
 
+def remove_runs(
+    keys: tyro.conf.Positional[tuple[str, ...]], yes: bool = False, store: str | None = None
+) -> None:
+    """Remove runs for good: rows of all tables, checkpoint, kept weights and softmax outputs.
+
+    Args:
+        keys: of the runs, or the beginning of each; `analysis/runs.py list` prints them.
+        yes: do not ask.
+        store: folder or s3://bucket/prefix; LNL_STORE or results/store unless given.
+    """
+    chosen = Store(store)
+    chosen.require()
+    if not keys:
+        raise LabError("rm without a run", "keys of runs", "uv run python analysis/runs.py list")
+    found = resolved(chosen, keys, half_removed(chosen))
+    rows = chosen.runs(found).collect()
+    rows = rows.with_columns(in_words(computed_now(chosen.place))).rows_by_key("key", named=True)
+    for key in found:
+        words = [f"{title(row)}: {row['status']}" for row in rows[key]]
+        left = filter(None, belongings(artefacts_of(chosen), key))
+        print("; ".join([f"run {key}, {' '.join(words) or 'half removed before'}", *left]))
+    for grid, inside in views_that_hold(found).items():
+        print(f"note: the view of grid {grid} keeps {', '.join(inside)}; the grid computes it anew")
+    if not yes and not _agreed(f"remove {len(found)} runs for good? [y/N] "):
+        print("nothing was removed")
+        return
+    remove(chosen, found)
+    print(f"{len(found)} runs removed from {chosen.place.address}")
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise LabError("rm without --yes, and nobody to ask", "a terminal, or --yes", "--yes")
+    return input(question).strip().lower() in {"y", "yes"}
+
+
 def columns() -> None:
     """Print every column of the three tables with its type and meaning, in Markdown."""
     print("\n\n".join(columns_table(table) for table in TABLES))
@@ -81,7 +123,7 @@ def main() -> None:
     """Run the subcommand of the command line."""
     commands: dict[str, Callable[..., None]] = {
         "compact": compact_store, "check": check, "forget": forget_segment, "columns": columns,
-        "import-log": import_log,
+        "import-log": import_log, "rm": remove_runs,
     }  # fmt: skip
     run_subcommand(commands, __doc__)
 

@@ -11,7 +11,7 @@ from pipeline.results.schema import TABLES, dtypes
 from pipeline.results.store import Store
 from pipeline.results.tables import index, parquet
 from pipeline.results.tables.manifest import Manifest, Segment, commit, first_manifest
-from pipeline.results.tables.segments import less, less_runs
+from pipeline.results.tables.segments import less_everywhere, less_runs
 from pipeline.results.tables.snapshot import UNREADABLE
 
 
@@ -47,10 +47,7 @@ def forget(store: Store, name: str) -> int:
             "one damaged segment at a time",
             f"uv run python -m pipeline.results check --store {store.place.address}",
         ) from error
-    after = less_runs(left.segments, found)
-    for table in TABLES:
-        for labels in {segment.labels for segment in left.of(table) if table != "runs"}:
-            after = less(after, table, incomplete, labels)
+    after = less_everywhere(less_runs(left.segments, found), ("epochs", "samples"), incomplete)
     if commit(store.place, base, after) is None:
         raise LabError("another compaction came first", "one at a time", "the same once more")
     store.place.delete([name])

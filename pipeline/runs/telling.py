@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from pipeline.results.keys import title
 from pipeline.results.schema import AVERAGED
 from pipeline.runs.planned import PlannedRun
 
@@ -91,14 +92,12 @@ class Lines:
         if milestone.record is not None:
             return epoch_line(milestone)
         run, n_done = milestone.run, milestone.n_done
-        what, row = f"run {run.key}", run.row
+        what = f"run {run.key}"
         if self._key not in {None, run.key}:
             what = f"run {self._key} needs an encoder, {what}, which"
-        name = " ".join(filter(None, (row["method"], row["variant"])))
-        place = f"{name}, {row['dataset']}, {row['noise']}, seed {row['seed']}"
         if n_done:
-            return f"{what} resumes after epoch {n_done}/{run.settings.epochs}: {place}"
-        return f"{what} begins, {run.settings.epochs} epochs: {place}"
+            return f"{what} resumes after epoch {n_done}/{run.settings.epochs}: {title(run.row)}"
+        return f"{what} begins, {run.settings.epochs} epochs: {title(run.row)}"
 
 
 def epoch_line(milestone: Milestone) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import LabError
+from pipeline.storage.belongings import CHECKPOINTS, checkpoint_name
 from pipeline.storage.place import Place
 from pipeline.storage.places import artefact_place
 from pipeline.training.loop import Progress, Session
@@ -21,12 +22,9 @@ FORMAT = 4
 _PARTS = ("key", "progress", "method", "optimizer", "scaler", "ledger", "average", "own")
 
 
-_FOLDER = "checkpoints"
-
-
 def unfinished_runs() -> set[str]:
     """Keys of the runs that have a checkpoint."""
-    found = artefact_place().entries(_FOLDER)
+    found = artefact_place().entries(CHECKPOINTS)
     return {entry.name.rpartition("/")[2].removesuffix(".pt") for entry in found}
 
 
@@ -46,7 +44,7 @@ def save_checkpoint(session: Session, key: str) -> None:
     }
     with processes.together():
         if processes.is_main:
-            with artefact_place().writing(_name(key)) as file:
+            with artefact_place().writing(checkpoint_name(key)) as file:
                 torch.save(state, file)
 
 
@@ -91,7 +89,7 @@ def resume(session: Session, key: str) -> bool:
         LabError: when the file is damaged, belongs to another run, or does not fit this one; on all
             processes, also where only one of them cannot read it.
     """
-    place, name = artefact_place(), _name(key)
+    place, name = artefact_place(), checkpoint_name(key)
     if not session.processes.largest(int(place.head(name) is not None)):
         return False
     path = place.uri(name)
@@ -109,10 +107,6 @@ def resume(session: Session, key: str) -> bool:
             )
         _restore(session, state, path)
     return True
-
-
-def _name(key: str) -> str:
-    return f"{_FOLDER}/{key}.pt"
 
 
 def _again(path: str) -> str:
@@ -226,4 +220,4 @@ def _first_line(failure: Exception) -> str:
 
 def discard(key: str) -> None:
     """Remove the checkpoint of a finished run."""
-    artefact_place().delete([_name(key)])
+    artefact_place().delete([checkpoint_name(key)])

@@ -129,6 +129,23 @@ def less(
     ]
 
 
+def less_everywhere(
+    segments: Iterable[Segment], tables: Iterable[Table], keys: Collection[str]
+) -> list[Segment]:
+    """Segments once the rows of some runs no longer count in other tables, whatever their labels.
+
+    Args:
+        segments: of all tables.
+        tables: in which they no longer count.
+        keys: the runs.
+    """
+    after = list(segments)
+    for table in tables:
+        for labels in {segment.labels for segment in after if segment.table == table}:
+            after = less(after, table, keys, labels)
+    return after
+
+
 def _one_tier(segments: Sequence[Segment]) -> list[Segment]:
     """Segments to merge into one: of one tier and one label table; none if there are few."""
     tiers: dict[tuple[str | None, int], list[Segment]] = defaultdict(list)

@@ -6,15 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.storage.belongings import posterior_folder
 from pipeline.storage.places import artefact_place
 from pipeline.training.observers.sightings import Sighted
-
-_POSTERIORS = "posteriors"
 
 
 def posterior_address(key: str) -> str:
     """Folder or address below which the softmax outputs of a run lie."""
-    return artefact_place().uri(f"{_POSTERIORS}/{key}")
+    return artefact_place().uri(posterior_folder(key))
 
 
 def has_posterior(key: str) -> bool:
@@ -23,7 +22,7 @@ def has_posterior(key: str) -> bool:
 
 
 def _posterior_name(key: str, name: str) -> str:
-    return f"{_POSTERIORS}/{key}/{name}.npy"
+    return f"{posterior_folder(key)}/{name}.npy"
 
 
 class Posterior:
