@@ -22,7 +22,7 @@ from pipeline.results.columns import columns_table
 from pipeline.results.compaction import compact
 from pipeline.results.foreign import import_foreign
 from pipeline.results.keys import resolved, title
-from pipeline.results.removal import artefacts_of, half_removed, remove, views_that_hold
+from pipeline.results.removal import half_removed, remove, views_that_hold
 from pipeline.results.repair import forget
 from pipeline.results.schema import TABLES
 from pipeline.results.standing import computed_now, in_words
@@ -96,7 +96,7 @@ def remove_runs(
     rows = rows.with_columns(in_words(computed_now(chosen.place))).rows_by_key("key", named=True)
     for key in found:
         words = [f"{title(row)}: {row['status']}" for row in rows[key]]
-        left = filter(None, belongings(artefacts_of(chosen), key))
+        left = filter(None, belongings(chosen.artefacts, key))
         print("; ".join([f"run {key}, {' '.join(words) or 'half removed before'}", *left]))
     for grid, inside in views_that_hold(found).items():
         print(f"note: the view of grid {grid} keeps {', '.join(inside)}; the grid computes it anew")

@@ -22,7 +22,6 @@ from pipeline.results.tables.segments import less_everywhere, less_runs
 from pipeline.results.tables.snapshot import UNREADABLE
 from pipeline.storage.belongings import remove_belongings
 from pipeline.storage.place import Place
-from pipeline.storage.places import artefact_place, store_place
 
 _TRIES = 20
 _OTHERS: tuple[Table, ...] = ("epochs", "samples")
@@ -42,7 +41,7 @@ def remove(store: Store, keys: Sequence[str]) -> None:
     held = _claimed(store.place, keys)
     try:
         for key in keys:
-            remove_belongings(artefacts_of(store), key)
+            remove_belongings(store.artefacts, key)
         _remove_loose(store, _merged_twice(store, keys))
         _remove_merged(store, keys)
         _remove_loose(store, keys)
@@ -51,11 +50,6 @@ def remove(store: Store, keys: Sequence[str]) -> None:
     finally:
         for one in held:
             one.release()
-
-
-def artefacts_of(store: Store) -> Place:
-    """Where checkpoints, weights and softmax outputs of the runs of a store lie."""
-    return artefact_place() if store.place == store_place() else store.place
 
 
 def half_removed(store: Store) -> set[str]:

@@ -25,7 +25,7 @@ from pipeline.results.tables.files import StoreFiles
 from pipeline.results.tables.manifest import newest
 from pipeline.results.tables.snapshot import UNREADABLE, snapshot, statuses_of_loose
 from pipeline.storage.place import Place
-from pipeline.storage.places import store_place
+from pipeline.storage.places import artefact_place, store_place
 
 _MEND = "mend the code that reports this run"
 
@@ -43,6 +43,11 @@ class Store(StoreFiles):
             super().__init__(store_place())
         else:
             super().__init__(where if isinstance(where, Place) else Place.at(where))
+
+    @property
+    def artefacts(self) -> Place:
+        """Where checkpoints, weights and softmax outputs of its runs lie."""
+        return artefact_place() if self.place == store_place() else self.place
 
     def write_run(self, row: Mapping[str, object]) -> None:
         """Write or replace the row of one run, as before its first step or when it failed.

@@ -1,0 +1,1 @@
+"""Runs by themselves: a list of them, all that is known of one, two side by side."""
