@@ -26,10 +26,9 @@ from analysis.single_runs.page import epochs_table, facts_of, lines_of
 from pipeline.command_line import run_subcommand
 from pipeline.errors import program
 from pipeline.results.keys import resolved
-from pipeline.results.removal import views_that_hold
 from pipeline.results.standing import computed_now, in_words
 from pipeline.results.store import Store
-from pipeline.results.view import results
+from pipeline.results.view import results, views_that_hold
 from pipeline.storage.belongings import belongings
 
 

@@ -7,12 +7,9 @@ files the `runs` row goes first, which hides the others. The same removal again 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
-import polars as pl
+from collections.abc import Sequence
 
 from pipeline.errors import LabError
-from pipeline.files import results_folder
 from pipeline.results.claims import Claim, claim, claims
 from pipeline.results.schema import TABLES, Table
 from pipeline.results.store import Store
@@ -56,19 +53,6 @@ def half_removed(store: Store) -> set[str]:
     """Keys of runs without a row whose other files a killed removal has left."""
     left = {key for table in _OTHERS for key in store.files(table)}
     return left - set(store.statuses(left)) if left else left
-
-
-def views_that_hold(keys: Collection[str]) -> dict[str, list[str]]:
-    """Names of the grids in whose views runs are, with the keys of these runs."""
-    found = {}
-    for path in sorted((results_folder() / "views").glob("*.parquet")):
-        try:
-            inside = pl.scan_parquet(path, glob=False).select("key").collect()["key"]
-        except UNREADABLE:
-            continue  # no view, or a damaged one: whoever reads it is told
-        if met := sorted(set(inside) & set(keys)):
-            found[path.stem] = met
-    return found
 
 
 def _claimed(place: Place, keys: Sequence[str]) -> list[Claim]:

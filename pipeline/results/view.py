@@ -6,13 +6,14 @@ again from the same results gives the same bytes, whoever computed them and when
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from pipeline.errors import LabError
+from pipeline.files import results_folder
 from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
 from pipeline.results.standing import computed_now, in_words
 from pipeline.results.store import Store
@@ -117,6 +118,19 @@ def stored(views: Sequence[Path] = (), store: Store | None = None) -> Results:
         return _stored_in_views(views)
     chosen = store or Store()
     return Results(chosen.runs(), chosen.epochs())
+
+
+def views_that_hold(keys: Collection[str]) -> dict[str, list[str]]:
+    """Names of the grids in whose views runs are, with the keys of these runs."""
+    found = {}
+    for path in sorted((results_folder() / "views").glob("*.parquet")):
+        try:
+            inside = pl.scan_parquet(path, glob=False).select("key").collect()["key"]
+        except (OSError, pl.exceptions.PolarsError):
+            continue  # no view, or a damaged one: whoever reads it is told
+        if met := sorted(set(inside) & set(keys)):
+            found[path.stem] = met
+    return found
 
 
 def _stored_in_views(paths: Sequence[Path]) -> Results:

