@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.grids.batch import Batch
-from pipeline.grids.expected import end_expected, seconds_left
+from pipeline.grids.expected import Ended, end_expected, seconds_left
 from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.news import COMPUTED, Event
 from pipeline.runs.telling import duration
@@ -35,13 +35,13 @@ class Progress:
 
     def __init__(self, batch: Batch, slots: int, has_table: bool = True) -> None:
         self._batch, self._slots = batch, slots
-        self._left = {cell.key: cell for cell in batch.cells}
-        self._texts = {cell.key: cell.text for cell in batch.cells}
+        self._cells = {cell.key: cell for cell in batch.cells}
+        self._left = dict(self._cells)
         self._running: dict[int, Event] = {}  # by bundle
         self._epochs: dict[int, str] = {}  # by bundle
         self._endings: Counter[str] = Counter()
         self._seconds = 0.0
-        self._taken: list[float] = []
+        self._computed: list[Ended] = []
         self._since = self._said_at = time.time()
         self._console = Console()
         self._is_live = has_table and self._console.is_terminal
@@ -63,13 +63,15 @@ class Progress:
             self._epochs[bundle] = event.detail
         elif event.what == "resumed":
             self._epochs[bundle] = event.detail
-            self._say(f"{event.key} resumes after epoch {event.detail}: {self._texts[event.key]}")
+            self._say(
+                f"{event.key} resumes after epoch {event.detail}: {self._cells[event.key].text}"
+            )
         elif event.what == "begun":
             self._running[bundle] = event
         else:
             self._seconds += event.seconds
             if event.what in COMPUTED:
-                self._taken.append(event.seconds)
+                self._computed.append(Ended(self._cells[event.key].seconds, event.seconds))
             self._running.pop(bundle, None)
             self._epochs.pop(bundle, None)
 
@@ -104,7 +106,7 @@ class Progress:
         """Done and total, and when the rest should be through."""
         now = time.time()
         open_for = {event.key: now - event.at for event in self._running.values()}
-        left = seconds_left(self._left.values(), open_for, self._taken)
+        left = seconds_left(self._left.values(), open_for, self._computed)
         counts = f"{self._n_done()} of {self._batch.n_cells} cells"
         if not left:
             return counts
@@ -121,7 +123,8 @@ class Progress:
         table = Table.grid(padding=(0, 2))
         for bundle, event in running[:_MOST_ROWS]:
             epoch = f"epoch {self._epochs[bundle]}" if bundle in self._epochs else ""
-            words = (event.key, self._texts[event.key], epoch, event.host, duration(now - event.at))
+            text, took = self._cells[event.key].text, duration(now - event.at)
+            words = (event.key, text, epoch, event.host, took)
             table.add_row(*map(Text, words))
         return Group(
             Text(f"{title}{f' ({counts})' if counts else ''}", no_wrap=True),

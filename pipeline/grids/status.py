@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pipeline.config import Params
 from pipeline.grids.batch import Batch, read_batch
-from pipeline.grids.expected import end_expected, seconds_left
+from pipeline.grids.expected import Ended, end_expected, seconds_left
 from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.living import Living, batch_folders, living
 from pipeline.grids.news import COMPUTED, GOING_ON, Event, Reader
@@ -126,11 +126,12 @@ def _pace(cells: Sequence[_Cell], news: Sequence[Event], running: int) -> str:
     computed = sum(event.seconds for event in news) + sum(map(_seconds_open, cells))
     wall = sum(last - first for first, last in spans.values())
     busy = f"; {min(computed / wall, 1):.0%} busy" if wall > 0 else ""
+    past = {one.cell.key: one.cell.seconds for one in cells}
     open_cells = [one for one in cells if one.status not in FINAL and not _has_failed(one)]
     left = seconds_left(
         [one.cell for one in open_cells],
         {one.cell.key: _seconds_open(one) for one in open_cells},
-        [event.seconds for event in news if event.what in COMPUTED],
+        [Ended(past[event.key], event.seconds) for event in news if event.what in COMPUTED],
     )
     return busy if not running or left is None else f"{busy}; {end_expected(left / running)}"
 

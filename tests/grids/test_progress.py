@@ -9,7 +9,7 @@ from rich.console import Console
 from pipeline.config import read_params
 from pipeline.errors import Interrupted
 from pipeline.grids.cells import cells
-from pipeline.grids.expected import end_expected, seconds_left
+from pipeline.grids.expected import Ended, end_expected, seconds_left
 from pipeline.grids.frozen_cell import FrozenCell
 from pipeline.grids.news import Event, Reader, Reporter, news_path
 from pipeline.grids.progress import Progress
@@ -38,7 +38,10 @@ def event(key, what, detail="", seconds=0.0):
 def test_what_is_left_is_known_by_past_runs_less_what_has_been_computed():
     assert seconds_left([cell(1, 60.0), cell(2, 60.0)], {"r1": 15.0}, []) == 105.0
     assert seconds_left([cell(1, 60.0)], {"r1": 75.0}, []) == 0.0
-    assert seconds_left([cell(1, 60.0), cell(2)], {}, [10.0, 30.0]) == 80.0
+    untold = [Ended(None, 10.0), Ended(None, 30.0)]
+    assert seconds_left([cell(1, 60.0), cell(2)], {}, untold) == 80.0
+    twice_as_fast = [Ended(60.0, 20.0), Ended(20.0, 20.0)]
+    assert seconds_left([cell(1, 60.0), cell(2, 100.0)], {"r1": 15.0}, twice_as_fast) == 65.0
     assert seconds_left([cell(1, 60.0), cell(2)], {}, []) is None
     assert end_expected(180.0).endswith(", in 3.0 min")
 
