@@ -95,7 +95,7 @@ def matching(runs: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
     for name, values in wanted.items():
         if not values:
             continue
-        if name not in columns and name not in (known := _settings(runs)):
+        if name not in columns and name not in (known := setting_names(runs)):
             raise LabError(
                 f"column {quoted(name)}", *suggest(name, {*columns, *known}, "--where without it")
             )
@@ -158,5 +158,6 @@ def usual_grids() -> list[str]:
     return [grid.name] if grid is not None and known else []
 
 
-def _settings(runs: pl.DataFrame) -> set[str]:
+def setting_names(runs: pl.DataFrame) -> set[str]:
+    """Names of the settings of runs."""
     return {name for text in runs["settings"].unique() for name in json.loads(text)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.layout import Cell, Layout, number
+from analysis.layout import Cell, Layout
 from analysis.single_runs.figures import NOTHING, figures_of, percent
 from pipeline.results.keys import title
 from pipeline.results.schema import RUN_COLUMNS
@@ -82,7 +82,6 @@ def _reached(first: Mapping[str, float], second: Mapping[str, float]) -> list[li
     rows = []
     for name in dict.fromkeys((*first, *second)):
         one, other = first.get(name), second.get(name)
-        both = one is not None and other is not None
-        less = f"{'+' if other > one else ''}{number(other - one, 'test_accuracy')}" if both else ""
+        less = "" if one is None or other is None else f"{100 * (other - one):+.1f}"
         rows.append([Cell(name), Cell(percent(one)), Cell(percent(other)), Cell(less)])
     return rows

@@ -8,7 +8,7 @@ import polars as pl
 
 from analysis.conditions import condition
 from analysis.layout import Cell, Layout
-from analysis.selection import Wanted, matching, plain_columns
+from analysis.selection import Wanted, matching, plain_columns, setting_names
 from analysis.single_runs.figures import last_accuracies, percent
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.results.view import Results
@@ -38,7 +38,7 @@ def list_runs(source: Results, wanted: Wanted, further: Sequence[str], most: int
     # A run that was asked for by several names of its labels is one run.
     chosen = matching(runs, wanted).unique("key", keep="first", maintain_order=True)
     for name in further:
-        known = {*runs.columns, *_settings(chosen)}
+        known = {*runs.columns, *setting_names(chosen)}
         if name not in known:
             raise LabError(f"column {quoted(name)}", *suggest(name, known, "no --by"))
     order = [name for name in (_WHEN, "key") if name in chosen.columns]
@@ -55,11 +55,6 @@ def list_runs(source: Results, wanted: Wanted, further: Sequence[str], most: int
         rows.append([Cell(text) for text in cells])
     header = [*_SHOWN, *further, "test accuracy", *(["started"] if when is not None else [])]
     return Layout(header, [rows], _caption(len(newest), len(chosen)))
-
-
-def _settings(runs: pl.DataFrame) -> set[str]:
-    texts = runs["settings"].unique().str.json_decode(infer_schema_length=None)
-    return {field.name for field in texts.dtype.fields} if len(runs) else set()
 
 
 def _caption(n: int, n_chosen: int) -> str:

@@ -93,12 +93,11 @@ def remove_runs(
     if not keys:
         raise LabError("rm without a run", "keys of runs", "uv run python analysis/runs.py list")
     found = resolved(chosen, keys, half_removed(chosen))
-    rows = chosen.runs(found).collect()
-    rows = rows.with_columns(in_words(computed_now(chosen.place))).rows_by_key("key", named=True)
+    runs = chosen.runs(found).with_columns(in_words(computed_now(chosen.place))).collect()
+    words = {row["key"]: f"{title(row)}: {row['status']}" for row in runs.to_dicts()}
     for key in found:
-        words = [f"{title(row)}: {row['status']}" for row in rows[key]]
         left = filter(None, belongings(chosen.artefacts, key))
-        print("; ".join([f"run {key}, {' '.join(words) or 'half removed before'}", *left]))
+        print("; ".join([f"run {key}, {words.get(key, 'half removed before')}", *left]))
     for grid, inside in views_that_hold(found).items():
         print(f"note: the view of grid {grid} keeps {', '.join(inside)}; the grid computes it anew")
     if not yes and not _agreed(f"remove {len(found)} runs for good? [y/N] "):

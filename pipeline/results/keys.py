@@ -46,7 +46,7 @@ def title(row: Mapping[str, Any]) -> str:
 
 def _resolved(known: Sequence[str], word: str, store: Store) -> str:
     first = bisect_left(known, word)
-    met = []
+    met: list[str] = []
     while first + len(met) < len(known) and known[first + len(met)].startswith(word):
         met.append(known[first + len(met)])
     if word in met:
