@@ -121,6 +121,8 @@ class Progress:
         share = (self._seconds + begun) / (self._slots * wall) if wall else 0.0
         title = f"{self._batch.grid}: {self._standing()}; {min(share, 1):.0%} busy"
         table = Table.grid(padding=(0, 2))
+        for is_whole in (True, False, True, False, True):
+            table.add_column(no_wrap=is_whole)
         for bundle, event in running[:_MOST_ROWS]:
             epoch = f"epoch {self._epochs[bundle]}" if bundle in self._epochs else ""
             text, took = self._cells[event.key].text, duration(now - event.at)
