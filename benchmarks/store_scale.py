@@ -27,11 +27,11 @@ import numpy as np
 import polars as pl
 import tyro
 
-from pipeline.results.compaction import compact
 from pipeline.results.schema import EPOCHS, RUNS, SAMPLES
 from pipeline.results.store import Store
 from pipeline.results.tables.manifest import Segment, commit, newest
 from pipeline.results.tables.segments import FULL_ROWS, write_segments
+from pipeline.results.upkeep.compaction import compact
 
 EPOCHS_OF, SAMPLES_OF = 10_000, 100
 """How many of the runs have epochs, and samples."""

@@ -26,9 +26,9 @@ import tyro
 from rich.progress import track
 
 from analysis.comparison import compare
-from pipeline.results.compaction import compact
 from pipeline.results.schema import RUN_COLUMNS
 from pipeline.results.store import Store
+from pipeline.results.upkeep.compaction import compact
 from pipeline.results.view import Results
 
 SEEDS, NOISES = 5, 8

@@ -56,8 +56,7 @@ def facts_of(
             "command": row["command"],
         }),
         "where it comes from": _without_nothing({
-            "data": f"{row['dataset']}, digest {row['data_digest']}; {row['n_train']} training, "
-            f"{row['n_val']} validation, {row['n_test']} test samples",
+            "data": _joined(row["dataset"], f"digest {row['data_digest']}", *_counts(row)),
             "labels": f"{row['noise']} ({_noise(row)}), digest {row['labels_digest']}",
             "encoders": row["encoders"] and f"{', '.join(row['encoders'])}, digest "
             f"{row['encoder_digest']}",
@@ -116,6 +115,11 @@ def epochs_table(epochs: pl.DataFrame, every: bool) -> Layout:
     ]
     few = "" if len(shown) == n else f"{len(shown)} of {n} epochs; --every shows all. "
     return Layout(["epoch", "lr", *known], [rows], f"{few}Fractions in percent.")
+
+
+def _counts(row: Mapping[str, Any]) -> list[str]:
+    counts = {"training": row["n_train"], "validation": row["n_val"], "test": row["n_test"]}
+    return [f"{n} {part} samples" for part, n in counts.items() if n is not None]
 
 
 def _noise(row: Mapping[str, Any]) -> str:

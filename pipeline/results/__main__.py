@@ -19,15 +19,15 @@ import tyro
 from pipeline.command_line import run_subcommand
 from pipeline.errors import LabError, program
 from pipeline.results.columns import columns_table
-from pipeline.results.compaction import compact
 from pipeline.results.foreign import import_foreign
 from pipeline.results.keys import resolved, title
-from pipeline.results.removal import half_removed, remove
-from pipeline.results.repair import forget
 from pipeline.results.schema import TABLES
 from pipeline.results.standing import computed_now, in_words
 from pipeline.results.store import Store
 from pipeline.results.tables.layout import SEGMENTS
+from pipeline.results.upkeep.compaction import compact
+from pipeline.results.upkeep.removal import half_removed, remove
+from pipeline.results.upkeep.repair import forget
 from pipeline.results.view import views_that_hold
 from pipeline.storage.belongings import belongings
 

@@ -14,8 +14,8 @@ import pytest
 
 from analysis import report
 from analysis.bundle import write_bundle
-from pipeline.results.compaction import compact
 from pipeline.results.store import Store
+from pipeline.results.upkeep.compaction import compact
 from pipeline.results.view import stored, write_view
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run

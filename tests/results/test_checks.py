@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.results.compaction import compact
 from pipeline.results.schema import RUNS, TABLES, Table
 from pipeline.results.store import Store
-from pipeline.results.sweep import ABANDONED_SECONDS
 from pipeline.results.tables import parquet, segments
+from pipeline.results.upkeep.compaction import compact
+from pipeline.results.upkeep.sweep import ABANDONED_SECONDS
 from pipeline.results.view import write_view
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run, path_of, segment_path

@@ -14,9 +14,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.results.compaction import compact
 from pipeline.results.store import Store
 from pipeline.results.tables import parquet, segments
+from pipeline.results.upkeep.compaction import compact
 from pipeline.storage.place import Place
 from tests.support.paths import PROJECT
 from tests.support.results_builder import (

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from pipeline.results.columns import columns_table
-from pipeline.results.compaction import compact
 from pipeline.results.schema import CURVES, DRAWN, EPOCH_COLUMNS, RUN_COLUMNS, TABLES, TAGS, Table
 from pipeline.results.store import Store
 from pipeline.results.tracking import limits
+from pipeline.results.upkeep.compaction import compact
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run
 

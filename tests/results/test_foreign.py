@@ -18,9 +18,9 @@ from pipeline.errors import LabError
 from pipeline.files import methods_folder
 from pipeline.grids import plan
 from pipeline.results import __main__ as program
-from pipeline.results.compaction import compact
 from pipeline.results.foreign import FOREIGN, import_foreign
 from pipeline.results.store import Store
+from pipeline.results.upkeep.compaction import compact
 from pipeline.results.view import Results, read_views, write_view
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run

@@ -16,8 +16,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.results.compaction import compact
 from pipeline.results.store import Store
+from pipeline.results.upkeep.compaction import compact
 from tests.support.buckets import BucketServer
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run, content_of

@@ -13,14 +13,14 @@ import polars as pl
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.results import compaction
-from pipeline.results.compaction import compact
-from pipeline.results.repair import forget
 from pipeline.results.schema import TABLES, Table
 from pipeline.results.store import Store
-from pipeline.results.sweep import ABANDONED_SECONDS
 from pipeline.results.tables import layout, manifest, segments
 from pipeline.results.tables.manifest import newest
+from pipeline.results.upkeep import compaction
+from pipeline.results.upkeep.compaction import compact
+from pipeline.results.upkeep.repair import forget
+from pipeline.results.upkeep.sweep import ABANDONED_SECONDS
 from pipeline.storage.place import Place
 from tests.support.results_builder import (
     add_run,

@@ -14,10 +14,10 @@ import pytest
 
 from pipeline.errors import LabError
 from pipeline.results.claims import claim
-from pipeline.results.compaction import compact
 from pipeline.results.schema import TABLES, Table, dtypes
 from pipeline.results.store import Store
 from pipeline.results.tables import parquet
+from pipeline.results.upkeep.compaction import compact
 from tests.support.paths import PROJECT
 from tests.support.results_builder import add_run, path_of, segment_path, segments_of
 

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.results.compaction import compact
 from pipeline.results.schema import EPOCHS, RUN_COLUMNS, RUNS, SAMPLES, TABLES
 from pipeline.results.store import Store
 from pipeline.results.tables.conform import conform
+from pipeline.results.upkeep.compaction import compact
 from tests.support.results_builder import (
     add_run,
     epoch_rows,

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from pipeline.errors import LabError
-from pipeline.results.compaction import compact
 from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
 from pipeline.results.store import Store
 from pipeline.results.tables import parquet
+from pipeline.results.upkeep.compaction import compact
 from pipeline.results.view import read_views, results, write_view
 from tests.support.results_builder import add_run, run_row
 

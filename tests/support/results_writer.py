@@ -12,8 +12,8 @@ import sys
 import time
 from itertools import count
 
-from pipeline.results.compaction import compact
 from pipeline.results.store import Store
+from pipeline.results.upkeep.compaction import compact
 from tests.support.results_builder import add_run, run_row
 
 SAME = (10**6, 10**6 + 1, 10**6 + 2)

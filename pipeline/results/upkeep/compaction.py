@@ -19,7 +19,6 @@ import polars as pl
 from pipeline.errors import LabError
 from pipeline.results.schema import RUNS, TABLES, Table
 from pipeline.results.store import Store
-from pipeline.results.sweep import ABANDONED_SECONDS, sweep
 from pipeline.results.tables import index, parquet
 from pipeline.results.tables.manifest import Manifest, Segment, commit, first_manifest
 from pipeline.results.tables.segments import (
@@ -31,6 +30,7 @@ from pipeline.results.tables.segments import (
     write_segments,
 )
 from pipeline.results.tables.snapshot import UNREADABLE
+from pipeline.results.upkeep.sweep import ABANDONED_SECONDS, sweep
 from pipeline.storage.entry import Entry
 
 FINAL = ("done", "diverged")

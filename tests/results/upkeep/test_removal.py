@@ -10,12 +10,12 @@ import pytest
 
 from pipeline.errors import LabError
 from pipeline.results import __main__ as program
-from pipeline.results import compaction, removal
 from pipeline.results.claims import claim, claims
-from pipeline.results.compaction import compact
 from pipeline.results.keys import resolved
-from pipeline.results.removal import half_removed, remove
 from pipeline.results.store import Store
+from pipeline.results.upkeep import compaction, removal
+from pipeline.results.upkeep.compaction import compact
+from pipeline.results.upkeep.removal import half_removed, remove
 from pipeline.results.view import write_view
 from pipeline.storage.belongings import Belongings, belongings
 from pipeline.storage.place import Place

@@ -1,0 +1,1 @@
+"""Upkeep of a store: merging, mending, removing, while others read and write it."""
