@@ -25,7 +25,7 @@ from analysis.suspects.quality import MEASURES
 from analysis.suspects.ranking import Ranking, listed, rank
 from analysis.suspects.rates import read_hoc
 from analysis.suspects.scoring import Scored, chosen, runs_to_rank, score_runs
-from pipeline.command_line import read_flags
+from pipeline.command_line import Many, joined, read_flags
 from pipeline.errors import LabError, program, quoted, suggest
 from pipeline.files import replacing
 from pipeline.noise.suspects import save_suspects
@@ -37,13 +37,13 @@ from pipeline.results.view import results
 class Flags(Filters):
     """Which detectors, and what to write."""
 
-    detector: tuple[str, ...] = ()
+    detector: Many[str] = ()
     """Detectors: margin, wrong-events, aum, mean-loss, last-loss, average-loss, confident; with
     features also knn-vote and encoder-knn. All of them unless given."""
     metric: str = "auroc"
     """Measure of the table of detectors beside methods: auroc, auprc, precision_at_true,
     fnr_at_true, precision_at_estimated, recall_at_estimated, precision_at_1, precision_at_5."""
-    hoc: tuple[Path, ...] = ()
+    hoc: Many[Path] = ()
     """Estimates that `pipeline.noise estimate --out` wrote: the estimated rate of their label
     tables is theirs; confident learning estimates that of others."""
     features: Path | None = None
@@ -80,7 +80,7 @@ def main() -> None:
     features = None
     if flags.features is not None:
         features = _features_of_one(runs["dataset"].unique().to_list(), flags.features, flags.k)
-    detectors, hoc = chosen(flags.detector, features), read_hoc(flags.hoc)
+    detectors, hoc = chosen(joined(flags.detector), features), read_hoc(joined(flags.hoc))
     if flags.writes_ranking:
         if len(detectors) > 1:
             raise LabError(

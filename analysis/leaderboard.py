@@ -21,7 +21,7 @@ from analysis.layout import lay_out
 from analysis.rendering import Form, write
 from analysis.selection import Filters
 from analysis.two_rows_layout import lay_out_two_rows, two_rows, two_rows_csv
-from pipeline.command_line import read_flags
+from pipeline.command_line import Many, joined, read_flags
 from pipeline.errors import program
 from pipeline.results.protocols import Name
 from pipeline.results.store import Store
@@ -38,7 +38,7 @@ class Flags(Filters):
     test split."""
     metric: str = "test_accuracy"
     """Column of the epochs table: test_accuracy, test_top5, memorised, corrected, ..."""
-    by: tuple[str, ...] = ()
+    by: Many[str] = ()
     """Columns of the runs table that get a column of their own, such as backbone."""
     averaged: Models = "both"
     """Rows of the averaged weights, of runs that keep them: beside the others, only them, or no."""
@@ -69,7 +69,7 @@ def main() -> None:
         flags.protocol,
         flags.metric,
         where=flags.wanted,
-        by=flags.by,
+        by=joined(flags.by),
         averaged=flags.averaged,
     )
     if flags.compare is not None:

@@ -25,7 +25,7 @@ from analysis.published.gaps import WITHIN
 from analysis.rank_section import rank_sections
 from analysis.sections import DatasetSection, dataset_section
 from analysis.selection import matching
-from pipeline.command_line import read_flags
+from pipeline.command_line import Many, joined, read_flags
 from pipeline.errors import LabError, program
 from pipeline.files import replacing, results_folder
 from pipeline.results.protocols import PROTOCOLS
@@ -44,9 +44,9 @@ class Flags:
     store: str | None = None
     """Store to read without views, a folder or s3://bucket/prefix; LNL_STORE or results/store
     unless given."""
-    dataset: tuple[str, ...] = ()
+    dataset: Many[str] = ()
     """Data sets; all of them unless given."""
-    method: tuple[str, ...] = ()
+    method: Many[str] = ()
     """Methods; all of them unless given."""
     bundle: Path | None = None
     """Zip file to make of the report and the runs behind it, which opens anywhere."""
@@ -186,7 +186,7 @@ def main() -> None:
 
 
 def _chosen(source: Results, flags: Flags) -> Results:
-    wanted = {"dataset": flags.dataset, "method": flags.method}
+    wanted = {"dataset": joined(flags.dataset), "method": joined(flags.method)}
     if not any(wanted.values()):
         return source
     runs = matching(source.runs.collect(), wanted).lazy()

@@ -23,7 +23,7 @@ from analysis.selection import Filters, views_of
 from analysis.single_runs.difference import difference
 from analysis.single_runs.listing import list_runs
 from analysis.single_runs.page import epochs_table, facts_of, lines_of
-from pipeline.command_line import run_subcommand
+from pipeline.command_line import Many, joined, run_subcommand
 from pipeline.errors import program
 from pipeline.results.keys import resolved
 from pipeline.results.standing import computed_now, in_words
@@ -36,9 +36,9 @@ from pipeline.storage.belongings import belongings
 class Listed(Filters):
     """Which runs to list, and how."""
 
-    grid: tuple[str, ...] = ()
+    grid: Many[str] = ()
     """Runs of these grids only, by their views in results/views; every stored run without."""
-    by: tuple[str, ...] = ()
+    by: Many[str] = ()
     """Columns of the runs table, or settings, that get a column of their own, such as lr."""
     most: int = 40
     """Runs to list, the newest; 0 for all."""
@@ -52,9 +52,9 @@ def list_them(flags: Annotated[Listed, tyro.conf.arg(name="")]) -> None:
     Args:
         flags: which runs.
     """
-    views = [*flags.view, *views_of(flags.grid)]
+    views = [*joined(flags.view), *views_of(joined(flags.grid))]
     source = results(views, Store(flags.store))
-    write(list_runs(source, flags.wanted, flags.by, flags.most), flags.format)
+    write(list_runs(source, flags.wanted, joined(flags.by), flags.most), flags.format)
 
 
 def show_one(key: tyro.conf.Positional[str], every: bool = False, store: str | None = None) -> None:

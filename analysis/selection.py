@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from analysis.conditions import condition
+from pipeline.command_line import Many, joined
 from pipeline.config import read_params
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.files import results_folder
@@ -25,20 +26,20 @@ class Filters:
 
     dataset: str | None = None
     """One data set; all of them unless given."""
-    noise: tuple[str, ...] = ()
+    noise: Many[str] = ()
     """Label tables; all of them unless given."""
-    grid: tuple[str, ...] = ()
+    grid: Many[str] = ()
     """Runs of these grids only, by their views in results/views; `all` for every stored run.
     Without any filter: the grid of params.yaml."""
-    method: tuple[str, ...] = ()
+    method: Many[str] = ()
     """Methods; all of them unless given."""
-    recipe: tuple[str, ...] = ()
+    recipe: Many[str] = ()
     """Recipes; all of them unless given."""
-    epochs: tuple[int, ...] = ()
+    epochs: Many[int] = ()
     """Numbers of epochs; all of them unless given."""
-    where: tuple[str, ...] = ()
+    where: Many[str] = ()
     """More filters, as column=value: columns of the runs table, or settings."""
-    view: tuple[Path, ...] = ()
+    view: Many[Path] = ()
     """Views to read instead of the store."""
     store: str | None = None
     """Store to read, a folder or s3://bucket/prefix; LNL_STORE or results/store unless given."""
@@ -52,12 +53,12 @@ class Filters:
         """
         filters: dict[str, Sequence[object]] = {
             "dataset": [self.dataset] if self.dataset else [],
-            "noise": self.noise,
-            "method": self.method,
-            "recipe": self.recipe,
-            "epochs": self.epochs,
+            "noise": joined(self.noise),
+            "method": joined(self.method),
+            "recipe": joined(self.recipe),
+            "epochs": joined(self.epochs),
         }
-        return filters | parsed(self.where)
+        return filters | parsed(joined(self.where))
 
     def views(self) -> list[Path]:
         """The views to read; none for the whole store. Without any filter, the usual grid's.
@@ -66,10 +67,10 @@ class Filters:
             LabError: for a grid without a view.
         """
         asked = any((*self.wanted.values(), self.grid, self.view, self.store))
-        grids = self.grid if asked else usual_grids()
+        grids = joined(self.grid) if asked else usual_grids()
         if not asked and grids:
             print(f"grid {grids[0]}; every stored run: --grid all", file=sys.stderr)
-        return [*self.view, *views_of(grids)]
+        return [*joined(self.view), *views_of(grids)]
 
 
 def plain_columns(runs: pl.LazyFrame) -> list[str]:

@@ -9,13 +9,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from itertools import dropwhile, takewhile
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from pipeline.errors import LabError, quoted
 
 Flags = TypeVar("Flags")
+
+Value = TypeVar("Value")
+Many = Annotated[tuple[tuple[Value, ...], ...], tyro.conf.UseAppendAction]
+"""Values of a flag that may come several times, with one or more values each time."""
 
 _FRAME = "│╭╮╰╯ "
 _RULE = re.compile("[─-]{5,}")
@@ -50,6 +54,11 @@ def read_flags(
         if default is None:
             return tyro.cli(kind, args=words, prog=_program(), description=description)
         return tyro.cli(kind, args=words, prog=_program(), description=description, default=default)
+
+
+def joined(given: tuple[tuple[Value, ...], ...]) -> list[Value]:
+    """The values of a flag that came several times, in order."""
+    return [value for values in given for value in values]
 
 
 def run_subcommand(

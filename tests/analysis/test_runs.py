@@ -66,8 +66,8 @@ def test_the_list_is_of_all_runs_the_newest_last(store: Store) -> None:
     for name in ("no_such", "momentun"):
         with pytest.raises(LabError, match=f"column '{name}'"):
             texts(store, name)
-    with pytest.raises(LabError, match="no run with status 'runing'; .*"):
-        texts(store, status="runing")
+    with pytest.raises(LabError, match="no run with status 'halted'; .*"):
+        texts(store, status="halted")
 
 
 def test_a_view_is_listed_without_what_it_does_not_hold(store: Store, lab: Path) -> None:

@@ -117,6 +117,7 @@ def test_the_leaderboard_filters_by_grid_recipe_epochs_method_and_any_column(
         (["--where", "start_from=simclr"], ["fc"]),
         (["--where", "epochs=2", "backbone=small-cnn"], ["trial"]),
         (["--where", "loss=dal", "loss=ce"], ["ce", "dal"]),
+        (["--where", "epochs=2", "--where", "backbone=small-cnn"], ["trial"]),
         (["--where", "host=somewhere", "lr=0.1", "--method", "lra"], ["diffusion"]),
     ):
         assert printed(monkeypatch, capsys, *flags) == labels
