@@ -20,6 +20,8 @@ from pipeline.grids.news import COMPUTED, Event
 from pipeline.runs.telling import duration
 
 _MOST_ROWS = 16
+_ESTIMATE = 1.0
+"""Seconds for which an estimate of what is left holds: it asks every cell."""
 _SILENCE = 60.0
 """Seconds without a line after which one says how the cells stand, where there is no table."""
 
@@ -42,6 +44,7 @@ class Progress:
         self._endings: Counter[str] = Counter()
         self._seconds = 0.0
         self._computed: list[Ended] = []
+        self._estimate: tuple[float, float | None] = (0.0, None)  # when, seconds left
         self._since = self._said_at = time.time()
         self._console = Console()
         self._is_live = has_table and self._console.is_terminal
@@ -104,13 +107,16 @@ class Progress:
 
     def _standing(self) -> str:
         """Done and total, and when the rest should be through."""
-        now = time.time()
-        open_for = {event.key: now - event.at for event in self._running.values()}
-        left = seconds_left(self._left.values(), open_for, self._computed)
-        counts = f"{self._n_done()} of {self._batch.n_cells} cells"
-        if not left:
+        now, counts = time.time(), f"{self._n_done()} of {self._batch.n_cells} cells"
+        if now - self._estimate[0] >= _ESTIMATE:
+            # Copies: the table is drawn by a thread of its own.
+            open_for = {event.key: now - event.at for event in list(self._running.values())}
+            left = seconds_left(list(self._left.values()), open_for, list(self._computed))
+            self._estimate = now, left
+        n_left, seconds = len(self._left), self._estimate[1]
+        if not n_left or not seconds:
             return counts
-        return f"{counts}; {end_expected(left / min(self._slots, len(self._left)))}"
+        return f"{counts}; {end_expected(seconds / min(self._slots, n_left))}"
 
     def _table(self) -> Group:
         now = time.time()
@@ -124,7 +130,8 @@ class Progress:
         for is_whole in (True, False, True, False, True):
             table.add_column(no_wrap=is_whole)
         for bundle, event in running[:_MOST_ROWS]:
-            epoch = f"epoch {self._epochs[bundle]}" if bundle in self._epochs else ""
+            n_done = self._epochs.get(bundle)
+            epoch = f"epoch {n_done}" if n_done else ""
             text, took = self._cells[event.key].text, duration(now - event.at)
             words = (event.key, text, epoch, event.host, took)
             table.add_row(*map(Text, words))
