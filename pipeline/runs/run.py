@@ -15,6 +15,7 @@ from pipeline.runs.inputs.splits import Opener, make_splits
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL, RunRecord
 from pipeline.runs.session import open_session, problem_of
+from pipeline.runs.speed import images_per_second, share_of_peak, told
 from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
 from pipeline.storage.places import store_place
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
@@ -38,6 +39,8 @@ class Outcome(NamedTuple):
     detail: str = ""
     status: str | None = None
     """What the store says of the run; None while another program computes it."""
+    speed: str = ""
+    """How fast it trained, in words; nothing unless it was computed now."""
 
 
 def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> Outcome:
@@ -66,7 +69,8 @@ def execute(planned: PlannedRun, execution: Execution, processes: Processes) -> 
     if state == _STORED:
         return _stored(planned, store, execution, processes)
     view = LiveView(execution.tracking and processes.is_main, execution.group)
-    record = RunRecord(planned.row | {"grid": execution.group}, store, view, processes)
+    how = {"grid": execution.group, "compiled": execution.compile}
+    record = RunRecord(planned.row | how, store, view, processes)
     try:
         return _train(planned, execution, processes, record, held)
     except TakenOver:
@@ -173,6 +177,10 @@ def _train(
     record.open(splits.counts, session.progress.records if resumed else None)
     ending, detail = _run_loop(session, key, execution.checkpoint_seconds, record, held)
     _require_claim(held, processes)
+    speed = {
+        "images_per_second": images_per_second(session),
+        "share_of_peak": share_of_peak(session, problem.image_shape),
+    }
     # Only the main process writes; the others learn of its failure.
     with processes.together():
         if processes.is_main and ending == "done":
@@ -181,11 +189,11 @@ def _train(
                 keep_weights(session, key, problem, inputs.dataset.card, external)
             if session.ledger.keeps_posterior:
                 session.ledger.save_posterior(key)
-        record.close(session, ending, detail)
+        record.close(session, ending, detail, speed)
     if processes.is_main:
         discard(key)
     processes.release()
-    return Outcome(key, ending, detail or "", ending)
+    return Outcome(key, ending, detail or "", ending, told(*speed.values()))
 
 
 def _run_loop(

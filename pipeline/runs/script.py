@@ -46,6 +46,8 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
             exit_code=1,
         )
     print(f"run {outcome.key} {outcome.ending} {outcome.detail}".rstrip())
+    if outcome.speed:
+        print(f"speed: {outcome.speed}")
     if execution.posterior and outcome.status == "done":
         print(f"softmax outputs: {posterior_address(outcome.key)}")
     print(f"numbers: uv run python analysis/leaderboard.py --dataset {planned.settings.dataset}")
