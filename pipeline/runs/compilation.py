@@ -3,7 +3,8 @@
 What is compiled are the networks, not the step of a method around them: a step holds seeds, rates
 and numbers of the epoch as Python numbers, any of which would be compiled anew when it changes, and
 evaluation never passes it. So every method is compiled alike, training and evaluation alike, and a
-network compiles once for each mode, with and without gradient, and each size of batch.
+network compiles once for each mode, with and without gradient, and each size of batch; further runs
+of one program that are of the same sizes use it, too.
 
 Sizes that come again are full batches, one or several joined, and those of evaluation. All other
 ones (the last batch of an epoch, the samples that a method selects) run as they are.
@@ -23,6 +24,8 @@ from pipeline.errors import LabError
 
 _MOST = 32
 """Compilations of one function before torch gives up: several networks may share it."""
+_earlier: list[Any] = []
+"""What the last run of this program compiled for, if one did."""
 
 
 def compile_networks(
@@ -43,10 +46,9 @@ def compile_networks(
     graphs = mode == "reduce-overhead" and device.type == "cuda"
     if mode == "reduce-overhead" and not graphs:
         _say(f"CUDA graphs on a {device.type}", "a GPU", "--compile; compiled without graphs")
-    # Earlier runs of this program count towards the limit, and hold memory.
-    torch.compiler.reset()
-    torch._dynamo.config.recompile_limit = _MOST
     sizes, found = {batch, *evaluated}, False
+    shapes = [(name, parameter.shape) for name, parameter in method.named_parameters()]
+    _forget_others((shapes, batch, sizes, graphs), graphs)
     for network in method.modules():
         for name in getattr(network, "compiled_functions", ()):
             setattr(network, name, _Compiled(network, name, batch, sizes, graphs))
@@ -54,6 +56,17 @@ def compile_networks(
     if not found:
         _say("compile has nothing to compile", "a method with a network", "leave --compile out")
     return graphs
+
+
+def _forget_others(kind: Any, graphs: bool) -> None:
+    """Forget what earlier runs of this program compiled, unless this one can use it.
+
+    It counts towards the limit, and graphs hold the memory of their networks.
+    """
+    if graphs or _earlier != [kind]:
+        torch.compiler.reset()
+        torch._dynamo.config.recompile_limit = _MOST
+        _earlier[:] = [kind]
 
 
 class _Compiled:

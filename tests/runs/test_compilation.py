@@ -101,6 +101,18 @@ def test_a_missing_compiler_ends_the_run(monkeypatch):
         network(torch.zeros(4, 1, 8, 8))
 
 
+def test_runs_of_the_same_sizes_share_what_is_compiled(monkeypatch):
+    resets = []
+    monkeypatch.setattr("torch.compiler.reset", lambda: resets.append(None))
+    monkeypatch.setattr("pipeline.runs.compilation._earlier", [])
+    n_resets = []
+    for batch, device in [(4, CPU), (4, CPU), (8, CPU), (4, CPU), (4, CUDA), (4, CUDA)]:
+        network = nn.Sequential(make_backbone("small-cnn", 3, 1))
+        compile_networks(network, "reduce-overhead", batch, EVALUATED, device)
+        n_resets.append(len(resets))
+    assert n_resets == [1, 1, 2, 3, 4, 5]
+
+
 def test_a_method_without_networks_is_told_so(capsys):
     assert not compile_networks(nn.Linear(2, 2), "default", BATCH, EVALUATED, CPU)
     assert "nothing to compile" in capsys.readouterr().err

@@ -40,4 +40,5 @@ def counting(monkeypatch) -> CountedCompile:
     """Count what is compiled from now on."""
     counted = CountedCompile()
     monkeypatch.setattr("pipeline.runs.compilation.torch.compile", counted.compile)
+    monkeypatch.setattr("pipeline.runs.compilation._earlier", [])
     return counted
