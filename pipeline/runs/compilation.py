@@ -98,6 +98,9 @@ class _Compiled:
         n = len(x)
         if n not in self._sizes and (n % self._batch or not self._network.training):
             return self._plain(x, *others)
+        if x.ndim == 4 and x.shape[1] == 1:
+            # Grey images in either memory order are alike, but for a stride that torch looks at.
+            x = x.flatten(1).view(x.shape)
         try:
             found = self._form(x, *others)
         except torch._dynamo.exc.BackendCompilerFailed as failure:

@@ -17,7 +17,8 @@ class Compiled:
     """Stands in for torch.compile: notes the sizes of compiled calls, and does what is asked."""
 
     def __init__(self, failure=None):
-        self.sizes, self.options, self.failure, self.result = [], [], failure, None
+        self.sizes, self.options, self.failure = [], [], failure
+        self.given = self.result = None
 
     def __call__(self, function, **options):
         """The function, noted."""
@@ -25,6 +26,7 @@ class Compiled:
 
         def form(x):
             self.sizes.append(len(x))
+            self.given = x
             if self.failure is not None:
                 raise self.failure
             self.result = function(x)
@@ -99,6 +101,15 @@ def test_a_missing_compiler_ends_the_run(monkeypatch):
     network, _, _ = compiled_network(monkeypatch, failure=failure)
     with pytest.raises(LabError, match=r"torch.compile fails: .*try: leave --compile out"):
         network(torch.zeros(4, 1, 8, 8))
+
+
+def test_grey_images_in_either_memory_order_are_one_kind_of_call(monkeypatch):
+    network, form, _ = compiled_network(monkeypatch)
+    x = torch.rand(4, 1, 8, 8)
+    other = torch.as_strided(x, x.shape, (64, 1, 8, 1))
+    results = [(network.features(each), form.given.stride()) for each in (x, other)]
+    assert results[0][0].equal(results[1][0])
+    assert results[0][1] == results[1][1]
 
 
 def test_runs_of_the_same_sizes_share_what_is_compiled(monkeypatch):

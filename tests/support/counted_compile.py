@@ -11,8 +11,7 @@ class CountedCompile:
     def __init__(self) -> None:
         self.compiled: Counter[tuple] = Counter()
         self.called: Counter[tuple] = Counter()
-        self.modes: set[str] = set()
-        self._now: tuple = ()
+        self._n_networks, self._now = 0, ()
         self._real = torch.compile
 
     def backend(self, graph, inputs):
@@ -22,14 +21,16 @@ class CountedCompile:
         return graph.forward
 
     def compile(self, function, *, mode, **options):
-        """As `torch.compile`; calls are told apart by function, mode, gradient and shapes."""
-        self.modes.add(mode)
+        """As `torch.compile`; calls are told apart by network, mode, gradient and shapes."""
+        del mode
+        self._n_networks += 1
+        name = f"{function.__qualname__} {self._n_networks}"
         form = self._real(function, backend=self.backend, **options)
 
         def call(*given):
             shapes = tuple(tuple(x.shape) for x in given if isinstance(x, torch.Tensor))
             network = function.__self__
-            self._now = (function.__qualname__, network.training, torch.is_grad_enabled(), shapes)
+            self._now = (name, network.training, torch.is_grad_enabled(), shapes)
             self.called[self._now] += 1
             return form(*given)
 
