@@ -117,7 +117,7 @@ RUN_COLUMNS: dict[str, Column] = {
         cost=True,
     ),
     "compiled": Column(
-        _TEXT, "how networks were compiled: off, default or reduce-overhead", True, cost=True
+        _TEXT, "how networks were to be compiled: off, default or reduce-overhead", True, cost=True
     ),
     "peak_memory_bytes": Column(_COUNT, "largest memory in use on a device", True, cost=True),
     "started_at": Column(_TIME, "time of the first start", True, cost=True),
