@@ -302,6 +302,7 @@ def set_determinism(level: str, tf32: bool = False, benchmark: bool | None = Non
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
     torch.backends.cudnn.benchmark = level == "off" if benchmark is None else benchmark
     # Not `fp32_precision`, which says the same: once that was set, torch.compile of torch 2.9 to
-    # 2.11 fails where it reads these (pytorch issue 166387).
-    torch.backends.cuda.matmul.allow_tf32 = tf32
+    # 2.11 fails where it reads these (pytorch issue 166387). Nor allow_tf32 of products, which
+    # leaves a part of what this sets as it was, and torch then refuses to read it.
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
