@@ -10,25 +10,12 @@ import torch
 
 from benchmarks.gpu.isolation import Row
 from benchmarks.gpu.laboratory import Size
-
-PEAKS = {
-    "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "H800": 989e12,
-    "GH200": 989e12, "B200": 2250e12, "A100": 312e12, "A800": 312e12, "A40": 150e12,
-    "A10G": 70e12, "A10": 125e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12, "V100": 125e12,
-    "RTX 4090": 165e12, "RTX 5090": 209e12,
-}  # fmt: skip
-"""Dense bf16 operations per second by part of the name, as the makers state them (V100: fp16)."""
+from pipeline.runs.speed import nominal_peak
 
 
 def device() -> torch.device:
     """The device that is measured."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def nominal_peak(name: str) -> float | None:
-    """Dense bf16 operations per second that a GPU is said to do; None where unknown."""
-    found = [part for part in PEAKS if part in name]
-    return PEAKS[max(found, key=len)] if found else None
 
 
 def name_of(where: torch.device) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.device import device, name_of, nominal_peak, seconds_of
+from benchmarks.gpu.device import device, name_of, seconds_of
 from benchmarks.gpu.isolation import Row
 from benchmarks.gpu.laboratory import QUIET, Size, planned_run, processes_in, session_of
 from benchmarks.gpu.stopwatch import seconds_per_step
-from pipeline.backbones import make_backbone
+from pipeline.config import Compile
+from pipeline.runs.speed import nominal_peak, training_operations
 from pipeline.training.evaluation import evaluate
 from pipeline.training.loop import Session
 
@@ -24,8 +24,7 @@ class Way(NamedTuple):
     determinism: str = "off"
     channels_last: bool = True
     tf32: bool = False
-    compiled: str | None = None
-    """Mode of torch.compile."""
+    compiled: Compile = "off"
 
 
 EAGER = {
@@ -63,25 +62,18 @@ def trained(way: Way, size: Size, network: str, batch: int, **settings: Any) -> 
     usual: dict[str, Any] = {"loss": "ce", "optimizer": "sgd", "lr": 0.02, "drop_last": True}
     planned = planned_run(
         "robust_loss", backbone=network, batch_size=batch, epochs=1, precision=way.precision,
-        determinism=way.determinism, **(usual | settings),
+        determinism=way.determinism, tf32=way.tf32, **(usual | settings),
     )  # fmt: skip
-    execution = QUIET.model_copy(
-        update={"channels_last": way.channels_last, "compile": way.compiled == "default"}
-    )
-    session = session_of(planned, processes_in(way.precision), execution, n_test=size.tests)
-    if way.compiled not in {None, "default"}:
-        session.method.compile(mode=way.compiled)
-    # The project has no setting for these yet.
-    torch.backends.cuda.matmul.allow_tf32 = way.tf32
-    torch.backends.cudnn.allow_tf32 = way.tf32
-    return session
+    how = {"channels_last": way.channels_last, "compile": way.compiled}
+    execution = QUIET.model_copy(update=how)
+    return session_of(planned, processes_in(way.precision), execution, n_test=size.tests)
 
 
 def speed(session: Session, network: str, images_per_s: float) -> Row:
     """Images per second with what follows from them."""
     problem = session.train.images
     shape = next(iter(problem.batches([session.train.index[:2]], ("plain",), (0,))))[0].shape[1:]
-    flops = training_flops(network, session.context.n_classes, tuple(shape))
+    flops = training_operations(network, session.context.n_classes, tuple(shape))
     where = session.processes.device
     row: Row = {"images_per_s": images_per_s, "tflops": images_per_s * flops / 1e12}
     if (peak := nominal_peak(name_of(where))) is not None:
@@ -90,14 +82,6 @@ def speed(session: Session, network: str, images_per_s: float) -> Row:
         row["memory_gib"] = torch.cuda.max_memory_allocated(where) / 2**30
         torch.cuda.reset_peak_memory_stats(where)
     return row
-
-
-def training_flops(network: str, n_classes: int, shape: tuple[int, ...]) -> float:
-    """Operations of the forward and backward pass of one image [C, H, W], as torch counts them."""
-    module = make_backbone(network, n_classes, shape[0]).to("meta")
-    with FlopCounterMode(display=False) as counter:
-        module(torch.empty(2, *shape, device="meta")).sum().backward()
-    return counter.get_total_flops() / 2
 
 
 def evaluation(item: str, size: Size) -> Row:

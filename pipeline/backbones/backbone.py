@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from pipeline.errors import LabError
@@ -14,6 +16,9 @@ class Backbone(nn.Module):
     `features`.
     """
 
+    compiled_functions: ClassVar[tuple[str, ...]] = ("features",)
+    """Names of what `--compile` compiles: functions of tensors [B, ...] that return one, which
+    depend on nothing but them, the weights and the mode."""
     n_features: int
     """Length D of the features."""
     linear: nn.Module

@@ -25,6 +25,8 @@ class TimmModel(Backbone):
         LabError: for a model that timm does not know, or one without a classifier of its own.
     """
 
+    compiled_functions = ("features", "forward")
+
     def __init__(self, name: str, n_classes: int, n_channels: int) -> None:
         super().__init__()
         # timm takes a second to import: only those who name it pay.

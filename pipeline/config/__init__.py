@@ -14,12 +14,20 @@ from pipeline.config.engines import (
 )
 from pipeline.config.key_facts import key_facts
 from pipeline.config.params import Grid, Params, grid_of, params_path, read_params
-from pipeline.config.run_settings import NOT_IN_KEY, Execution, RunSettings, Seed, named
+from pipeline.config.run_settings import (
+    NOT_IN_KEY,
+    Compile,
+    Execution,
+    RunSettings,
+    Seed,
+    named,
+)
 from pipeline.config.yaml_files import read_yaml
 
 __all__ = [
     "NOT_IN_KEY",
     "STRICT",
+    "Compile",
     "EngineSettings",
     "Execution",
     "Grid",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
 
 from pipeline.config.checking import STRICT
 from pipeline.errors import LabError, quoted
@@ -14,6 +14,8 @@ NOT_IN_KEY: dict[str, JsonValue] = {"in_key": False}
 """Marks a settings field whose meaning reaches the key by another way (a digest) or not at all."""
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """Root of all random streams of a run."""
+Compile = Literal["off", "default", "reduce-overhead"]
+"""Modes in which networks are compiled."""
 MAX_WORKERS = 256
 """Processes of one kind that a program starts at most."""
 _MAX_EPOCHS = 100_000
@@ -125,6 +127,28 @@ class RunSettings(BaseModel):
     """Arithmetic of the network's forward pass; losses are computed in float32 or better."""
     determinism: Literal["off", "warn", "error"] = "error"
     """Whether operations without a deterministic implementation pass, warn or stop the run."""
+    tf32: bool = Field(False, json_schema_extra={"as_before": False})
+    """Let GPUs shorten the factors of float32 products to 10 bits (TensorFloat-32)."""
+    cudnn_benchmark: bool | None = Field(None, json_schema_extra={"as_before": None})
+    """Let cuDNN time its convolutions and take the fastest; None does so where determinism is off,
+    and determinism error forbids it."""
+
+    @model_validator(mode="after")
+    def _repeats(self) -> Self:
+        """Refuse a choice of convolutions that may be another one next time."""
+        if self.cudnn_benchmark and self.determinism == "error":
+            raise LabError(
+                "cudnn_benchmark with determinism error: which convolutions win is not repeatable",
+                "determinism off or warn",
+                "--determinism off, or leave --cudnn-benchmark out",
+            )
+        return self
+
+    @property
+    def times_convolutions(self) -> bool:
+        """Whether cuDNN takes the convolutions that it finds to be the fastest."""
+        chosen = self.cudnn_benchmark
+        return self.determinism == "off" if chosen is None else chosen
 
     @model_validator(mode="after")
     def _schedule_is_whole(self) -> Self:
@@ -165,6 +189,7 @@ class RunSettings(BaseModel):
             "clip_separately": self.clip_norm is not None,
             "per_class": self.sampling == "balanced",
             "val_rate": self.validation == "held-out",
+            "cudnn_benchmark": self.times_convolutions != (self.determinism == "off"),
         }
         return {name for name, is_used in used_if.items() if not is_used}
 
@@ -197,6 +222,12 @@ def _check_warmup(warmup: float, horizon: float | None, epochs: int) -> None:
         )  # fmt: skip
 
 
+def _compile_mode(given: JsonValue) -> JsonValue:
+    """A mode for what was a switch at first, and for `off` as YAML reads it."""
+    modes = {True: "default", False: "off"}
+    return modes[given] if isinstance(given, bool) else given
+
+
 class Execution(BaseModel):
     """How a run is carried out; nothing here is part of its key."""
 
@@ -210,8 +241,9 @@ class Execution(BaseModel):
     """Take a stored result as that of the present code, although the code has changed since."""
     channels_last: bool = True
     """Keep images in channels-last memory order (faster convolutions)."""
-    compile: bool = False
-    """Compile the network with torch.compile (worth its start-up time on long GPU runs only)."""
+    compile: Annotated[Compile, BeforeValidator(_compile_mode)] = "off"
+    """Compile the networks with torch.compile, which is worth its start-up time on long GPU runs
+    only: `default` (what --compile by itself means), or `reduce-overhead`, with CUDA graphs."""
     checkpoint_seconds: float = Field(30.0, ge=0, le=86_400)
     """Least time between two checkpoints, at most a day; a stop signal writes one at once."""
     tracking: bool = True

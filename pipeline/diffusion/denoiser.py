@@ -39,6 +39,8 @@ class NoisePredictor(nn.Module):
         n_steps: T; the tables of gates have a row more, which is never used.
     """
 
+    compiled_functions = ("forward",)
+
     def __init__(self, n_classes: int, n_features: int, width: int, n_steps: int = 1000) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(width)

@@ -36,12 +36,23 @@ def rounding_bound(n_features: int, size: Tensor, longest: Tensor) -> Tensor:
 
 
 @contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Matrix products in float32 proper: the error bound does not hold for shortened types."""
-    before = torch.get_float32_matmul_precision()
+def proper_float32() -> Iterator[None]:
+    """Products and convolutions in float32 proper, whatever the run around allows.
+
+    What is kept in files is the same for all runs.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.autocast(device.type, enabled=False):
-            yield
+        yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Neither shortened products nor autocast: the error bound holds for neither."""
+    with proper_float32(), torch.autocast(device.type, enabled=False):
+        yield

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pipeline.data.host import fetched, sent
 from pipeline.data.views import ImageSource
 from pipeline.encoders.cached_array import cached_array
+from pipeline.encoders.distances import proper_float32
 from pipeline.encoders.encoder import Encoder
 from pipeline.files import cache_folder
 from pipeline.identity import digest
@@ -75,7 +76,7 @@ def embeddings(
 
 
 def encoded(encoder: Encoder, images: Tensor, precision: Precision) -> Tensor:
-    """Features of images as a table of that precision holds them, whatever autocast is around.
+    """Features of images as a table of that precision holds them, whatever the run computes in.
 
     Args:
         encoder: on the device of the images.
@@ -86,7 +87,8 @@ def encoded(encoder: Encoder, images: Tensor, precision: Precision) -> Tensor:
         [B, D], float32 or float16.
     """
     half = precision == "float16" and images.is_cuda
-    with torch.autocast(images.device.type, torch.float16 if half else None, enabled=half):
+    kind = torch.float16 if half else None
+    with proper_float32(), torch.autocast(images.device.type, kind, enabled=half):
         return encoder(images).to(getattr(torch, precision))
 
 

@@ -103,6 +103,22 @@ RUN_COLUMNS: dict[str, Column] = {
     "grid": Column(_TEXT, "name of the grid it was first computed for", True, cost=True, tag=True),
     "seconds": Column(_REAL, "wall time of the run, all sittings together", True, cost=True),
     "seconds_tracking": Column(_REAL, "part of it spent in store and tracker", True, cost=True),
+    "images_per_second": Column(
+        _REAL,
+        "training images a second, median over the epochs, without evaluation",
+        True,
+        cost=True,
+    ),
+    "share_of_peak": Column(
+        _REAL,
+        "share of the device's dense bf16 peak that one pass of the network over these images, "
+        "forward and backward, takes; further views and networks of a method are not counted",
+        True,
+        cost=True,
+    ),
+    "compiled": Column(
+        _TEXT, "how networks were to be compiled: off, default or reduce-overhead", True, cost=True
+    ),
     "peak_memory_bytes": Column(_COUNT, "largest memory in use on a device", True, cost=True),
     "started_at": Column(_TIME, "time of the first start", True, cost=True),
     "finished_at": Column(_TIME, "time of the end", True, cost=True),

@@ -105,8 +105,17 @@ class RunRecord:
             if self._shown:
                 self._view.finish(row, [])
 
-    def close(self, session: Session, status: str, detail: str | None) -> None:
-        """Store the finished run, then show it as complete."""
+    def close(
+        self, session: Session, status: str, detail: str | None, costs: dict[str, float | None]
+    ) -> None:
+        """Store the finished run, then show it as complete.
+
+        Args:
+            session: that has ended.
+            status: done or diverged.
+            detail: why it diverged.
+            costs: further columns of the runs table.
+        """
         if not self._processes.is_main:
             return
         confusion = session.last_test.confusion.flatten().tolist() if session.last_test else None
@@ -114,7 +123,7 @@ class RunRecord:
         with self._timed():
             epochs = _epochs_frame(row["key"], session.progress.records)
             samples = _samples_frame(row["key"], session)
-        row |= self._costs()
+        row |= self._costs() | costs
         self._store.write_finished(row, epochs, samples)
         self._view.finish(row, session.progress.records)
 

@@ -15,6 +15,7 @@ from pipeline.runs.inputs.splits import Opener, make_splits
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL, RunRecord
 from pipeline.runs.session import open_session, problem_of
+from pipeline.runs.speed import images_per_second, in_words, share_of_peak
 from pipeline.runs.telling import Sitting, Told, nobody
 from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
 from pipeline.storage.places import store_place
@@ -39,6 +40,8 @@ class Outcome(NamedTuple):
     detail: str = ""
     status: str | None = None
     """What the store says of the run; None while another program computes it."""
+    speed: str = ""
+    """How fast it trained, in words; nothing unless it was computed now."""
 
 
 def execute(
@@ -70,7 +73,8 @@ def execute(
     if state == _STORED:
         return _stored(planned, store, execution, processes)
     view = LiveView(execution.tracking and processes.is_main, execution.group)
-    record = RunRecord(planned.row | {"grid": execution.group}, store, view, processes)
+    how = {"grid": execution.group, "compiled": execution.compile}
+    record = RunRecord(planned.row | how, store, view, processes)
     try:
         return _train(planned, execution, processes, record, held, told)
     except TakenOver:
@@ -185,6 +189,10 @@ def _train(
     ) as stop:
         ending, detail = _run_loop(session, stop, record, sitting)
     _require_claim(held, processes)
+    speed = {
+        "images_per_second": images_per_second(session),
+        "share_of_peak": share_of_peak(session, problem.image_shape),
+    }
     # Only the main process writes; the others learn of its failure.
     with processes.together():
         if processes.is_main and ending == "done":
@@ -193,11 +201,11 @@ def _train(
                 keep_weights(session, key, problem, inputs.dataset.card, external)
             if session.ledger.keeps_posterior:
                 session.ledger.save_posterior(key)
-        record.close(session, ending, detail)
+        record.close(session, ending, detail, speed)
     if processes.is_main:
         discard(key)
     processes.release()
-    return Outcome(key, ending, detail or "", ending)
+    return Outcome(key, ending, detail or "", ending, in_words(*speed.values()))
 
 
 def _write_checkpoint(session: Session, key: str, held: Claim | None) -> None:

@@ -50,6 +50,8 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
             exit_code=1,
         )
     print(f"run {outcome.key} {outcome.ending} {outcome.detail}".rstrip())
+    if outcome.speed:
+        print(f"speed: {outcome.speed}")
     if outcome.status == "done":
         for line in _numbers(outcome.key):
             print(line)

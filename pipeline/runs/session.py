@@ -12,11 +12,12 @@ from pipeline.config import Execution, RunSettings
 from pipeline.data.views import channel_statistics
 from pipeline.errors import LabError
 from pipeline.identity import seed_stream
+from pipeline.runs.compilation import compile_networks
 from pipeline.runs.inputs.splits import Splits
 from pipeline.runs.planned import PlannedRun
 from pipeline.training.batches import check_batch_size
 from pipeline.training.context import Context
-from pipeline.training.evaluation import predictions
+from pipeline.training.evaluation import BATCH, predictions
 from pipeline.training.loop import Progress, Session
 from pipeline.training.method import Method, Problem
 from pipeline.training.observers import Ledger
@@ -53,13 +54,15 @@ def open_session(
     """Build method, optimiser and everything else the loop works with."""
     train = splits.train
     check_batch_size(settings, train.y_noisy, processes.n_processes)
-    set_determinism(settings.determinism)
+    set_determinism(settings.determinism, settings.tf32, settings.times_convolutions)
     torch.manual_seed(seed_stream(settings.seed, "init"))  # modules are made on the CPU
     method = processes.synchronised(method_class(settings, problem)).to(processes.device)
     if execution.channels_last:
         method = method.to(memory_format=torch.channels_last)
-    if execution.compile:
-        method.compile()
+    processes.uses_graphs = execution.compile != "off" and compile_networks(
+        method, execution.compile, len(processes.share(settings.batch_size)),
+        _evaluated(splits, processes), processes.device,
+    )  # fmt: skip
     trained = processes.connect(method)
     method.train()
     session = Session(
@@ -93,6 +96,13 @@ def open_session(
             method, settings.averaging, settings.average_buffers, parameters_per_sample(method)
         )
     return session
+
+
+def _evaluated(splits: Splits, processes: Processes) -> set[int]:
+    """Samples of the batches in which this process evaluates, but for the last ones."""
+    others = [splits.test, *splits.other_tests.values(), splits.validation]
+    shares = [len(processes.share(len(split.index))) for split in others if split is not None]
+    return {BATCH, *(min(BATCH, n) for n in shares)}
 
 
 def _predict_train(

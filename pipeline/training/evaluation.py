@@ -13,7 +13,8 @@ from pipeline.identity import seed_stream
 from pipeline.training.method import Method
 from pipeline.training.processes import Processes
 
-_BATCH = 512
+BATCH = 512
+"""Images of a batch of evaluation, on each process."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,15 @@ def predictions(
     method.train(training)
     if training:
         everyone = torch.arange(len(index), device=index.device)
-        shares = [(part, part[processes.share(len(part))]) for part in everyone.split(_BATCH)]
+        shares = [(part, part[processes.share(len(part))]) for part in everyone.split(BATCH)]
         # A process without a sample goes along with one that does not count.
         parts = [(own if len(own) else part[:1], len(own)) for part, own in shares]
     else:
-        parts = [(part, len(part)) for part in processes.share(len(index)).split(_BATCH)]
+        parts = [(part, len(part)) for part in processes.share(len(index)).split(BATCH)]
     asked = [index[part] for part, _ in parts]
     made = images.batches(asked, views, _seeds(seed, views))
     for (part, n), batch in zip(parts, made, strict=True):
+        processes.batch_begins()
         with processes.autocast():
             p = (function or method.predict)(*batch).float()
         if joined is None:
@@ -109,11 +111,12 @@ def evaluate(
         The evaluation over all N images against each set of labels.
     """
     method.eval()
-    parts = processes.share(len(index)).split(_BATCH)
+    parts = processes.share(len(index)).split(BATCH)
     views = method.predict_views
     made = images.batches([index[part] for part in parts], views, [0] * len(views))
     totals = {name: _Totals() for name in labels}
     for part, batch in zip(parts, made, strict=True):
+        processes.batch_begins()
         with processes.autocast():
             p = (function or method.predict)(*batch)
         # Not less precise than it is: rounding could make two classes equal.

@@ -55,6 +55,8 @@ class Progress:
     """Samples of all processes behind each sum."""
     seconds: float = 0.0
     """Of the current epoch, in this and earlier sittings."""
+    speeds: list[float] = field(default_factory=list)
+    """Training images a second, of the main stream, in each finished epoch."""
     records: list[dict[str, Any]] = field(default_factory=list)
     """One row per finished epoch, in the columns of the epochs table."""
 
@@ -65,6 +67,8 @@ class Progress:
     def next_epoch(self, record: dict[str, Any]) -> None:
         """Keep the record of the finished epoch and stand at the start of the next."""
         self.records.append(record)
+        if self.seconds:
+            self.speeds.append(self.counts.get("loss", 0) / self.seconds)
         self.epoch, self.phase, self.step, self.before = self.epoch + 1, 0, 0, 0
         self.sums, self.counts, self.seconds = {}, {}, 0.0
 
@@ -150,8 +154,10 @@ def _train_epoch(session: Session, stop: StopRequest) -> dict[str, float]:
             progress.step = done
             if stop.save_now():
                 save()
+    # Before the clock stops: a GPU is done with the epoch only when it tells its sums.
+    means = running.means()
     progress.seconds = time.perf_counter() - began
-    return running.means()
+    return means
 
 
 def _train_phase(session: Session, running: Running, n_phases: int) -> Iterator[int]:
@@ -193,6 +199,7 @@ def _step(
 ) -> StepOutput:
     """One optimiser step on the steps of one or more streams, the main one first."""
     settings, processes = session.settings, session.processes
+    processes.batch_begins()
     output: StepOutput = session.trained(batch)
     # DDP averages over processes; this factor makes it the mean over the global batch.
     loss = output.loss * next(iter(steps.values())).factor(processes.n_processes)

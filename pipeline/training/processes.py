@@ -53,6 +53,8 @@ class Processes:
         self.rank = self._accelerator.process_index
         self.n_processes = self._accelerator.num_processes
         self.is_main = self._accelerator.is_main_process
+        self.uses_graphs = False
+        """Whether compiled networks of the present run replay CUDA graphs."""
 
     @property
     def kind(self) -> str:
@@ -80,6 +82,11 @@ class Processes:
         """
         with self._accelerator.autocast():
             yield
+
+    def batch_begins(self) -> None:
+        """Say that a step, or a batch of a pass, begins: CUDA graphs may use their memory anew."""
+        if self.uses_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
 
     def synchronised(self, module: Module) -> Module:
         """The module with batch norm over the global batch, where the processes can do that."""
@@ -276,11 +283,16 @@ def _accelerator(precision: str) -> Accelerator:
         ) from failure
 
 
-def set_determinism(level: str) -> None:
-    """Apply a determinism level: `off`, `warn` or `error`.
+def set_determinism(level: str, tf32: bool = False, benchmark: bool | None = None) -> None:
+    """Apply a determinism level, and what else decides how a GPU rounds.
 
     On CUDA, `warn` and `error` also need the cuBLAS workspace setting, which must be in the
     environment before the first CUDA call.
+
+    Args:
+        level: `off`, `warn` or `error`.
+        tf32: whether GPUs may shorten the factors of float32 products.
+        benchmark: whether cuDNN times its convolutions; None for: at `off` only.
     """
     # Also at `off`: torch reads it once, and a run of another level may follow in this program.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -288,7 +300,9 @@ def set_determinism(level: str) -> None:
     # Nothing here reads memory that it has not written: filling it first only takes time.
     # mypy sees a module here; it is an object with this attribute.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
-    torch.backends.cudnn.benchmark = level == "off"
-    # Reduced-precision matrix products would make "fp32" mean something else on newer GPUs.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = level == "off" if benchmark is None else benchmark
+    # Not `fp32_precision`, which says the same: once that was set, torch.compile of torch 2.9 to
+    # 2.11 fails where it reads these (pytorch issue 166387). Nor allow_tf32 of products, which
+    # leaves a part of what this sets as it was, and torch then refuses to read it.
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from benchmarks.gpu.device import nominal_peak
 from benchmarks.gpu.isolation import NO_TIME, rows_of
 from benchmarks.gpu.laboratory import TINY, Size
 from benchmarks.gpu.methods import (
@@ -21,7 +20,6 @@ from benchmarks.gpu.methods import (
 from benchmarks.gpu.report import Report, shown, table
 from benchmarks.gpu.sections import sections_of
 from benchmarks.gpu.stopwatch import counts_of
-from benchmarks.gpu.throughput import training_flops
 from pipeline.errors import LabError
 from pipeline.files import methods_folder
 from tests.support.paths import PROJECT
@@ -61,20 +59,6 @@ def test_an_item_that_hangs_is_ended_and_the_rest_is_not_run(monkeypatch):
     assert rows["last"]["error"] == NO_TIME
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("NVIDIA H100 80GB HBM3", 989e12),
-        ("NVIDIA H100 PCIe", 756e12),
-        ("NVIDIA A100-SXM4-80GB", 312e12),
-        ("NVIDIA L40S", 362e12),
-        ("x86_64", None),
-    ],
-)
-def test_the_peak_of_a_gpu_is_that_of_its_longest_name(name, expected):
-    assert nominal_peak(name) == expected
-
-
 def test_counts_are_of_one_step():
     events = [("cudaLaunchKernel", 30), ("Memcpy DtoH (Device -> Pageable)", 6), ("aten::add", 9)]
     counts = counts_of(events, 3)
@@ -82,10 +66,6 @@ def test_counts_are_of_one_step():
     assert counts["to_host"] == 2
     assert counts["operators"] == 3
     assert counts["to_device"] == counts["waits"] == 0
-
-
-def test_resnet18_trains_an_image_of_32_pixels_at_three_and_a_third_gigaflop():
-    assert training_flops("resnet18", 10, (3, 32, 32)) == pytest.approx(3.34e9, rel=0.01)
 
 
 def test_every_method_is_measured_under_a_name_of_its_own():

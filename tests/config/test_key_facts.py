@@ -29,6 +29,8 @@ STEP = {"schedule": "step", "lr_milestones": (5,)}
         ({"clip_separately": True}, {"clip_norm": None}, {"clip_norm": 1.0}),
         ({"per_class": 5}, {"sampling": "all"}, {"sampling": "balanced"}),
         ({"val_rate": 0.2}, {"validation": "provided"}, {"validation": "held-out"}),
+        ({"cudnn_benchmark": False}, {"determinism": "error"}, {"determinism": "off"}),
+        ({"cudnn_benchmark": True}, {"determinism": "off"}, {"determinism": "warn"}),
     ],
 )
 def test_a_setting_is_in_the_key_only_where_it_has_effect(values, idle, used):

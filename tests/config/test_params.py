@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field
 
 from methods.robust_loss import RobustLoss
-from pipeline.config import Params, RunSettings, key_facts, read_params, validated
+from pipeline.config import Execution, Params, RunSettings, key_facts, read_params, validated
 from pipeline.errors import LabError
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.resolve import resolve
@@ -73,6 +73,29 @@ def test_flags_win_over_params_and_params_over_the_recipe(lab):
     assert resolved.settings.epochs == 150  # a flag, although equal to the class default
     assert resolved.settings.batch_size == 64  # params.yaml
     assert resolved.settings.optimizer == "adam"  # recipe row of digits
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ([], "off"),
+        (["--compile"], "default"),
+        (["--compile", "--seed", "3"], "default"),
+        (["--no-compile"], "off"),
+        (["--compile", "reduce-overhead", "--seed", "3"], "reduce-overhead"),
+        (["--compile=default"], "default"),
+    ],
+)
+def test_a_flag_without_a_mode_compiles_as_it_always_did(lab, words, mode):
+    _, execution = parse_flags(RobustLoss, words, read_params())
+    assert execution.compile == mode
+
+
+def test_a_mode_that_was_a_switch_is_read(lab):
+    for given, mode in (True, "default"), (False, "off"), ("off", "off"):
+        assert validated(Execution, {"compile": given}, "batch").compile == mode
+    with pytest.raises(LabError, match="compile"):
+        parse_flags(RobustLoss, ["--compile", "max"], read_params())
 
 
 def test_the_paper_recipe_knows_its_cells(lab):

@@ -117,3 +117,11 @@ def test_a_grid_is_refused_before_it_is_crossed(change, words):
     assert validated(Grid, GRID, "grid").name == "g"
     with pytest.raises(LabError, match=words):
         validated(Grid, GRID | change, "grid")
+
+
+def test_convolutions_are_not_timed_where_numbers_have_to_repeat():
+    with pytest.raises(LabError, match="try: --determinism off"):
+        validated(RunSettings, {"cudnn_benchmark": True}, "flags")
+    for determinism in ("off", "warn"):
+        chosen = {"cudnn_benchmark": True, "determinism": determinism}
+        assert validated(RunSettings, chosen, "flags").times_convolutions

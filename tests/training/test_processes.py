@@ -8,6 +8,8 @@ import torch
 from polars.testing import assert_frame_equal
 from torch import nn
 
+from pipeline.config import RunSettings
+from pipeline.encoders.distances import proper_float32
 from pipeline.errors import LabError
 from pipeline.training.processes import Processes, set_determinism
 from tests.support.programs import PYTHON, SCRIPT, finish
@@ -116,3 +118,28 @@ def test_a_run_without_determinism_leaves_it_open_to_the_next_one(monkeypatch):
     monkeypatch.setattr(os, "environ", {})
     set_determinism("off")
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.parametrize(
+    ("settings", "convolutions", "tf32"),
+    [
+        ({}, False, False),
+        ({"determinism": "off"}, True, False),
+        ({"determinism": "off", "cudnn_benchmark": False}, False, False),
+        ({"determinism": "warn", "cudnn_benchmark": True}, True, False),
+        ({"tf32": True}, False, True),
+    ],
+)
+def test_what_rounds_otherwise_is_a_setting(settings, convolutions, tf32):
+    own = RunSettings(**settings)
+    try:
+        set_determinism(own.determinism, own.tf32, own.times_convolutions)
+        assert torch.backends.cudnn.benchmark == convolutions
+        assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == tf32
+        assert (torch.backends.cuda.matmul.fp32_precision == "tf32") == tf32
+        with proper_float32():
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == tf32
+    finally:
+        set_determinism("error")

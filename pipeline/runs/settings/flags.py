@@ -36,7 +36,7 @@ def parse_flags(
         SystemExit: after the help, and for flags that cannot be read.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    typed = _typed(method, [word for word in words if word not in _HELP])
+    typed = _typed(method, _with_mode([word for word in words if word not in _HELP]))
     resolved = resolve(method, pinned(method, params) | typed["run"], params)
     execution = validated(Execution, typed["execution"], "flags")
     if _HELP & set(words):
@@ -51,6 +51,18 @@ def _typed(method: type[Method], words: list[str]) -> dict[str, dict[str, Any]]:
     # Built at run time from the settings classes, so no type checker can read them.
     found: dict[str, dict[str, Any]] = read_flags(TypedDict("Flags", fields), None, words)  # type: ignore[operator]  # see above
     return found
+
+
+def _with_mode(words: list[str]) -> list[str]:
+    """The same words with a mode after a --compile that has none, and in place of --no-compile."""
+    whole: list[str] = []
+    for number, word in enumerate(words):
+        followed = number + 1 < len(words) and not words[number + 1].startswith("-")
+        if word == "--no-compile":
+            whole += ["--compile", "off"]
+        else:
+            whole += [word, "default"] if word == "--compile" and not followed else [word]
+    return whole
 
 
 def _optional(model: type[BaseModel]) -> Any:
