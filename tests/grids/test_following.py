@@ -55,7 +55,12 @@ def test_cells_that_turned_out_short_are_handed_out_again_in_one_bundle(tmp_path
         for n in range(N_CELLS)
     ]  # fmt: skip
     batch = SimpleNamespace(
-        folder=tmp_path, cells=cells, token="00000000", grid="g", frozen_at=datetime.now(UTC)
+        folder=tmp_path,
+        cells=cells,
+        n_cells=N_CELLS,
+        token="00000000",
+        grid="g",
+        frozen_at=datetime.now(UTC),
     )
     engine = Losing()
     handle = submit(batch, engine, range(N_CELLS))
