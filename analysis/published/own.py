@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-import polars as pl
-
 from analysis.comparison import averaged_label
+from analysis.conditions import setting
 from analysis.labels import FACTS, row_labels
 from analysis.published.conventions import convention_of
 from analysis.selection import Wanted, matching
@@ -62,8 +61,8 @@ def own_rows(results: Results, where: Wanted) -> list[Own]:
     chosen = matching(runs, where)
     labelled = chosen.join(row_labels(chosen), on="group").filter(status="done").sort("key")
     groups = labelled.unique(["dataset", "noise", "group"], keep="first")
-    keeping = pl.col("settings").str.json_path_match("$.averaging").is_not_null()
-    averaged = groups.filter(keeping).with_columns(label=averaged_label())
+    keeping = groups.filter(setting("averaging").is_not_null())
+    averaged = keeping.with_columns(label=averaged_label())
     rows = [_own(row, "") for row in groups.iter_rows(named=True)]
     rows += [_own(row, "averaged") for row in averaged.iter_rows(named=True)]
     return sorted(rows, key=lambda own: (own.dataset, own.noise, own.label))

@@ -51,7 +51,7 @@ def difference(
         f"{first['key']}: {title(first)}. {second['key']}: {title(second)}. "
         f"Alike: {n_alike} of {len(names)} settings{_seed_only(first, second)}."
     )
-    header = ["", *(row["key"][:_SHORT] for row in (first, second)), "second less first"]
+    header = ["", *(row["key"][:_SHORT] for row in (first, second)), "first less second"]
     return Layout(header, [block for block in blocks if block], caption)
 
 
@@ -82,6 +82,6 @@ def _reached(first: Mapping[str, float], second: Mapping[str, float]) -> list[li
     rows = []
     for name in dict.fromkeys((*first, *second)):
         one, other = first.get(name), second.get(name)
-        less = "" if one is None or other is None else f"{100 * (other - one):+.1f}"
+        less = "" if one is None or other is None else f"{100 * (one - other):+.1f}"
         rows.append([Cell(name), Cell(percent(one)), Cell(percent(other)), Cell(less)])
     return rows

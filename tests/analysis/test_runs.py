@@ -121,7 +121,7 @@ def test_two_runs_side_by_side_show_differences_and_figures_only(store: Store) -
     found = {row[0].text: [cell.text for cell in row[1:]] for row in layout.rows}
     assert found["q"] == ["0", "0.6", ""]
     assert found["loss"] == ["ce", "gce", ""]
-    assert found["test_accuracy, last"] == ["60.0 %", "70.0 %", "+10.0"]
+    assert found["test_accuracy, last"] == ["60.0 %", "70.0 %", "-10.0"]
     assert found["memorised, last"] == ["30.0 %", "30.0 %", "+0.0"]
     assert not {"momentum", "dataset", "labels_digest", "settings", "started_at"} & found.keys()
     assert "Alike: 3 of 5 settings." in layout.caption
