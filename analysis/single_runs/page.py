@@ -45,9 +45,9 @@ def facts_of(
             "ended": _time(row["finished_at"]),
             "took": row["seconds"] and f"{row['seconds']:.1f} s, of which "
             f"{row['seconds_tracking'] or 0:.1f} s in store and tracker",
-            "continued": row["resumed"] and f"{row['resumed']} times from a checkpoint",
+            "resumed": _counted(row["resumed"], "time", "times"),
             "on": _joined(row["host"], row["device"],
-                          row["n_processes"] and f"{row['n_processes']} processes"),
+                          _counted(row["n_processes"], "process", "processes")),
         }),
         "why it is stored": _without_nothing({
             "first computed for": row["grid"] and f"grid {row['grid']}",
@@ -126,6 +126,10 @@ def _noise(row: Mapping[str, Any]) -> str:
     rates = {"asked for": row["nominal_rate"], "realised": row["realised_rate"]}
     return ", ".join([row["noise_kind"], *(f"{name} {percent(r)}" for name, r in rates.items()
                                            if r is not None)])  # fmt: skip
+
+
+def _counted(n: int | None, one: str, several: str) -> str:
+    return f"{n} {one if n == 1 else several}" if n else ""
 
 
 def _without_nothing(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -104,8 +104,9 @@ class _Compiled:
         try:
             found = self._form(x, *others)
         except torch._dynamo.exc.BackendCompilerFailed as failure:
+            cause = failure.inner_exception
             raise LabError(
-                f"torch.compile fails: {_first_line(failure)}",
+                f"torch.compile fails: {type(cause).__name__}: {_first_line(cause)}",
                 "a C++ compiler, and Triton for a GPU",
                 "leave --compile out",
             ) from failure
