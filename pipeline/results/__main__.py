@@ -100,11 +100,11 @@ def remove_runs(
         print("; ".join([f"run {key}, {words.get(key, 'half removed before')}", *left]))
     for grid, inside in views_that_hold(found).items():
         print(f"note: the view of grid {grid} keeps {', '.join(inside)}; the grid computes it anew")
-    if not yes and not _agreed(f"remove {len(found)} runs for good? [y/N] "):
+    if not yes and not _agreed("remove for good? [y/N] "):
         print("nothing was removed")
         return
     remove(chosen, found)
-    print(f"{len(found)} runs removed from {chosen.place.address}")
+    print(f"removed from {chosen.place.address}: {', '.join(found)}")
 
 
 def _agreed(question: str) -> bool:

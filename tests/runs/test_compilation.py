@@ -99,7 +99,9 @@ def test_what_is_given_up_is_said_once_and_runs_as_it_is(monkeypatch, capsys, ki
 def test_a_missing_compiler_ends_the_run(monkeypatch):
     failure = torch._dynamo.exc.BackendCompilerFailed(print, RuntimeError("no g++"), None)
     network, _, _ = compiled_network(monkeypatch, failure=failure)
-    with pytest.raises(LabError, match=r"fails: RuntimeError: no g\+\+; .*try: leave --compile out"):
+    with pytest.raises(
+        LabError, match=r"fails: RuntimeError: no g\+\+; .*try: leave --compile out"
+    ):
         network(torch.zeros(4, 1, 8, 8))
 
 

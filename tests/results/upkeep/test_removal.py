@@ -204,5 +204,5 @@ def test_rm_says_what_goes_and_asks(
     ]
     assert store.status(GONE) == "done"
     called(monkeypatch, GONE[:6], "--yes")
-    assert capsys.readouterr().out.endswith(f"1 runs removed from {store.place.address}\n")
+    assert capsys.readouterr().out.endswith(f"removed from {store.place.address}: {GONE}\n")
     assert store.status(GONE) is None
