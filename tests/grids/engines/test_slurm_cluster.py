@@ -101,7 +101,9 @@ def test_a_job_told_to_make_room_is_queued_again_and_continues_with_equal_number
 
     assert [row(cell.key)[name] for name in ("status", "resumed")] == ["done", 1]
     assert equal(numbers(cell.key), expected)
-    assert [event.what for _, event in Reader(batch.folder).new()] == [
+    told = [event.what for _, event in Reader(batch.folder).new()]
+    # An epoch is told only where the last word is seconds old, as it is on a slow machine.
+    assert [what for what in told if what not in {"resumed", "epoch"}] == [
         "begun", "stopped", "begun", "done",
     ]  # fmt: skip
 
