@@ -30,20 +30,20 @@ def carry_out(
     return execute(planned, execution, processes, told)
 
 
-def missing_encoders(planned: PlannedRun) -> dict[str, str]:
+def missing_encoders(planned: PlannedRun) -> dict[str, NamedEncoder]:
     """The encoders that would be trained for a run.
 
     Args:
         planned: the run.
 
     Returns:
-        Key of each run -> name of its entry, in the order in which they would be made.
+        Key of each run -> what it makes, in the order in which they would be made.
     """
-    found: dict[str, str] = {}
+    found: dict[str, NamedEncoder] = {}
     for encoder in planned.inputs.encoders.values():
         if encoder.run is not None and not encoder.exists:
             found |= missing_encoders(encoder.run)
-            found[encoder.run.key] = encoder.name
+            found[encoder.run.key] = encoder
     return found
 
 

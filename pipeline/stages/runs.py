@@ -144,22 +144,27 @@ def _refuse_contradictions(flags: Flags, params: Params, grid: Grid) -> None:
 
 def _print_plan(params: Params, retry_failed: bool) -> None:
     from pipeline.grids.cells import cell_texts, cells
+    from pipeline.grids.gpu_cost import gpu_seconds
     from pipeline.grids.plan import expected_seconds, plan
+    from pipeline.runs.planned import NamedEncoder
     from pipeline.runs.pretraining import missing_encoders
 
     all_cells, store = cells(params), Store()
     found = plan(all_cells, store)
     planned = [one for one in found if one.status == "failed" or not retry_failed]
     texts = cell_texts(all_cells)
-    encoders: dict[str, str] = {}
+    encoders: dict[str, NamedEncoder] = {}
     for one in planned:
         encoders |= missing_encoders(one.cell)
-    for key, name in encoders.items():
-        print(f"{key} encoder {name}: missing")
+    for key, encoder in encoders.items():
+        print(f"{key} encoder {encoder.name}: missing")
     for one in planned:
         print(f"{one.cell.key} {texts[one.cell.key]}: {one.why}")
     seconds = expected_seconds(planned, store) if planned else 0.0
-    cost = "unknown" if seconds is None else f"about {seconds / 3600:.2f} h by past runs"
+    by, source = seconds, "h by past runs"
+    if seconds is None:
+        by, source = gpu_seconds(one.cell for one in planned), "GPU hours by steps on an H100"
+    cost = "unknown" if by is None else f"about {by / 3600:,.2f} {source}"
     print(f"{len(planned)} of {len(all_cells)} cells would run; {cost}")
 
 

@@ -226,7 +226,8 @@ def test_a_grid_plans_without_training_and_its_cells_share_encoders(lab):
     all_cells = cells(read_params())
     assert len(plan(all_cells, Store())) == 3
     missing = [missing_encoders(cell) for cell in all_cells]
-    assert [list(names.values()) for names in missing] == [["base"], ["base"], ["warm"]]
+    names = [[encoder.name for encoder in made.values()] for made in missing]
+    assert names == [["base"], ["base"], ["warm"]]
     assert Store().runs().collect().is_empty()
     assert compute(all_cells) == {"done": 3}
     # Three cells, one shared encoder, one warm start; each encoder trained once.
