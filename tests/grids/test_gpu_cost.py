@@ -35,7 +35,8 @@ def test_an_encoder_that_several_cells_lack_counts_once(lab) -> None:
     write_params(lab, PARAMS | {"encoders": {"base": made}})
     run = planned("robust_loss", epochs=1, start_from="base")
     first, both = gpu_seconds([run]), gpu_seconds([run, replace(run, key="another")])
-    assert first is not None and both is not None
+    assert first is not None
+    assert both is not None
     assert both - first == pytest.approx(seconds(epochs=1))
 
 
