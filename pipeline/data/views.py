@@ -46,8 +46,10 @@ class _Draws(NamedTuple):
 
     def part(self, rows: slice) -> _Draws:
         """What is drawn for some of the views."""
-        parts = (None if one is None else one[rows] for one in self)
-        return _Draws(*parts)
+        return _Draws(
+            None if self.places is None else self.places[rows],
+            None if self.numbers is None else self.numbers[rows],
+        )
 
 
 _AnyDraw = strong.Drawn | _Draws | None

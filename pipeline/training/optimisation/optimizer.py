@@ -47,7 +47,12 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
 class _Adam(Uncompiled, torch.optim.Adam):
     """Adam."""
 
-    step = uncompiled_step(torch.optim.Adam)
+    _step = uncompiled_step(torch.optim.Adam)
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
+        """Take one step."""
+        del closure
+        self._step()
 
 
 class _Sgd(Uncompiled, torch.optim.SGD):
