@@ -59,7 +59,9 @@ class Sightings:
             part: number of the part of the step's batch.
         """
         first = (step * _MOST_PARTS + part) * _MOST_ROWS + self._processes.rank + 1
-        self._waiting.append((index, logits.detach(), first))
+        # The next step writes over what a CUDA graph has returned.
+        kept = logits.detach().clone() if self._processes.uses_graphs else logits.detach()
+        self._waiting.append((index, kept, first))
         self._n_waiting += len(index)
         if self._n_waiting >= _AT_ONCE:
             self._take_in()
