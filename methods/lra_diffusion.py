@@ -250,8 +250,9 @@ class LraDiffusion(Method):
     def _sample(self, h_x: Tensor, f_p: Tensor, f_q: Tensor | None) -> Tensor:
         """A label [B, K] from the reverse process; it starts at f_q, and draws nothing."""
         start = h_x.new_zeros(len(h_x), self.n_classes, dtype=torch.float32) if f_q is None else f_q
+        h = self.head.norm(h_x)
         return ddim_sample(
-            lambda y, t: self.head(h_x, y, t, f_p).float(),
+            lambda y, t: self.head.denoised(h, y, t, f_p).float(),
             self.schedule, self.settings.ddim_steps, start, f_q,
         )  # fmt: skip
 

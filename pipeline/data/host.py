@@ -18,6 +18,11 @@ def constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device
     return torch.tensor(values, dtype=dtype, device=device)
 
 
+def on_host(values: npt.NDArray[Any]) -> Tensor:
+    """An array as a tensor that shares its memory and stays on the host."""
+    return torch.from_numpy(values)
+
+
 def sent(values: npt.NDArray[Any], device: torch.device) -> Tensor:
     """An array on the device, by a copy for which the host does not wait.
 

@@ -39,7 +39,7 @@ class NoisePredictor(nn.Module):
         n_steps: T; the tables of gates have a row more, which is never used.
     """
 
-    compiled_functions = ("forward",)
+    compiled_functions = ("denoised",)
 
     def __init__(self, n_classes: int, n_features: int, width: int, n_steps: int = 1000) -> None:
         super().__init__()
@@ -64,8 +64,12 @@ class NoisePredictor(nn.Module):
         Returns:
             float [B, K].
         """
+        return self.denoised(self.norm(h_x), y_t, t, f_p)
+
+    def denoised(self, h: Tensor, y_t: Tensor, t: Tensor, f_p: Tensor | None = None) -> Tensor:
+        """As `forward`, of features that `norm` has passed: all steps of a sampler share them."""
         given = y_t if f_p is None else torch.cat([y_t, f_p], dim=1)
-        h = self.norm(h_x) * softplus(self.unetnorm1(self.lin1(given, t)))
+        h = h * softplus(self.unetnorm1(self.lin1(given, t)))
         h = softplus(self.unetnorm2(self.lin2(h, t)))
         h = softplus(self.unetnorm3(self.lin3(h, t)))
         return self.lin4(h)

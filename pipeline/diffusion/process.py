@@ -100,14 +100,17 @@ def ddim_sample(
         LabError: for a number of steps that does not divide the schedule's.
     """
     steps = schedule.sampling_steps(n_sampling, eta)
+    # Of all steps at once: a small denoiser costs little more than what is around it.
+    directions = (1 - steps.alpha_bar_before - steps.sigma**2).clamp(min=0).sqrt().unbind()
+    kept = steps.alpha_bar_before.sqrt().unbind()
+    times, alpha_bars = steps.times.split(1), steps.alpha_bar.unbind()
     y = start
     for j in reversed(range(n_sampling)):
-        noise = predict_noise(y, steps.times[j : j + 1])
-        y_0 = clean_estimate(steps.alpha_bar[j], y, noise, f_q)
-        before, sigma = steps.alpha_bar_before[j], steps.sigma[j]
-        y = _mix(before.sqrt(), y_0, f_q) + (1 - before - sigma**2).clamp(min=0).sqrt() * noise
+        noise = predict_noise(y, times[j])
+        y_0 = clean_estimate(alpha_bars[j], y, noise, f_q)
+        y = _mix(kept[j], y_0, f_q) + directions[j] * noise
         if eta and f_q is None:
-            y = y + sigma * draw(y)
+            y = y + steps.sigma[j] * draw(y)
     return y
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,16 @@ def read_encoder_card(folder: Path) -> EncoderCard | None:
         return None
 
 
+@cache
+def _adapter() -> TypeAdapter[EncoderCard]:
+    return TypeAdapter(EncoderCard)  # made once: it takes longer than a card does
+
+
 def _checked_card(facts: dict[str, Any]) -> EncoderCard:
     if not set(facts) <= set(EncoderCard.__dataclass_fields__):
         raise ValueError("a card with other fields")
     try:
-        return TypeAdapter(EncoderCard).validate_python(facts)
+        return _adapter().validate_python(facts)
     except ValidationError as failure:
         raise ValueError("a card with other values") from failure
 

@@ -35,7 +35,7 @@ def provenance() -> dict[str, object]:
 
 
 @lru_cache(maxsize=64)
-def _commit(used: frozenset[Path]) -> tuple[str | None, bool | None]:
+def _commit(used: frozenset[str]) -> tuple[str | None, bool | None]:
     """Commit of the code that runs and whether the code is another; None where unknown.
 
     Asked of git anew when more of the code is in use: what is loaded does not change any more.
@@ -53,7 +53,7 @@ def _commit(used: frozenset[Path]) -> tuple[str | None, bool | None]:
     return built_from.removesuffix("-dirty"), built_from.endswith("-dirty")
 
 
-def _is_changed(used: frozenset[Path]) -> bool | None:
+def _is_changed(used: frozenset[str]) -> bool | None:
     """Whether Python files of the commit were changed, or files in use are not part of it.
 
     Settings (params.yaml, recipes) are no code: each run stores its own, fully resolved.
@@ -64,9 +64,11 @@ def _is_changed(used: frozenset[Path]) -> bool | None:
     )  # fmt: skip
     if listed is None:
         return None
+    resolved = {Path(file).resolve() for file in used}
     entries = [(entry[:2], entry[3:]) for entry in listed.split("\0") if entry.endswith(".py")]
     return any(
-        state not in {"??", "!!"} or (_root() / path).resolve() in used for state, path in entries
+        state not in {"??", "!!"} or (_root() / path).resolve() in resolved
+        for state, path in entries
     )
 
 
@@ -74,19 +76,14 @@ _FOLDERS = ("pipeline", "methods")
 """Where the code lies that numbers come from."""
 
 
-def _files_in_use() -> frozenset[Path]:
+def _files_in_use() -> frozenset[str]:
     """The files of this code that are loaded."""
     roots = {_root(), Path(pipeline.__file__).parent.parent}
     places = tuple(f"{root / folder}{os.sep}" for root in roots for folder in _FOLDERS)
     # Not by getattr, which lazy modules answer by work of their own.
     modules = [getattr(module, "__dict__", {}) for module in list(sys.modules.values())]
     loaded = [module.get("__file__") for module in modules]
-    return frozenset(_resolved(file) for file in loaded if file and file.startswith(places))
-
-
-@lru_cache(maxsize=4096)
-def _resolved(file: str) -> Path:
-    return Path(file).resolve()
+    return frozenset(file for file in loaded if file and file.startswith(places))
 
 
 def _root() -> Path:

@@ -44,6 +44,11 @@ def compile_networks(
         Whether CUDA graphs are in use: `Processes.batch_begins` has to be called then.
     """
     graphs = mode == "reduce-overhead" and device.type == "cuda"
+    # The compiler is told only by this call, which imports it: runs without it make another one.
+    torch.use_deterministic_algorithms(
+        torch.are_deterministic_algorithms_enabled(),
+        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     if mode == "reduce-overhead" and not graphs:
         _say(f"CUDA graphs on a {device.type}", "a GPU", "--compile; compiled without graphs")
     sizes, found = {batch, *evaluated}, False

@@ -110,9 +110,13 @@ class Step(NamedTuple):
     turns: npt.NDArray[np.int64] = np.zeros(0, np.int64)
     """How often each sample came before in the pass, [B], where the step is of a stream."""
 
-    def factor(self, n_processes: int) -> float:
-        """By which a mean over this process, averaged over processes, is one over all samples."""
-        return self.weight * n_processes / self.n_samples
+    def share_of_loss(self, mean: Tensor, n_processes: int) -> Tensor:
+        """What a mean over this process adds to the one over all samples, times the processes.
+
+        DDP averages over processes.
+        """
+        factor = self.weight * n_processes / self.n_samples
+        return mean if factor == 1 else mean * factor
 
 
 def steps_of_epoch(

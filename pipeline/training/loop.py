@@ -201,10 +201,9 @@ def _step(
     settings, processes = session.settings, session.processes
     processes.batch_begins()
     output: StepOutput = session.trained(batch)
-    # DDP averages over processes; this factor makes it the mean over the global batch.
-    loss = output.loss * next(iter(steps.values())).factor(processes.n_processes)
+    loss = next(iter(steps.values())).share_of_loss(output.loss, processes.n_processes)
     for name, term in (output.terms or {}).items():
-        loss = loss + term * steps[name].factor(processes.n_processes)
+        loss = loss + steps[name].share_of_loss(term, processes.n_processes)
     if output.coupled is not None:
         loss = loss + output.coupled
     processes.backward(loss, [*session.method.idle_parameters(), *still])

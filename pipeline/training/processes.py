@@ -68,10 +68,14 @@ class Processes:
         with warnings.catch_warnings():
             # Accelerate 1.15 cannot pass the successor of `broadcast_buffers` on yet.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
-            return self._accelerator.prepare_model(module)
+            # It is on the device: to move it, Accelerate would import tensors over several devices.
+            return self._accelerator.prepare_model(module, device_placement=False)
 
     def connect_optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """The optimiser to step: skips steps whose fp16 gradients overflowed."""
+        if self._accelerator.scaler is None:
+            # Accelerate's does nothing else, but looks for optional packages in every step.
+            return optimizer
         return self._accelerator.prepare_optimizer(optimizer)
 
     @contextmanager
@@ -296,7 +300,8 @@ def set_determinism(level: str, tf32: bool = False, benchmark: bool | None = Non
     """
     # Also at `off`: torch reads it once, and a run of another level may follow in this program.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(level != "off", warn_only=level == "warn")
+    # Not `use_deterministic_algorithms`, which imports the compiler to tell it, too: over a second.
+    torch.set_deterministic_debug_mode("default" if level == "off" else level)
     # Nothing here reads memory that it has not written: filling it first only takes time.
     # mypy sees a module here; it is an object with this attribute.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.data import views
 from pipeline.data.images.warp import rotated
 from pipeline.data.randomness import (
     epoch_order,
@@ -109,3 +110,19 @@ def test_every_epoch_visits_every_sample_once_in_its_own_order():
     first, second = epoch_order(1, 50), epoch_order(2, 50)
     assert torch.equal(first.sort().values, torch.arange(50))
     assert not torch.equal(first, second)
+
+
+def test_a_weak_view_without_crop_and_flip_is_the_plain_one():
+    index = torch.arange(20)
+    assert torch.equal(make().view("weak", index, 5), make().view("plain", index))
+
+
+@pytest.mark.parametrize("at_once", [1, 7])
+def test_for_how_many_images_is_drawn_at_once_changes_no_view(at_once, monkeypatch):
+    requests, names = torch.arange(20).flip(0).split([5, 1, 8, 0, 6]), ("weak", "strong", "disc")
+    images = make(crop_padding=2, flip=True)
+    expected = list(images.batches(requests, names, (3, 4, 5)))
+    monkeypatch.setattr(views, "_AT_ONCE", at_once)
+    found = list(images.batches(requests, names, (3, 4, 5)))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert all(map(torch.equal, ours, theirs))

@@ -12,6 +12,7 @@ from pipeline.config import RunSettings
 from pipeline.encoders.distances import proper_float32
 from pipeline.errors import LabError
 from pipeline.training.processes import Processes, set_determinism
+from tests.support.paths import PROJECT
 from tests.support.programs import PYTHON, SCRIPT, finish
 from tests.support.runs import numbers, run
 from tests.support.tiny_session import Tiny
@@ -143,3 +144,14 @@ def test_what_rounds_otherwise_is_a_setting(settings, convolutions, tf32):
         assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == tf32
     finally:
         set_determinism("error")
+
+
+@pytest.mark.slow
+def test_a_run_imports_no_compiler(lab):
+    code = (
+        "import sys; from tests.support.runs import run; "
+        "run(noise='pair-40', loss='ce', epochs=1); "
+        "print(sorted({'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)))"
+    )
+    found, out, err = finish(PYTHON, "-c", code, lab=lab, cwd=PROJECT)
+    assert (found, out.splitlines()[-1:]) == (0, ["[]"]), err

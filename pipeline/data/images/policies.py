@@ -1,8 +1,7 @@
 """Which operations change an image, and how strongly: drawn for each sample, done for many.
 
 AutoAugment (Cubuk et al., CVPR 2019) draws one of 25 pairs of operations; the RandAugment of DISC
-(Li et al., CVPR 2023) and of ProMix (Xiao et al., IJCAI 2023) draws operations from a list, one by
-one. Samples of a batch with the same operation are changed in one go.
+(Li et al., CVPR 2023) and of ProMix (Xiao et al., IJCAI 2023) draws several, each from a list.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.data.host import sent
 from pipeline.data.images.operations import OPERATIONS, Amounts
+from pipeline.data.images.side_by_side import Positions, changed_in_turn
 
 N_NUMBERS = 24
 """Uniform numbers that a policy may use for one image."""
@@ -29,7 +28,6 @@ MOST = 10
 _NAMES = tuple(OPERATIONS)
 _IDENTITY = _NAMES.index("identity")
 
-Positions = npt.NDArray[np.int64]
 Uniforms = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
 
@@ -90,37 +88,13 @@ class Policy(ABC):
         """
         x = images.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
         draws = self.draws(numbers, x.shape[2], x.shape[3])
-        orders = [draw.kind.argsort(kind="stable") for draw in draws]
-        steps, back = _steps_between(orders)
-        rows = [
-            np.stack([step, draw.value[order], *draw.place[order].T])
-            for draw, order, step in zip(draws, orders, steps, strict=True)
-        ]
-        # One copy for everything; float64 holds positions, too.
-        told = sent(np.stack([*rows, np.broadcast_to(back, rows[0].shape)]), x.device)
-        places = told[:, 0].long()
-        for number, (draw, order) in enumerate(zip(draws, orders, strict=True)):
-            # Images with the same operation lie side by side.
-            x = x[places[number]]
-            kinds, starts = np.unique(draw.kind[order], return_index=True)
-            for kind, start, stop in zip(kinds, starts, [*starts[1:], len(x)], strict=True):
-                if kind != _IDENTITY:
-                    here = slice(int(start), int(stop))
-                    value, place = told[number, 1, here], told[number, 2:, here].T
-                    amounts = Amounts(value, place, self.fill, self.colour)
-                    x[here] = OPERATIONS[_NAMES[kind]](x[here], amounts)
-        return x[places[-1]].permute(0, 2, 3, 1)
+        kinds = np.stack([draw.kind for draw in draws])
+        amounts = np.stack([np.column_stack([draw.value, draw.place]) for draw in draws])
+        return changed_in_turn(x, kinds, amounts, self._change, _IDENTITY).permute(0, 2, 3, 1)
 
-
-def _steps_between(orders: list[Positions]) -> tuple[list[Positions], Positions]:
-    """Positions that bring rows from each order to the next, and from the last to the first."""
-    back: Positions = np.arange(len(orders[0]))
-    steps = []
-    for order in orders:
-        steps.append(back[order])
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-    return steps, back
+    def _change(self, kind: int, x: Tensor, numbers: Tensor) -> Tensor:
+        amounts = Amounts(numbers[:, 0], numbers[:, 1:], self.fill, self.colour)
+        return OPERATIONS[_NAMES[kind]](x, amounts)
 
 
 def _values(

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
+from pipeline.training.optimisation.uncompiled import Uncompiled
 
-class MixedOptimizer(torch.optim.Optimizer):
+
+class MixedOptimizer(Uncompiled):
     """Steps each parameter group by the optimiser that its option `optimizer` names.
 
     Groups and state are one list and one mapping, as of any optimiser, so what saves, loads,

@@ -12,6 +12,7 @@ from pipeline.config import RunSettings
 from pipeline.training.method import Method
 from pipeline.training.optimisation.mixed_optimizer import MixedOptimizer
 from pipeline.training.optimisation.parameter_groups import groups_of, note_made
+from pipeline.training.optimisation.uncompiled import Uncompiled, uncompiled_step
 
 
 def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimizer:
@@ -22,7 +23,7 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
     """
     groups = groups_of(method)
     make: dict[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]] = {
-        "adam": lambda own: torch.optim.Adam(
+        "adam": lambda own: _Adam(
             own, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         ),
         "sgd": lambda own: _Sgd(
@@ -43,11 +44,24 @@ def make_optimizer(method: Method, settings: RunSettings) -> torch.optim.Optimiz
     return optimizer
 
 
-class _Sgd(torch.optim.SGD):
+class _Adam(Uncompiled, torch.optim.Adam):
+    """Adam."""
+
+    _step = uncompiled_step(torch.optim.Adam)
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
+        """Take one step."""
+        del closure
+        self._step()
+
+
+class _Sgd(Uncompiled, torch.optim.SGD):
     """SGD whose parameters may get their first gradient after others of their group.
 
     The fused step takes the momentum of all of them or of none.
     """
+
+    _step = uncompiled_step(torch.optim.SGD)
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
         """Take one step; momentum that is new beside others' begins at 0."""
@@ -55,7 +69,7 @@ class _Sgd(torch.optim.SGD):
         for group in self.param_groups:
             if group["momentum"]:
                 self._begin_momentum([p for p in group["params"] if p.grad is not None])
-        super().step()
+        self._step()
 
     def _begin_momentum(self, learning: list[nn.Parameter]) -> None:
         has_none = [self.state.get(p, {}).get("momentum_buffer") is None for p in learning]

@@ -12,6 +12,7 @@ from pipeline.data.images.strong import (
     Box,
     Jitter,
     crop_resized,
+    draw,
     draw_box,
     grey,
     jitter,
@@ -23,6 +24,11 @@ from pipeline.data.views import DeviceImages
 STREAM = torch.Generator().manual_seed(0)
 COLOURS = torch.rand(24, 3, 12, 10, generator=STREAM)
 GREY = torch.rand(24, 1, 12, 10, generator=STREAM)
+
+
+def view(images, seed, index, **options):
+    shape = tuple(images.shape[1:])
+    return strong_view(images, draw(seed, index.numpy(), shape, images.device, **options))
 
 
 def boxes(n, height=12, width=10, scale=0.08, seed=3):
@@ -68,6 +74,30 @@ def test_jitter_is_that_of_torchvision_in_each_samples_order():
         torch.testing.assert_close(x[i], expected, atol=1e-5, rtol=0)
 
 
+def alone(x, factors, order):
+    """The jitter of one image [1, C, H, W] by the formula."""
+    for kind in order.tolist():
+        factor = factors[kind]
+        if kind == 3:
+            x = strong._turned(x, factor) if x.shape[1] == 3 else x
+            continue
+        mean = grey(x).mean(dim=(2, 3), keepdim=True)
+        other = (torch.zeros_like(x), mean, grey(x))[kind]
+        x = (factor * x + (1 - factor) * other).clamp(0, 1)
+    return x
+
+
+@pytest.mark.parametrize("images", [COLOURS, GREY])
+def test_no_bit_of_an_image_depends_on_those_that_change_beside_it(images):
+    n = len(images)
+    factors = 0.6 + 0.8 * torch.rand(n, 4, generator=STREAM)
+    factors[:, 3] = 0.25 * (factors[:, 3] - 1)
+    order = torch.rand(n, 4, generator=STREAM).argsort(dim=1)
+    x = jitter(images, Jitter(factors, order))
+    for i in range(n):
+        assert torch.equal(x[i : i + 1], alone(images[i : i + 1], factors[i], order[i]))
+
+
 @pytest.mark.parametrize("turn", [-0.1, -0.03, 0.0, 0.07, 0.1])
 def test_hue_turns_as_in_torchvision_also_without_colour(turn):
     plain = torch.stack([torch.full((3, 4, 4), value) for value in (0.0, 0.4, 1.0)])
@@ -96,12 +126,12 @@ def test_saturation_and_hue_leave_grey_images():
 @pytest.mark.parametrize("images", [COLOURS, GREY])
 def test_a_view_depends_on_sample_and_seed_not_on_the_batch(images):
     index = torch.arange(100, 124)
-    together = strong_view(images, 9, index)
+    together = view(images, 9, index)
     for i in (0, 7, 23):
-        assert torch.equal(together[i : i + 1], strong_view(images[i : i + 1], 9, index[i : i + 1]))
-    backwards = strong_view(images.flip(0), 9, index.flip(0))
+        assert torch.equal(together[i : i + 1], view(images[i : i + 1], 9, index[i : i + 1]))
+    backwards = view(images.flip(0), 9, index.flip(0))
     assert torch.equal(together, backwards.flip(0))
-    assert not torch.equal(together, strong_view(images, 10, index))
+    assert not torch.equal(together, view(images, 10, index))
     assert together.min() >= 0
     assert together.max() <= 1
 
@@ -148,7 +178,7 @@ def test_colours_change_grey_and_mirror_as_often_as_they_should():
     n = 4000
     ramp = torch.linspace(0, 1, 8).expand(8, 8)
     image = torch.stack([0.3 + 0.3 * ramp, 0.3 + 0.1 * ramp, 0.2 + 0.1 * ramp])
-    x = strong_view(image.expand(n, -1, -1, -1).contiguous(), 5, torch.arange(n), min_scale=1.0)
+    x = view(image.expand(n, -1, -1, -1).contiguous(), 5, torch.arange(n), min_scale=1.0)
     is_grey = (x[:, 0] - x[:, 1]).abs().amax(dim=(1, 2)) + (x[:, 1] - x[:, 2]).abs().amax(
         dim=(1, 2)
     )
@@ -171,7 +201,7 @@ def test_the_source_gives_the_normalised_strong_view():
     images = DeviceImages(pixels, mean, std, torch.device("cpu"), crop_padding=2, flip=False)
     index = torch.tensor([3, 17, 5])
     plain = torch.from_numpy(pixels[index]).permute(0, 3, 1, 2) / 255
-    expected = strong_view(plain, 4, index, flip=False)
+    expected = view(plain, 4, index, flip=False)
     expected = (expected - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     torch.testing.assert_close(images.view("strong", index, 4), expected, atol=1e-5, rtol=0)
     first, second = next(images.batches([index], ["strong", "strong"], [4, 5]))

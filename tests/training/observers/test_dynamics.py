@@ -25,7 +25,7 @@ def test_dynamics_on_a_hand_made_course():
     ledger.record(everyone, one_hot([0, 2, 0, 1]))  # sample 3 and 2: predicted as true
     first = ledger.close_epoch(0)
     ledger.record(everyone[:2], one_hot([1, 1]))  # in two batches; sample 0 is forgotten
-    ledger.record(everyone[2:], one_hot([2, 1]))  # sample 2: memorised
+    ledger.record(everyone[2:], one_hot([2, 1]), 1)  # sample 2: memorised
     second = ledger.close_epoch(1)
     assert first == {
         "train_accuracy": 0.25,
