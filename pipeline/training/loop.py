@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ from pipeline.training.optimisation.parameter_groups import begin_phase
 from pipeline.training.phases import WHOLE, checked_names
 from pipeline.training.processes import Processes
 from pipeline.training.running import Running
+from pipeline.training.single_values import normalised_by_running_statistics
 from pipeline.training.stopping import StopRequest
 from pipeline.training.streams import PhaseSteps, Place
 
@@ -200,7 +202,7 @@ def _step(
     """One optimiser step on the steps of one or more streams, the main one first."""
     settings, processes = session.settings, session.processes
     processes.batch_begins()
-    output: StepOutput = session.trained(batch)
+    output = _passed(session, batch)
     loss = next(iter(steps.values())).share_of_loss(output.loss, processes.n_processes)
     for name, term in (output.terms or {}).items():
         loss = loss + steps[name].share_of_loss(term, processes.n_processes)
@@ -213,6 +215,14 @@ def _step(
             processes.clip_gradients(clipped, settings.clip_norm)
         session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
+    return output
+
+
+def _passed(session: Session, batch: Batch) -> StepOutput:
+    """The pass of the method over a batch, or over one of each stream."""
+    alone = any(len(part.index) == 1 for part in (batch, *batch.parts.values()))
+    with normalised_by_running_statistics(session.method) if alone else nullcontext():
+        output: StepOutput = session.trained(batch)
     return output
 
 
