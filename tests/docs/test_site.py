@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ended = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder],
         cwd=PROJECT, env=os.environ | nobody | {"NO_MKDOCS_2_WARNING": "1"},
-        text=True, capture_output=True, check=False, timeout=300,
+        text=True, capture_output=True, check=False, timeout=900,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder
@@ -72,10 +72,15 @@ def test_every_page_is_there_and_loads_nothing_from_outside(site: Path) -> None:
     assert not list(site.rglob("*.py"))
 
 
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture
 def address(site: Path) -> Iterator[str]:
     """The address under which the site is served."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)
+    handler = functools.partial(_Quiet, directory=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
