@@ -16,7 +16,7 @@ from pipeline.encoders.artefact import save_encoder, weights_digest
 from pipeline.files import encoders_folder, methods_folder
 from pipeline.runs.settings.methods import load_method
 from tests.support.paths import PROJECT
-from tests.support.printed import PAGES, snippets_of, text_of
+from tests.support.printed import PAGES, snippets_of, text_of, written_by
 from tests.support.runs import run
 from tests.support.tiny_encoder import tiny_encoder
 
@@ -25,6 +25,7 @@ _FILES = re.compile(
     r"`((?:analysis|benchmarks|docker|docs|experiments|methods|pipeline|tests)/[\w./]+)`"
 )
 _MODULES = re.compile(r"\b(?:pipeline|methods|analysis)(?:\.\w+)+")
+_TESTS = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
 _LINKS = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
@@ -52,12 +53,23 @@ def test_the_python_of_a_page_runs(page: Path, lab: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_what_a_page_names_exists(page: Path) -> None:
-    text = text_of(page)
-    files = [PROJECT / name for name in _FILES.findall(text) if name != "docker/.env"]
+    text, written = text_of(page), written_by(page)
+    made = {*written, "docker/.env"}
+    files = [PROJECT / name for name in _FILES.findall(text) if name not in made]
     links = [page.parent / name for name in _LINKS.findall(text)]
     assert [path for path in (*files, *links) if not path.exists()] == []
     for name in set(_MODULES.findall(text)):
-        pkgutil.resolve_name(name)
+        if f"{name.replace('.', '/')}.py" not in written:
+            pkgutil.resolve_name(name)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if _TESTS.search(text_of(page))], ids=named
+)
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    for file, name in _TESTS.findall(text_of(page)):
+        defined = ast.walk(ast.parse((PROJECT / file).read_text(encoding="utf-8")))
+        assert name in {node.name for node in defined if isinstance(node, ast.FunctionDef)}, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

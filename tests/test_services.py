@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from mlflow import MlflowClient
 from pipeline.results import tracker
 from pipeline.results.store import Store
 from pipeline.results.tracking import limits
+from tests.support.browser import keep, opened_page
 from tests.support.lab import PARAMS, write_params
 from tests.support.paths import PROJECT
 from tests.support.programs import PYTHON, finish
@@ -193,32 +193,11 @@ def test_results_do_not_depend_on_the_tracker(site, servers, monkeypatch):
         assert ours.equals(theirs)
 
 
-CHROMIUM = (
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
-
 @pytest.fixture
 def page():
-    """A page of headless Chromium, the system's."""
-    program = shutil.which("chromium")
-    assert program, "Chromium is not installed: apt-get install chromium"
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
-        opened = browser.new_page(viewport={"width": 1500, "height": 850})
-        opened.set_default_timeout(120_000)
+    """A page as wide as MLflow's tables are."""
+    with opened_page(1500, 850) as opened:
         yield opened
-        browser.close()
-
-
-def keep(page, name):
-    """Save a picture of the page where LNL_SCREENSHOTS says (docs/images for the docs')."""
-    if folder := os.environ.get("LNL_SCREENSHOTS"):
-        page.mouse.move(0, 0)
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 def test_the_pages_show_the_list_two_methods_curves_and_a_picture(site, servers, page):

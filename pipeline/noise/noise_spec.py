@@ -76,6 +76,7 @@ class Clean(_Spec):
 
     kind: Literal["clean"] = "clean"
     rate: Literal[0] = 0
+    """None of the labels is flipped."""
 
 
 class Symmetric(_Drawn):
@@ -141,6 +142,7 @@ class Instance(_Drawn):
 
     kind: Literal["instance"] = "instance"
     variant: Variant = "xia2020"
+    """Whose code it follows (docs/noise.md)."""
     features: Word | None = None
     """A .npy, .npz or .pt file [N, D] to project instead of the pixels; relative to the project."""
 
@@ -150,6 +152,7 @@ class Dependent(_Spec):
 
     kind: Literal["dependent"] = "dependent"
     rate: Rate
+    """Exact share of the labels that are flipped."""
     posterior: Word
     """A .npy, .npz or .pt file [N, K]: softmax outputs averaged over the epochs of a training on
     clean labels."""
@@ -160,6 +163,7 @@ class Pmd(_Drawn):
 
     kind: Literal["pmd"] = "pmd"
     type: Literal["I", "II", "III"]
+    """Type of the law by which a sample keeps its first class: a polynomial of the margin."""
     posterior: Word
     """A .npy, .npz or .pt file [n, K]: softmax outputs for the first n training images."""
     factor: Annotated[float, BeforeValidator(_no_truth_value)] | None = Field(

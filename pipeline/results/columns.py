@@ -22,7 +22,12 @@ def columns_table(table: Table) -> str:
     return "\n".join([*head, *rows])
 
 
-def _row(name: str, column: Column) -> str:
+def type_of(column: Column) -> str:
+    """The type of a column, with a question mark where the value may be missing."""
     kind = "time" if column.dtype == pl.Datetime else str(column.dtype)
-    star, mark = " *" if column.cost else "", "?" if column.nullable else ""
-    return f"| `{name}`{star} | {kind}{mark} | {column.meaning} |"
+    return kind + ("?" if column.nullable else "")
+
+
+def _row(name: str, column: Column) -> str:
+    star = " *" if column.cost else ""
+    return f"| `{name}`{star} | {type_of(column)} | {column.meaning} |"

@@ -7,13 +7,19 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import yaml
 
 from pipeline.config import Params, read_params
 from tests.support.paths import PROJECT
 
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+TUTORIALS = sorted((PROJECT / "docs" / "tutorials").glob("*.md"))
+"""Pages whose every step is carried out by a test of their own (tests/docs/test_tutorials.py)."""
+PAGES = [
+    *sorted(PROJECT.glob("*.md")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
+]
 _PROGRAMS = [
     path
     for folder in ("pipeline", "analysis", "benchmarks", "methods", "docker")
@@ -26,7 +32,8 @@ _COMMENTED += [
     for path in sorted((PROJECT / "docker").iterdir())
     if path.is_file() and path.suffix != ".py"
 ]
-PRINTING = [*PAGES, PROJECT / "analysis" / "bundle.md", *_PROGRAMS, *_COMMENTED]
+PRINTING = [page for page in PAGES if page not in TUTORIALS]
+PRINTING += [PROJECT / "analysis" / "bundle.md", *_PROGRAMS, *_COMMENTED]
 """Files that print commands: pages, docstrings and comments."""
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,6 +41,10 @@ _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _COMMAND = re.compile(
     r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S*) )*"
     r"(?:uv|python|accelerate|pytest|dvc|mlflow|apptainer|docker|docker/\w+)(?: |$)"
+)
+_STEP = re.compile(
+    r"^(Write|Change) `([\w./-]+)`:\n\n```\w+\n(.*?)^```$|^    (\S[^\n]*)$",
+    re.MULTILINE | re.DOTALL,
 )
 _IMPORTED = re.compile(r"pipeline\.noise import \S+ (\w\S*) (\w\S*)")
 
@@ -80,6 +91,30 @@ def _parts(words: list[str]) -> Iterator[list[str]]:
 def snippets_of(path: Path, language: str) -> list[str]:
     """The fenced blocks of one language."""
     return [block for name, block in _FENCED.findall(path.read_text()) if name == language]
+
+
+class Step(NamedTuple):
+    """One step of a tutorial: a command, or what becomes of a file."""
+
+    action: Literal["Run", "Write", "Change"]
+    subject: str
+    """The command, or the path of the file."""
+    block: str = ""
+    """Text of a file that is written, or what changes in one, as a diff."""
+
+
+def steps_of(path: Path) -> list[Step]:
+    """The steps of a tutorial, in its order."""
+    found = _STEP.findall(path.read_text(encoding="utf-8"))
+    return [
+        Step(action, file, block) if action else Step("Run", command)
+        for action, file, block, command in found
+    ]
+
+
+def written_by(path: Path) -> set[str]:
+    """The files that a page has its reader write."""
+    return {step.subject for step in steps_of(path) if step.action == "Write"}
 
 
 def params_of(path: Path) -> Params:
