@@ -16,7 +16,7 @@ from tests.support.paths import PROJECT
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 _PROGRAMS = [
     path
-    for folder in ("pipeline", "analysis", "benchmarks", "methods", "docker")
+    for folder in ("lnl", "pipeline", "analysis", "benchmarks", "methods", "docker")
     for path in sorted((PROJECT / folder).rglob("*.py"))
 ]
 _COMMENTED = [PROJECT / "params.yaml", PROJECT / "dvc.yaml"]
@@ -33,7 +33,7 @@ _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _COMMAND = re.compile(
     r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S*) )*"
-    r"(?:uv|python|accelerate|pytest|dvc|mlflow|apptainer|docker|docker/\w+)(?: |$)"
+    r"(?:uv|lnl|python|accelerate|pytest|dvc|mlflow|apptainer|docker|docker/\w+)(?: |$)"
 )
 _IMPORTED = re.compile(r"pipeline\.noise import \S+ (\w\S*) (\w\S*)")
 
