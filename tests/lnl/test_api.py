@@ -22,6 +22,7 @@ def program(main, monkeypatch, capsys, *words: str) -> pl.DataFrame:
     return pl.read_csv(io.StringIO(capsys.readouterr().out))
 
 
+@pytest.mark.slow  # the pages of README and docs/python.md call them by default
 def test_a_laboratory_from_python(lab, monkeypatch, capsys):
     labels = lnl.make_labels("digits", "pair-40")
     assert (labels.y_clean != labels.y_noisy).mean() == labels.card.realised_rate
