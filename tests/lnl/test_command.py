@@ -86,7 +86,7 @@ def test_a_shell_completes_commands_flags_and_values(lab, monkeypatch, capsys, t
     (tmp_path / "script").write_text(capsys.readouterr().out)
 
     def completed(*words: str) -> set[str]:
-        ask = f"source script; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
+        ask = f"source ./script; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
         ask += '_tyro_lnl; printf "%s\\n" "${COMPREPLY[@]}"'
         bash = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, check=True)
         return set(bash.stdout.decode().split())
