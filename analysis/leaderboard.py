@@ -49,15 +49,14 @@ class Flags(Filters):
     """How to print it."""
 
 
-def csv(comparison: Comparison) -> str:
-    """The cells one a line, fractions as stored; declared knowledge separated by spaces."""
-    cells = comparison.cells.select(
+def listed(comparison: Comparison) -> pl.DataFrame:
+    """The cells one a row, fractions as stored; declared knowledge separated by spaces."""
+    return comparison.cells.select(
         pl.all().exclude("knows"),
         pl.col("knows").list.join(" "),
         protocol=pl.lit(comparison.protocol),
         metric=pl.lit(comparison.metric),
     )
-    return cells.write_csv()
 
 
 @program
@@ -79,7 +78,7 @@ def main() -> None:
         else:
             write(lay_out_two_rows(comparison, rows), flags.format)
     elif flags.format == "csv":
-        sys.stdout.write(csv(comparison))
+        sys.stdout.write(listed(comparison).write_csv())
     else:
         write(lay_out(comparison), flags.format)
 

@@ -8,12 +8,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
+from contextvars import ContextVar
 from itertools import dropwhile, takewhile
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from pipeline.errors import LabError, quoted
+from pipeline.installation import as_typed
 
 Flags = TypeVar("Flags")
 
@@ -21,11 +23,70 @@ Value = TypeVar("Value")
 Many = Annotated[tuple[tuple[Value, ...], ...], tyro.conf.UseAppendAction]
 """Values of a flag that may come several times, with one or more values each time."""
 
+_name: ContextVar[tuple[str, ...]] = ContextVar("_name", default=())
+"""Words of the command line that name the program; none where Python was given its file."""
+_is_asked = ContextVar("_is_asked", default=False)
+"""Whether a program only says what it reads."""
 _FRAME = "│╭╮╰╯ "
 _RULE = re.compile("[─-]{5,}")
 _FLAG = re.compile(r"--[a-z][a-z0-9-]+")
 _LONGEST = 4096
 """Longest word of a command line, in characters: that of a path."""
+
+
+@contextmanager
+def named_by(*words: str) -> Iterator[None]:
+    """While entered, the program is the one that the first words of the command line name.
+
+    Args:
+        words: as they are typed, `lnl` first; its flags are what follows them.
+    """
+    before = _name.set(words)
+    try:
+        yield
+    finally:
+        _name.reset(before)
+
+
+def given_words() -> list[str]:
+    """The words of the command line behind those that name the program."""
+    return sys.argv[max(len(_name.get()), 1) :]
+
+
+class Asked(BaseException):
+    """What a program would read from its command line, which is all that is wanted of it.
+
+    Args:
+        reads: a class or function of flags, or such functions by the word that names each.
+    """
+
+    def __init__(self, reads: Any) -> None:
+        super().__init__(reads)
+        self.reads = reads
+
+
+def reads_of(main: Callable[[], None]) -> Any:
+    """What a program reads from its command line; it is ended before it does anything with it.
+
+    Args:
+        main: of the program.
+
+    Returns:
+        As `Asked.reads`.
+    """
+    state = _is_asked.set(True)
+    try:
+        main()
+    except Asked as found:
+        return found.reads
+    finally:
+        _is_asked.reset(state)
+    raise TypeError(f"{main} reads no command line")
+
+
+def _answer(reads: Any) -> None:
+    if _is_asked.get():
+        raise Asked(reads)
 
 
 def read_flags(
@@ -49,11 +110,14 @@ def read_flags(
         LabError: for a flag, word or value that the program does not take.
         SystemExit: with code 0 after --help.
     """
+    _answer(kind)
     words = _words(arguments)
     with _brief_complaints():
         if default is None:
-            return tyro.cli(kind, args=words, prog=_program(), description=description)
-        return tyro.cli(kind, args=words, prog=_program(), description=description, default=default)
+            return tyro.cli(kind, args=words, prog=_program(), description=_told(description))
+        return tyro.cli(
+            kind, args=words, prog=_program(), description=_told(description), default=default
+        )
 
 
 def joined(given: tuple[tuple[Value, ...], ...]) -> list[Value]:
@@ -78,11 +142,12 @@ def run_subcommand(
             raises.
         SystemExit: with code 0 after --help.
     """
+    _answer(functions)
     words = _words(arguments)
     bound = {name: _later(function) for name, function in functions.items()}
     with _brief_complaints():
         call = tyro.extras.subcommand_cli_from_dict(
-            bound, args=words, prog=_program(), description=description
+            bound, args=words, prog=_program(), description=_told(description)
         )
     call()
 
@@ -97,6 +162,7 @@ def run_function(function: Callable[..., None], arguments: Sequence[str] | None 
     Raises:
         LabError, SystemExit: as `run_subcommand`.
     """
+    _answer(function)
     words = _words(arguments)
     with _brief_complaints():
         call = tyro.cli(_later(function), args=words, prog=_program())
@@ -104,7 +170,7 @@ def run_function(function: Callable[..., None], arguments: Sequence[str] | None 
 
 
 def _words(arguments: Sequence[str] | None) -> list[str]:
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = given_words() if arguments is None else list(arguments)
     for word in words:
         if len(word) > _LONGEST:
             raise LabError(f"argument {quoted(word)}", f"at most {_LONGEST} characters", _help())
@@ -149,7 +215,14 @@ def _nearest(page: str) -> list[str]:
     return _FLAG.findall(page.partition("Perhaps you meant")[2])[:1]
 
 
+def _told(description: str | None) -> str | None:
+    """A description with its commands as they are typed here."""
+    return None if description is None else as_typed(description)
+
+
 def _program() -> str:
+    if _name.get():
+        return " ".join(_name.get())
     module = sys.modules["__main__"].__spec__
     words = sys.argv[0] if module is None else f"-m {module.name.removesuffix('.__main__')}"
     return f"python {words}"

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import ParamSpec
 
+from pipeline.installation import as_typed
+
 P = ParamSpec("P")
 
 _MESSAGE = 590
@@ -47,7 +49,7 @@ class LabError(Exception):
 
 
 def _one_line(part: str, longest: int) -> str:
-    words = " ".join(part.split()).rstrip(";.")
+    words = as_typed(" ".join(part.split())).rstrip(";.")
     text = "".join(letter if letter.isprintable() else "?" for letter in words)
     return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 4 :]}"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-import pipeline
 from pipeline.errors import LabError, quoted
+from pipeline.installation import code_folder, is_checkout
 from pipeline.names import checked_name
 
 _DAY = 86_400.0
@@ -34,19 +34,26 @@ def absolute(path: Path) -> Path:
 
 
 def project_root() -> Path:
-    """The folder that holds params.yaml: `LNL_ROOT` if set, else the one this package lies in.
+    """The folder that holds params.yaml and what is made: the laboratory.
+
+    `LNL_ROOT` if set, else the checkout that this code lies in; the current folder, where the code
+    was installed from a wheel.
 
     Raises:
         LabError: when `LNL_ROOT` is an address.
     """
-    return (
-        folder_named_by("LNL_ROOT", Path.cwd()) or Path(pipeline.__file__).resolve().parent.parent
-    )
+    named = folder_named_by("LNL_ROOT", Path.cwd())
+    return named or (code_folder() if is_checkout() else Path.cwd())
 
 
 def methods_folder() -> Path:
     """The folder of method scripts that belongs to this code."""
-    return Path(pipeline.__file__).resolve().parent.parent / "methods"
+    return code_folder() / "methods"
+
+
+def method_names() -> list[str]:
+    """Names of the methods: of their files, without ending."""
+    return sorted(path.stem for path in methods_folder().glob("[!_]*.py"))
 
 
 def data_folder(dataset: str) -> Path:

@@ -6,8 +6,14 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from pipeline.command_line import read_flags, run_function, run_subcommand
-from pipeline.errors import LabError
+from pipeline.command_line import (
+    named_by,
+    read_flags,
+    reads_of,
+    run_function,
+    run_subcommand,
+)
+from pipeline.errors import LabError, program
 
 
 @dataclass(frozen=True)
@@ -82,3 +88,29 @@ def test_subcommands_run_after_the_line_is_read(capsys):
     with pytest.raises(LabError, match="--help"):
         run_function(make, ["b", "c"])
     assert capsys.readouterr().err == ""
+
+
+def test_a_program_that_others_start_reads_what_follows_its_name(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/bin/lnl", "make", "--lr", "2.0", "x"])
+    with named_by("lnl", "make"):
+        assert read_flags(Flags, None) == Flags("x", lr=2.0)
+        with pytest.raises(LabError, match="try: uv run lnl make --help"):
+            read_flags(Flags, None, [])
+    with pytest.raises(LabError, match="Unrecognized|make"):
+        read_flags(Flags, None)
+
+
+def test_a_program_can_be_asked_what_it_reads_without_doing_anything():
+    done = []
+
+    @program
+    def flags():
+        done.append(read_flags(Flags, None))
+
+    commands = {"make": done.append}
+    assert reads_of(flags) is Flags
+    assert reads_of(lambda: run_subcommand(commands, None)) is commands
+    assert reads_of(lambda: run_function(done.append)) == done.append
+    assert done == []
+    with pytest.raises(TypeError, match="reads no command line"):
+        reads_of(lambda: None)

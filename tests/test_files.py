@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import files
 from pipeline.errors import LabError
+from tests.support.paths import PROJECT
 from tests.test_names import BAD
 
 NAMED = [
@@ -38,6 +39,16 @@ def test_a_folder_that_a_variable_names_is_the_same_wherever_a_program_starts(la
     assert files.project_root() == lab / "home" / "project"
     monkeypatch.setenv("LNL_STORE", "")
     assert files.folder_named_by("LNL_STORE", lab) is None
+
+
+def test_the_project_is_the_checkout_and_of_a_wheel_the_current_folder(lab, monkeypatch):
+    monkeypatch.chdir(lab)
+    monkeypatch.delenv("LNL_ROOT")
+    assert files.project_root() == PROJECT
+    monkeypatch.setattr(files, "is_checkout", lambda: False)
+    assert files.project_root() == lab
+    monkeypatch.setenv("LNL_ROOT", "elsewhere")
+    assert files.project_root() == lab / "elsewhere"
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/store", "https://host/x", "~nobody-here/store"])

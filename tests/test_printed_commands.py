@@ -17,6 +17,7 @@ import yaml
 from accelerate.commands.launch import launch_command_parser
 from dvc.cli import parse_args as parse_dvc
 
+from lnl import command
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.methods import load_method
 from tests.support.paths import PROJECT
@@ -35,6 +36,7 @@ _READERS = {
     "read_flags", "run_function", "run_script", "run_subcommand",
     "cli", "subcommand_cli_from_dict",
 }  # fmt: skip
+_HELP = {"-h", "--help"}
 _ROOMS = tuple(PROJECT / room for room in ("analysis", "benchmarks", "methods", "pipeline"))
 _FOLDERS = ("analysis/", "benchmarks/", "docs/", "experiments/", "methods/", "pipeline/", "tests/")
 
@@ -53,8 +55,12 @@ def test_a_printed_command_is_taken(
             assert (PROJECT / word).exists(), word
     program, *rest = _in_its_environment(words)
     match program:
+        case "python" if rest[:2] == ["-m", "lnl"]:
+            _read_by_lnl(path, rest[2:], monkeypatch)
         case "python" if rest:
             _read_by_program(rest, monkeypatch)
+        case "lnl":
+            _read_by_lnl(path, rest, monkeypatch)
         case "accelerate":
             assert rest[:1] == ["launch"]
             if len(rest) > 1:
@@ -116,13 +122,24 @@ def _in_its_environment(words: list[str]) -> list[str]:
     while "=" in words[0]:
         words = words[1:]
     if words[0] == "uv":
-        assert words[1:2] in ([], ["run"]), words
+        assert words[1:2] in ([], ["run"]) or words == ["uv", "build", "--wheel"], words
+        if words[1:2] == ["build"]:
+            return [""]
         words = words[2:]
         while words and words[0] in _UV_OPTIONS:
             words = words[2:]
         return words or [""]
+    if _needs_no_checkout(words):
+        return words
     assert words[0].startswith(("docker", "apptainer")), f"start it by uv run: {words}"
     return _in_image(words) or [""]
+
+
+def _needs_no_checkout(words: list[str]) -> bool:
+    """Whether an installed wheel is enough: the command `lnl`, or a module that the wheel holds."""
+    module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
+    by_module = words[0] in {"python", "accelerate"} and module.startswith(("lnl", "methods."))
+    return words[0] == "lnl" or by_module
 
 
 def _in_image(words: list[str]) -> list[str]:
@@ -154,6 +171,17 @@ def _read_by_program(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     run = functools.partial(runpy.run_module, alter_sys=True) if is_module else runpy.run_path
     with pytest.raises(Read):
         run(name if is_module else str(PROJECT / name), run_name="__main__")
+
+
+def _read_by_lnl(path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command of `lnl` read its command line, and stop it there."""
+    if words[:1] == ["run"] and len(words) > 1:
+        _read_by_method(path, [f"methods/{words[1]}.py", *words[2:]])
+    elif words and words[0] not in _HELP:
+        _stop_after_reading(monkeypatch)
+        monkeypatch.setattr(sys, "argv", ["lnl", *words])
+        with pytest.raises(Read):
+            command.main()
 
 
 def _source_of_module(name: str) -> Path:
@@ -196,12 +224,13 @@ def _stop_after_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 def _read_by_method(path: Path, words: list[str]) -> None:
     """Read the flags of a method script, with the entries that its page shows."""
     launched = launch_command_parser().parse_args(words)
-    script = Path(launched.training_script)
-    if script.stem == "NAME":
+    script = launched.training_script
+    name = script.rpartition(".")[2] if launched.module else Path(script).stem
+    if name == "NAME":
         return
     params = params_of(path)
     flags = launched.training_script_args
-    settings = parse_flags(load_method(script.stem), flags, params)[0].settings
+    settings = parse_flags(load_method(name), flags, params)[0].settings
     named = {getattr(settings, role, None) for role in ("start_from", "encoder")} - {None}
     assert named <= set(params.encoders)
 

@@ -11,6 +11,7 @@ from analysis.layout import Cell, Layout
 from analysis.selection import Wanted, matching, plain_columns, setting_names
 from analysis.single_runs.figures import last_accuracies, percent
 from pipeline.errors import LabError, quoted, suggest
+from pipeline.installation import as_typed
 from pipeline.results.view import Results
 
 _SHOWN = ("key", "method", "variant", "dataset", "noise", "seed", "epochs", "status")
@@ -59,7 +60,7 @@ def list_runs(source: Results, wanted: Wanted, further: Sequence[str], most: int
 
 def _caption(n: int, n_chosen: int) -> str:
     newest = ", the newest; --most 0 lists all" if n < n_chosen else ""
-    return (
+    return as_typed(
         f"{n} of {n_chosen} runs{newest}. Test accuracy: last epoch. "
         "uv run python analysis/runs.py show KEY tells more."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -14,7 +15,8 @@ from pipeline.config.engines import MAX_GPUS, engine_settings
 from pipeline.config.run_settings import MAX_WORKERS, Seed, named
 from pipeline.config.yaml_files import read_yaml
 from pipeline.errors import LabError, quoted
-from pipeline.files import absolute, methods_folder, project_root
+from pipeline.files import absolute, project_root
+from pipeline.installation import code_folder, is_checkout
 from pipeline.names import checked_name
 
 MAX_CELLS = 100_000
@@ -126,18 +128,30 @@ class Params(BaseModel):
 @lru_cache(maxsize=8)
 def _read_params(path: Path, modified_ns: int) -> Params:
     del modified_ns  # part of the cache key only
-    is_own = path == methods_folder().parent / "params.yaml"
-    remedy = (
-        "git checkout params.yaml" if is_own else f"cp {methods_folder().parent}/params.yaml {path}"
-    )
+    is_own = path == code_folder() / "params.yaml"
+    remedy = "git checkout params.yaml" if is_own else f"cp {shipped_params()} {path}"
     return validated(
         Params, read_yaml(path, what="a YAML file of settings", remedy=remedy), path.name
     )
 
 
 def params_path(path: Path | None = None) -> Path:
-    """The params.yaml of the project, or the other file that was named."""
-    return absolute(path or project_root() / "params.yaml")
+    """The params.yaml of the project, or the other file that was named.
+
+    Where nobody named a project, which is so in the current folder of code from a wheel, the one
+    that came with the code stands in for one that is missing. A project that was named has its own:
+    a folder that is not mounted would else be taken for a new one.
+    """
+    if path is not None:
+        return absolute(path)
+    own = project_root() / "params.yaml"
+    is_named = is_checkout() or bool(os.environ.get("LNL_ROOT"))
+    return absolute(own if is_named or own.exists() else shipped_params())
+
+
+def shipped_params() -> Path:
+    """The params.yaml that comes with the code; in a checkout it is that of the project."""
+    return code_folder() / "lnl" / "params.yaml"
 
 
 def read_params(path: Path | None = None) -> Params:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.config import Params
-from pipeline.files import methods_folder
 from pipeline.identity import digest
+from pipeline.installation import code_folder
 from pipeline.results.code_digest import sources_digest
 
 
@@ -39,7 +39,7 @@ def circumstances(params: Params, cards: Iterable[Path]) -> Circumstances:
     Returns:
         Their digests; a file that cannot be read counts as such.
     """
-    code = methods_folder().parent
+    code = code_folder()
     programs = [*code.glob("pipeline/**/*.py"), *code.glob("methods/**/*.py")]
     recipes = sorted(code.glob("methods/recipes/*.yaml"))
     return Circumstances(

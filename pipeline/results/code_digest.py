@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline.files import methods_folder
 from pipeline.identity import digest
+from pipeline.installation import code_folder
 
 
 def sources_digest(paths: Iterable[Path], root: Path | None = None) -> str:
@@ -25,7 +25,7 @@ def sources_digest(paths: Iterable[Path], root: Path | None = None) -> str:
         16 hex digits. A file that cannot be parsed counts by its bytes, one that cannot be read as
         such.
     """
-    base = (root or methods_folder().parent).resolve()
+    base = (root or code_folder()).resolve()
     return digest({_name(path.resolve(), base): _file_digest(path) for path in paths})
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pipeline
+from pipeline.installation import code_folder
 
 
 def provenance() -> dict[str, object]:
@@ -42,11 +43,11 @@ def _commit(used: frozenset[str]) -> tuple[str | None, bool | None]:
     """
     top = _git("rev-parse", "--show-toplevel")
     # Code unpacked inside another repository is none of that repository's business.
-    if top is not None and Path(top.strip()).resolve() == _root():
+    if top is not None and Path(top.strip()).resolve() == code_folder():
         commit = _git("rev-parse", "--verify", "HEAD")
         return (commit.strip(), _is_changed(used)) if commit else (None, None)
     # An image holds the code without its history: docker/prepare_project.py leaves this file.
-    stamp = _root() / ".build-commit"
+    stamp = code_folder() / ".build-commit"
     built_from = stamp.read_text().strip() if stamp.exists() else ""
     if not built_from:
         return None, None
@@ -67,7 +68,7 @@ def _is_changed(used: frozenset[str]) -> bool | None:
     resolved = {Path(file).resolve() for file in used}
     entries = [(entry[:2], entry[3:]) for entry in listed.split("\0") if entry.endswith(".py")]
     return any(
-        state not in {"??", "!!"} or (_root() / path).resolve() in resolved
+        state not in {"??", "!!"} or (code_folder() / path).resolve() in resolved
         for state, path in entries
     )
 
@@ -78,16 +79,12 @@ _FOLDERS = ("pipeline", "methods")
 
 def _files_in_use() -> frozenset[str]:
     """The files of this code that are loaded."""
-    roots = {_root(), Path(pipeline.__file__).parent.parent}
+    roots = {code_folder(), Path(pipeline.__file__).parent.parent}
     places = tuple(f"{root / folder}{os.sep}" for root in roots for folder in _FOLDERS)
     # Not by getattr, which lazy modules answer by work of their own.
     modules = [getattr(module, "__dict__", {}) for module in list(sys.modules.values())]
     loaded = [module.get("__file__") for module in modules]
     return frozenset(file for file in loaded if file and file.startswith(places))
-
-
-def _root() -> Path:
-    return Path(pipeline.__file__).resolve().parent.parent
 
 
 def _git(*arguments: str) -> str | None:
@@ -97,8 +94,8 @@ def _git(*arguments: str) -> str | None:
     try:
         answer = subprocess.run(
             # Code of another owner is looked at, too; nothing it configures is run.
-            ["git", "-c", f"safe.directory={_root()}", "-c", "core.fsmonitor=false",
-             "-C", str(_root()), *arguments],
+            ["git", "-c", f"safe.directory={code_folder()}", "-c", "core.fsmonitor=false",
+             "-C", str(code_folder()), *arguments],
             check=False,
             capture_output=True,
             text=True,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import methods_folder
+from pipeline.installation import code_folder
 from pipeline.results.code_digest import sources_digest
 
 _NO_NUMBERS = frozenset({"grids", "results", "stages", "storage"})
@@ -62,7 +63,7 @@ def changed_code(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> str | N
 
 @cache
 def _frame_digest() -> str:
-    root = methods_folder().parent / "pipeline"
+    root = code_folder() / "pipeline"
     return sources_digest(
         path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in _NO_NUMBERS
     )
@@ -87,7 +88,7 @@ def _imported(path: Path) -> list[Path]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    root = methods_folder().parent
+    root = code_folder()
     places = [root.joinpath(*name.split(".")) for name in names if name.startswith("methods.")]
     candidates = [file for place in places
                   for file in (place.with_suffix(".py"), place / "__init__.py")]  # fmt: skip

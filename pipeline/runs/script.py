@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.config import Execution, read_params
+from pipeline.config import Execution, Params, read_params
 from pipeline.errors import LabError, program
+from pipeline.installation import as_typed
 from pipeline.results.protocols import PROTOCOLS, Name, choose
 from pipeline.results.store import Store
 from pipeline.results.tracker import how_to_open
@@ -14,6 +15,7 @@ from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings.flags import parse_flags
+from pipeline.runs.settings.resolve import Resolved
 from pipeline.runs.telling import Lines, figures
 from pipeline.training.method import Method
 from pipeline.training.observers import posterior_address
@@ -31,13 +33,24 @@ def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> 
     params = read_params()
     resolved, execution = parse_flags(method, arguments, params)
     processes = Processes(resolved.settings.precision)
-    roots = {} if execution.root is None else {resolved.settings.dataset: execution.root}
-    planned = processes.main_first(
-        lambda: Planner(params, roots, makes=processes.is_main).run(method, resolved)
-    )
+    planned = plan(method, resolved, execution, params, processes)
     outcome = carry_out(planned, execution, processes, Lines(planned.key))
     if processes.is_main:
         _report(planned, execution, outcome)
+
+
+def plan(
+    method: type[Method],
+    resolved: Resolved,
+    execution: Execution,
+    params: Params,
+    processes: Processes,
+) -> PlannedRun:
+    """Plan the one run of a program; of its processes the main one makes what is missing."""
+    roots = {} if execution.root is None else {resolved.settings.dataset: execution.root}
+    return processes.main_first(
+        lambda: Planner(params, roots, makes=processes.is_main).run(method, resolved)
+    )
 
 
 def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None:
@@ -57,9 +70,10 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
             print(line)
         if execution.posterior:
             print(f"softmax outputs: {posterior_address(outcome.key)}")
-    print(f"numbers: uv run python analysis/leaderboard.py --dataset {planned.settings.dataset}")
+    dataset = planned.settings.dataset
+    print(as_typed(f"numbers: uv run python analysis/leaderboard.py --dataset {dataset}"))
     if outcome.status is not None:
-        print(f"this run: uv run python analysis/runs.py show {outcome.key}")
+        print(as_typed(f"this run: uv run python analysis/runs.py show {outcome.key}"))
     if execution.tracking:
         print(f"curves: {how_to_open()}")
 

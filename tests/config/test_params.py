@@ -4,12 +4,15 @@ import pytest
 from pydantic import Field
 
 from methods.robust_loss import RobustLoss
+from pipeline import files
 from pipeline.config import Execution, Params, RunSettings, key_facts, read_params, validated
+from pipeline.config import params as params_module
 from pipeline.errors import LabError
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.resolve import resolve
 from pipeline.runs.settings.specs import data_spec, noise_spec
 from tests.support.lab import PARAMS, write_params
+from tests.support.paths import PROJECT
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,19 @@ def test_a_params_file_that_is_no_yaml_or_missing(lab):
     (lab / "params.yaml").unlink()
     with pytest.raises(LabError, match="missing"):
         read_params()
+
+
+def test_a_wheel_has_params_where_nobody_named_a_project(lab, monkeypatch):
+    (lab / "params.yaml").unlink()
+    monkeypatch.chdir(lab)
+    for module in (files, params_module):
+        monkeypatch.setattr(module, "is_checkout", lambda: False)
+    with pytest.raises(LabError, match="missing"):  # LNL_ROOT names the folder
+        read_params()
+    monkeypatch.delenv("LNL_ROOT")
+    assert read_params() == read_params(PROJECT / "params.yaml")
+    write_params(lab, PARAMS)
+    assert set(read_params().noise) == set(PARAMS["noise"])
 
 
 def test_unknown_names_are_answered_with_known_ones(lab):

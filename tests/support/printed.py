@@ -22,7 +22,7 @@ PAGES = [
 ]
 _PROGRAMS = [
     path
-    for folder in ("pipeline", "analysis", "benchmarks", "methods", "docker")
+    for folder in ("lnl", "pipeline", "analysis", "benchmarks", "methods", "docker")
     for path in sorted((PROJECT / folder).rglob("*.py"))
 ]
 _COMMENTED = [PROJECT / "params.yaml", PROJECT / "dvc.yaml"]
@@ -40,7 +40,7 @@ _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _COMMAND = re.compile(
     r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S*) )*"
-    r"(?:uv|python|accelerate|pytest|dvc|mlflow|apptainer|docker|docker/\w+)(?: |$)"
+    r"(?:uv|lnl|python|accelerate|pytest|dvc|mlflow|apptainer|docker|docker/\w+)(?: |$)"
 )
 _STEP = re.compile(
     r"^(Write|Change) `([\w./-]+)`:\n\n```\w+\n(.*?)^```$|^    (\S[^\n]*)$",

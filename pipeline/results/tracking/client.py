@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import LabError, quoted
 from pipeline.files import project_root
+from pipeline.installation import as_typed
 from pipeline.results.tracking.database import REBUILD, prepare_database, sqlite_uri
 from pipeline.results.tracking.limits import TooSlow
 
@@ -58,7 +59,7 @@ def how_to_open() -> str:
     page = "#/experiments?workflowType=machine_learning"
     if tracking_uri().startswith("http"):
         return f"{_shown_address().rstrip('/')}/{page}"
-    return f"uv run mlflow ui, then http://127.0.0.1:5000/{page}"
+    return as_typed(f"uv run mlflow ui, then http://127.0.0.1:5000/{page}")
 
 
 def connect() -> MlflowClient:

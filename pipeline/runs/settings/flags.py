@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from pipeline.command_line import read_flags
 from pipeline.config import Execution, Params, RunSettings, validated
+from pipeline.installation import as_typed
 from pipeline.runs.settings.resolve import Resolved, pinned, resolve
 from pipeline.training.method import Method
 
@@ -79,5 +80,5 @@ def _show_help(method: type[Method], settings: RunSettings, execution: Execution
     groups = {"run": method.Settings, "execution": Execution}
     fields = [(name, Annotated[group, tyro.conf.arg(name="")]) for name, group in groups.items()]
     flags = make_dataclass("Flags", fields)
-    description = (sys.modules[method.__module__].__doc__ or "").strip()
+    description = as_typed((sys.modules[method.__module__].__doc__ or "").strip())
     tyro.cli(flags, default=flags(settings, execution), args=["--help"], description=description)

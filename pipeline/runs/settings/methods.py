@@ -7,7 +7,7 @@ import inspect
 from functools import cache
 
 from pipeline.errors import LabError, quoted, suggest
-from pipeline.files import methods_folder
+from pipeline.files import method_names
 from pipeline.training.method import Method
 
 
@@ -24,7 +24,7 @@ def load_method(name: str) -> type[Method]:
     Raises:
         LabError: for a name without such a file.
     """
-    known = [path.stem for path in methods_folder().glob("*.py") if path.stem != "__init__"]
+    known = method_names()
     if name not in known:
         raise LabError(f"unknown method {quoted(name)}", *suggest(name, known, "robust_loss"))
     module = importlib.import_module(f"methods.{name}")
