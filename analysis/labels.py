@@ -10,14 +10,16 @@ from typing import Any
 import polars as pl
 
 _DIGESTS = ("data_digest", "labels_digest", "encoder_digest")
-FACTS = ("group", "method", "variant", "dataset", "noise", "settings", "version", *_DIGESTS)
+_OF_ENTRY = "entry_labels_digest"
+FACTS = ("group", "method", "variant", "dataset", "noise", "settings", "version", *_DIGESTS,
+         _OF_ENTRY)  # fmt: skip
 """Columns of the runs table from which labels are made."""
-_NO_DIFFERENCE = frozenset({"dataset", "noise", "seed", "recipe"})
-"""Settings that name the place of a run, or where its other settings came from."""
+_NO_DIFFERENCE = frozenset({"dataset", "noise", "seed", "seeds", "recipe"})
+"""Settings that name the place of a run, its draws, or where its other settings came from."""
 
 
 def row_labels(runs: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
-    """Name the groups of runs that differ in nothing but the seed.
+    """Name the groups of runs that differ in nothing but the seeds.
 
     A group is called by its variant, or by its method if there is none. Where several groups of one
     name meet in one place of a table, the settings in which they differ there follow, as in
@@ -76,10 +78,12 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
     settings = {
         name: _text(value)
         for name, value in _flat(json.loads(row["settings"]))
-        if name not in _NO_DIFFERENCE
+        if name.partition(".")[0] not in _NO_DIFFERENCE
     }
-    digests = {name: str(row[name])[:6] for name in _DIGESTS}
-    return {**digests, "version": str(row["version"]), **settings}
+    digests = {name: row[name] for name in _DIGESTS}
+    digests["labels_digest"] = row[_OF_ENTRY] or row["labels_digest"]
+    shown = {name: str(value)[:6] for name, value in digests.items()}
+    return {**shown, "version": str(row["version"]), **settings}
 
 
 def _differing(facts: Sequence[dict[str, str]]) -> set[str]:

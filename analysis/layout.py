@@ -11,7 +11,7 @@ from analysis.comparison import LOWER_IS_BETTER, Comparison
 from analysis.conditions import differing, row_conditions
 from analysis.evidence.marks import mark
 from analysis.evidence.paired_test import LEVEL
-from analysis.evidence.pairs import by_draw
+from analysis.evidence.pairs import are_crossed, by_draw
 from pipeline.results.protocols import PROTOCOLS, criterion_of
 from pipeline.results.schema import EPOCH_COLUMNS
 
@@ -131,6 +131,7 @@ def _caption(comparison: Comparison, shown: Sequence[str], told: int, untold: in
     sentences = [
         f"{datasets}: {meaning(comparison)}",
         "Mean ± sample standard deviation over seeds (number of runs)",
+        *on_crossed(comparison.values, ("dataset", "noise", "label", *comparison.by)),
         *_on_marks(told, untold),
     ]
     if shown:
@@ -149,6 +150,21 @@ def _caption(comparison: Comparison, shown: Sequence[str], told: int, untold: in
     for label, knows in knowing.unique().sort("label").iter_rows():
         sentences.append(f"{KNOWING} {label} knows: {knows}")
     return ". ".join(sentences) + "."
+
+
+def on_crossed(values: pl.DataFrame, row: Sequence[str]) -> list[str]:
+    """What tests and spreads do not see where runs share some of their draws, in words.
+
+    Args:
+        values: of a comparison.
+        row: columns that name a row of a table in one place.
+    """
+    if not are_crossed(values, row):
+        return []
+    return [
+        "Seeds are crossed: runs share draws, which tests and spreads take for independent; "
+        "--components tells them apart"
+    ]
 
 
 def _on_marks(told: int, untold: int) -> list[str]:

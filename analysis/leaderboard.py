@@ -4,6 +4,7 @@
     uv run python analysis/leaderboard.py --dataset cifar10 --epochs 150 --where backbone=resnet34
     uv run python analysis/leaderboard.py --format latex > table.tex
     uv run python analysis/leaderboard.py --compare dal ce
+    uv run python analysis/leaderboard.py --components
 
 Tables show percent with one decimal; `--format csv` gives fractions as stored, in full.
 """
@@ -17,12 +18,13 @@ from typing import Literal
 import polars as pl
 
 from analysis.comparison import Comparison, Models, compare
-from analysis.layout import lay_out
+from analysis.components_layout import components_csv, lay_out_components, row_components
+from analysis.layout import Layout, lay_out
 from analysis.rendering import Form, write
 from analysis.selection import Filters
 from analysis.two_rows_layout import lay_out_two_rows, two_rows, two_rows_csv
 from pipeline.command_line import Many, joined, read_flags
-from pipeline.errors import program
+from pipeline.errors import LabError, program
 from pipeline.results.protocols import Name
 from pipeline.results.store import Store
 from pipeline.results.view import results
@@ -45,6 +47,9 @@ class Flags(Filters):
     compare: tuple[str, str] | None = None
     """Two rows, by their labels as the table prints them, to set against each other on the seeds
     and label tables that they share: difference, interval, p-value, seeds needed."""
+    components: bool = False
+    """Of each row with crossed seeds, how much of its spread comes from the labels, the start, the
+    order, ...: standard deviation, interval, share."""
     format: Form | Literal["csv"] = "terminal"
     """How to print it."""
 
@@ -63,6 +68,8 @@ def listed(comparison: Comparison) -> pl.DataFrame:
 def main() -> None:
     """Print the leaderboard that the command line asks for."""
     flags = read_flags(Flags, __doc__)
+    if flags.components and flags.compare is not None:
+        raise LabError("--components with --compare", "one of them", "--components")
     comparison = compare(
         results(flags.views(), Store(flags.store)),
         flags.protocol,
@@ -71,16 +78,24 @@ def main() -> None:
         by=joined(flags.by),
         averaged=flags.averaged,
     )
-    if flags.compare is not None:
-        rows = two_rows(comparison, flags.compare)
-        if flags.format == "csv":
-            sys.stdout.write(two_rows_csv(comparison, rows))
-        else:
-            write(lay_out_two_rows(comparison, rows), flags.format)
-    elif flags.format == "csv":
-        sys.stdout.write(listed(comparison).write_csv())
+    if flags.format == "csv":
+        sys.stdout.write(_csv(comparison, flags))
     else:
-        write(lay_out(comparison), flags.format)
+        write(_layout(comparison, flags), flags.format)
+
+
+def _csv(comparison: Comparison, flags: Flags) -> str:
+    if flags.compare is not None:
+        return two_rows_csv(comparison, two_rows(comparison, flags.compare))
+    return components_csv(row_components(comparison)) if flags.components else listed(comparison).write_csv()
+
+
+def _layout(comparison: Comparison, flags: Flags) -> Layout:
+    if flags.compare is not None:
+        return lay_out_two_rows(comparison, two_rows(comparison, flags.compare))
+    if flags.components:
+        return lay_out_components(comparison, row_components(comparison))
+    return lay_out(comparison)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 from pipeline.command_line import run_function
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError, program, quoted
-from pipeline.files import labels_folder
+from pipeline.files import labels_folder, split_name
 from pipeline.noise.label_table import open_table
 
 Labels = npt.NDArray[np.int64]
@@ -73,7 +73,7 @@ def read_labels(dataset: str, name: str) -> Table:
     Raises:
         LabError: if it is not made, is damaged, or its clean labels are not known.
     """
-    table = open_table(labels_folder(dataset, name))
+    table = open_table(labels_folder(dataset, *split_name(name)))
     if table.y_clean is None:
         raise LabError(
             f"label table {quoted(name)} of {quoted(dataset)} has no clean labels",

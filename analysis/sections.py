@@ -13,7 +13,9 @@ from analysis.curves import draw_curves, mean_curves
 from analysis.layout import Layout, in_blocks, lay_out
 from analysis.pictures import colours, draw_transition, svg
 from analysis.published.badges import Badges, badges
+from pipeline.results.keys import seeds_in_words
 from pipeline.results.protocols import PROTOCOLS, Name
+from pipeline.results.schema import SEED_COLUMNS
 from pipeline.results.view import Results
 
 _COUNTS = ("n", "diverged", "failed", "stopped", "running", "knows")
@@ -46,7 +48,7 @@ class DatasetSection(NamedTuple):
     overview: Layout
     noises: list[NoiseSection]
     ended_early: list[dict[str, Any]]
-    """Runs that diverged or failed: method, noise, seed, status, status_detail."""
+    """Runs that diverged or failed: method, noise, seeds in words, status, status_detail."""
 
 
 def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.DataFrame]:
@@ -77,12 +79,15 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
         for noise in runs["noise"].unique().sort()
     ]
     early = runs.filter(pl.col("status").is_in(["diverged", "failed"]))
-    columns = ("method", "variant", "noise", "seed", "status", "status_detail")
+    columns = ("method", "variant", "noise", "seed", *SEED_COLUMNS)
     section = DatasetSection(
         dataset,
         lay_out(comparisons["last"]),
         noises,
-        early.sort(columns[:4]).select(columns).to_dicts(),
+        [
+            row | {"seed": seeds_in_words(row).removeprefix("seed ")}
+            for row in early.sort(columns).select(*columns, "status", "status_detail").to_dicts()
+        ],
     )
     return section, curves
 
@@ -126,9 +131,9 @@ def _says(cell: dict[str, Any]) -> bool:
 
 
 def _card(runs: pl.DataFrame) -> dict[str, Any]:
-    """How the label table came about; of the runs of one noise the first speaks for all."""
+    """How the label table came about; of the runs of one noise the first draw speaks for all."""
     columns = ("noise_kind", "nominal_rate", "realised_rate", "n_train", "n_val", "n_test")
-    return runs.sort("key").select(*columns, "labels_digest").row(0, named=True)
+    return runs.sort("seed_noise", "key").select(*columns, "labels_digest").row(0, named=True)
 
 
 def _curves_picture(curves: pl.DataFrame, palette: dict[str, str]) -> str | None:
@@ -139,6 +144,6 @@ def _curves_picture(curves: pl.DataFrame, palette: dict[str, str]) -> str | None
 
 
 def _transition_picture(runs: pl.DataFrame) -> str | None:
-    card, class_names = runs.sort("key").select("noise_card", "class_names").row(0)
+    card, class_names = runs.sort("seed_noise", "key").select("noise_card", "class_names").row(0)
     transition = json.loads(card or "{}").get("transition")
     return transition and svg(draw_transition(transition, class_names))

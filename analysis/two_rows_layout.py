@@ -13,7 +13,7 @@ from analysis.evidence.bootstrap import FEWEST, FEWEST_BCA
 from analysis.evidence.paired_test import LEVEL
 from analysis.evidence.power import MOST_SEEDS
 from analysis.evidence.two_rows import Overall, TwoRows, compare_rows
-from analysis.layout import KNOWING, Cell, Layout, meaning, number
+from analysis.layout import KNOWING, Cell, Layout, meaning, number, on_crossed
 
 _NOTHING = "–"
 
@@ -143,10 +143,11 @@ def _caption(comparison: Comparison, rows: TwoRows, has_bootstrap: bool) -> str:
     better = ", lower is better" if comparison.metric in LOWER_IS_BETTER else ""
     sentences = [
         f"{datasets}: {rows.first} less {rows.second}, {meaning(comparison)}{better}",
-        "Runs are paired on images, label table and seed; means are over these pairs (seeds)",
+        "Runs are paired on images, label table and seeds; means are over these pairs (seeds)",
         f"Interval and p: paired t-test; corrected p: Holm over {n_tests} places"
         if n_tests > 1
         else "Interval and p: paired t-test",
+        *on_crossed(_values_of(comparison, rows), (*_place(comparison), "label")),
         *_differences(comparison, rows),
         *(_over_places(rows.overall) if rows.overall is not None else []),
         f"Seeds needed: to find this difference with this spread at {100 * LEVEL:.0f} % in one "
@@ -158,6 +159,10 @@ def _caption(comparison: Comparison, rows: TwoRows, has_bootstrap: bool) -> str:
             f"from {FEWEST_BCA}; with so few it is somewhat narrow"
         )
     return ". ".join([*sentences, *_left_out(comparison, rows)]) + "."
+
+
+def _values_of(comparison: Comparison, rows: TwoRows) -> pl.DataFrame:
+    return comparison.values.filter(pl.col("label").is_in([rows.first, rows.second]))
 
 
 def _differences(comparison: Comparison, rows: TwoRows) -> list[str]:

@@ -96,7 +96,7 @@ class Sop(OneNetwork):
         if settings.consistency:
             assert settings.second_view is not None
             self.views = ("weak", settings.second_view)
-        with seeded(settings.seed, "sop"):
+        with seeded(settings, "sop"):
             u, v = shifts_at_start(problem.n_train, problem.n_classes, settings.start_scale)
         self.u, self.v = nn.Parameter(u), nn.Parameter(v)
         if settings.second_normalisation == "cifar10":

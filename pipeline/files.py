@@ -61,10 +61,25 @@ def data_folder(dataset: str) -> Path:
     return project_root() / "data" / checked_name(dataset, "data set")
 
 
-def labels_folder(dataset: str, noise: str) -> Path:
-    """Folder of one label table of a data set."""
+def labels_folder(dataset: str, noise: str, draw: int | None = None) -> Path:
+    """Folder of one label table of a data set: as its entry draws it, or another draw of it."""
     folder = project_root() / "labels" / checked_name(dataset, "data set")
-    return folder / checked_name(noise, "noise")
+    return folder / drawn_name(checked_name(noise, "noise"), draw)
+
+
+_DRAW = ".draw-"
+"""No name holds a point, so no other table has this one."""
+
+
+def drawn_name(noise: str, draw: int | None) -> str:
+    """What a draw of a label table is called: the name of the table, where that draws it."""
+    return noise if draw is None else f"{noise}{_DRAW}{draw}"
+
+
+def split_name(drawn: str) -> tuple[str, int | None]:
+    """Name of the table and number of the draw, from `drawn_name`."""
+    noise, mark, draw = drawn.partition(_DRAW)
+    return noise, int(draw) if mark and draw.isdecimal() else None
 
 
 def encoders_folder(name: str) -> Path:

@@ -51,7 +51,7 @@ def run_key(facts: Mapping[str, object]) -> str:
 def seed_stream(root_seed: int, *names: str | int) -> int:
     """A seed in [0, 2^63) for one named stream; a new name never shifts another stream.
 
-    The streams of a run are: split, init, order, augment, method.
+    The streams of a run are those of `config.Seeds`.
     """
     text = canonical_json([root_seed, *names])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1

@@ -1,4 +1,4 @@
-"""What is compared with what: runs on the same images and draw of labels, of the same seed."""
+"""What is compared with what: runs on the same images and draw of labels, of the same seeds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-PAIRED_ON = ("data_digest", "labels_digest", "seed")
+from pipeline.results.schema import SEED_COLUMNS
+
+STREAMS = tuple(name for name in SEED_COLUMNS if name != "seed_noise")
+"""Columns with the seeds of single random streams; that of the labels shows in their digest."""
+PAIRED_ON = ("data_digest", "labels_digest", "seed", *STREAMS)
 """Columns of the runs table that two runs of a pair share: images and their order, label table,
-root seed. A label table drawn anew has another digest, whatever its name."""
+root seed, seeds of single streams. A label table drawn anew has another digest, whatever its
+name."""
 
 
 def by_draw(
@@ -25,9 +30,9 @@ def by_draw(
         rows: names of the R rows.
 
     Returns:
-        Values [R, D] over the D draws of labels and seed, NaN where a row has no run.
+        Values [R, D] over the D draws of labels and seeds, NaN where a row has no run.
     """
-    draws = sorted(values.select(PAIRED_ON).unique().rows())
+    draws = values.select(PAIRED_ON).unique().sort(PAIRED_ON).rows()
     row_at = {row: number for number, row in enumerate(rows)}
     draw_at = {draw: number for number, draw in enumerate(draws)}
     found = np.full((len(rows), len(draws)), np.nan)
@@ -52,3 +57,16 @@ def distinct_places(values: pl.DataFrame, place: Sequence[str]) -> pl.DataFrame:
     content = pl.struct("data_digest", "labels_digest").unique().sort().alias("content")
     found = values.group_by(place).agg(content).sort(place)
     return found.unique(["content", *place[2:]], keep="first", maintain_order=True).select(place)
+
+
+def are_crossed(values: pl.DataFrame, row: Sequence[str]) -> bool:
+    """Whether runs of one row share some of their draws: a stream, or the labels, and not all.
+
+    Args:
+        values: columns of `row` and `PAIRED_ON`.
+        row: columns that name a row of a table in one place.
+    """
+    if values.select(pl.any_horizontal(pl.col(STREAMS).is_not_null().any())).item():
+        return True
+    draws = values.group_by(*row, "data_digest").agg(pl.col("labels_digest").n_unique())
+    return bool((draws["labels_digest"] > 1).any())

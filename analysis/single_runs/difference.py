@@ -35,7 +35,8 @@ def difference(
         and one of what they reached.
     """
     settings = [json.loads(row["settings"]) for row in (first, second)]
-    names = sorted({*settings[0], *settings[1]})
+    # Seeds of single streams are columns.
+    names = sorted({*settings[0], *settings[1]} - {"seeds"})
     columns = [name for name in RUN_COLUMNS if name not in _NOT_COMPARED | set(names)]
     blocks = [
         _differing(names, *settings),

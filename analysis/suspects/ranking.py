@@ -1,4 +1,4 @@
-"""One ranking of all labels of a table, from runs that differ in nothing but the seed."""
+"""One ranking of all labels of a table, from runs that differ in nothing but the seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analysis.suspects.neighbours import Features
 from analysis.suspects.quality import Wrong, ranked
 from analysis.suspects.scoring import estimated, evidence_of
 from pipeline.errors import LabError
-from pipeline.files import labels_folder
+from pipeline.files import drawn_name, labels_folder
 from pipeline.noise.label_table import LabelTable, open_table, table_remedy
 from pipeline.noise.suspects import NO_SUGGESTION, Lineage, Suspects, n_flagged
 from pipeline.results.store import Store
@@ -63,7 +63,8 @@ def rank(
         The ranking.
 
     Raises:
-        LabError: if the runs differ in more than the seed, one of them lacks what the detector
+        LabError: if the runs differ in more than the seeds or learned from several draws of the
+            labels, one of them lacks what the detector
             needs, or the label table is not there as it was.
     """
     first = _one_group(runs)
@@ -163,16 +164,23 @@ def _one_group(runs: pl.DataFrame) -> dict[str, Any]:
         names = [f"{d} {n} {m}" for d, n, m in groups.select("dataset", "noise", "label").rows()]
         raise LabError(
             f"one ranking of {groups.height} groups of runs: {', '.join(names[:6])}",
-            "runs that differ in nothing but the seed",
+            "runs that differ in nothing but the seeds",
             "name one by --dataset, --noise, --method and --where",
+        )
+    draws = runs["labels_digest"].n_unique()
+    if draws > 1:
+        raise LabError(
+            f"one ranking of {draws} draws of the labels {groups['noise'].item()}",
+            "runs that learned from the same labels",
+            "name one draw, such as --where seed_noise=1",
         )
     return groups.row(0, named=True)
 
 
 def _table_of(run: Mapping[str, Any]) -> LabelTable:
     """The label table of a run, as it was when the run learned from it."""
-    dataset, noise = run["dataset"], run["noise"]
-    table = open_table(labels_folder(dataset, noise))
+    dataset, noise = run["dataset"], drawn_name(run["noise"], run["seed_noise"])
+    table = open_table(labels_folder(dataset, run["noise"], run["seed_noise"]))
     if table.card.labels_digest != run["labels_digest"]:
         raise LabError(
             f"label table {noise} of {dataset} has digest {table.card.labels_digest}",

@@ -39,7 +39,7 @@ class NetworkInParts(OneNetwork):
     def renew(self, parts: tuple[str, ...]) -> None:
         """Give parts of the network the random start of a new one."""
         sizes = self.n_classes, self.n_channels
-        with seeded(self.settings.seed, "renewed", *parts):
+        with seeded(self.settings, "renewed", *parts):
             fresh = make_backbone(self.settings.backbone, *sizes).state_dict()
         new = {name: value for name, value in fresh.items() if self._part(name) in parts}
         self.network.load_state_dict(new, strict=False)

@@ -35,7 +35,7 @@ def new_networks(
     def build() -> nn.Module:
         return around(started_network(settings.backbone, *sizes, problem.start))
 
-    return Peers(names, build, settings.seed)
+    return Peers(names, build, settings)
 
 
 class TwoNetworks(Method):

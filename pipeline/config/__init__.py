@@ -14,14 +14,8 @@ from pipeline.config.engines import (
 )
 from pipeline.config.key_facts import key_facts
 from pipeline.config.params import Grid, Params, grid_of, params_path, read_params
-from pipeline.config.run_settings import (
-    NOT_IN_KEY,
-    Compile,
-    Execution,
-    RunSettings,
-    Seed,
-    named,
-)
+from pipeline.config.run_settings import Compile, Execution, RunSettings, named
+from pipeline.config.seeds import NOT_IN_KEY, Seed, Seeds, StreamName
 from pipeline.config.yaml_files import read_yaml
 
 __all__ = [
@@ -36,7 +30,9 @@ __all__ = [
     "RayEngine",
     "RunSettings",
     "Seed",
+    "Seeds",
     "SlurmEngine",
+    "StreamName",
     "engine_settings",
     "grid_of",
     "key_facts",

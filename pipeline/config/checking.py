@@ -9,7 +9,7 @@ import math
 import operator
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -161,11 +161,12 @@ def _choices(schema: Schema) -> list[Any]:
 
 def _allowed(schema: Schema) -> str:
     """What a field allows, such as "a number, above 0, at most 10 or null"."""
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_allowed(branch) for branch in schema["anyOf"]))
+    if branches := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(_allowed(branch) for branch in branches))
     if choices := _choices(schema):
         return suggest("", [str(choice) for choice in choices])[0]
-    words = [_WORDS.get(str(schema.get("type")), "a value of the documented form")]
+    kind = "object" if "$ref" in schema else str(schema.get("type"))
+    words = [_WORDS.get(kind, "a value of the documented form")]
     words += [
         text.format(_number(schema[name])) for name, text in _BOUNDS.items() if name in schema
     ]
@@ -178,7 +179,7 @@ def _number(bound: float) -> str:
 
 def _example(schema: Schema, given: object = None) -> str:
     """A value that a field takes: one near what was given, the default, or one of its kind."""
-    branches = [schema, *schema.get("anyOf", ())]
+    branches = [schema, *(schema.get("anyOf") or schema.get("oneOf", ()))]
     kinds = [branch.get("type") for branch in branches]
     default = schema.get("default")
     if choices := [str(choice) for choice in _choices(schema)]:
@@ -219,7 +220,7 @@ def _with_tuples(annotation: Any, value: Any) -> Any:
             for name, inner in value.items()
         }
     arguments = get_args(annotation)
-    if get_origin(annotation) in {Union, types.UnionType}:
+    if get_origin(annotation) in {Union, types.UnionType, Annotated}:
         for branch in arguments:
             value = _with_tuples(branch, value)
         return value

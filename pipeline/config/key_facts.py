@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+
+from pydantic import BaseModel
 
 from pipeline.config.run_settings import RunSettings
 
@@ -14,11 +17,16 @@ def key_facts(settings: RunSettings) -> dict[str, Any]:
     one that was added later keeps old keys valid by declaring the value that means no change. A
     setting without effect beside the others counts as its default: such as momentum under adam.
     """
-    without_effect = settings.without_effect()
+    return _facts(settings, settings.without_effect())
+
+
+def _facts(settings: BaseModel, without_effect: Collection[str]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name, field in type(settings).model_fields.items():
         marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         value = field.default if name in without_effect else getattr(settings, name)
+        if isinstance(value, BaseModel):
+            value = _facts(value, ())
         unchanged = "as_before" in marks and value == marks["as_before"]
         if marks.get("in_key", True) and not unchanged:
             facts[name] = value

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.config.checking import STRICT, validated
 from pipeline.config.engines import MAX_GPUS, engine_settings
-from pipeline.config.run_settings import MAX_WORKERS, Seed, named
+from pipeline.config.run_settings import MAX_WORKERS, named
+from pipeline.config.seeds import Crossed, Seed
 from pipeline.config.yaml_files import read_yaml
 from pipeline.errors import LabError, quoted
 from pipeline.files import absolute, project_root
@@ -34,8 +44,12 @@ class Grid(BaseModel):
     """Names of data sets."""
     noises: tuple[Annotated[str, named("noise")], ...] = Field(min_length=1)
     """Names of label tables."""
-    seeds: tuple[Seed, ...] = Field(min_length=1)
-    """Root seeds of runs."""
+    seeds: Annotated[
+        Annotated[tuple[Seed, ...], Field(min_length=1), Tag("list")]
+        | Annotated[Crossed, Tag("by stream")],
+        Discriminator(lambda seeds: "by stream" if isinstance(seeds, dict | Crossed) else "list"),
+    ]
+    """Root seeds of runs; or seeds by random stream, every choice with every other."""
     runs: tuple[dict[str, Any], ...] = Field(min_length=1)
     """Blocks of settings, each naming its `method`; a list of values is crossed with the others.
     `gpus: 4` beside them asks for several GPUs a cell, and is no setting."""
@@ -51,7 +65,7 @@ class Grid(BaseModel):
     def _can_be_crossed(self) -> Self:
         for number, block in enumerate(self.runs):
             _check_block(number, block)
-        lists = (len(self.datasets), len(self.noises), len(self.seeds))
+        lists = (len(self.datasets), len(self.noises), *map(len, self._seed_lists.values()))
         n_cells = math.prod(lists) * sum(_size(block) for block in self.runs)
         if n_cells > MAX_CELLS:
             raise LabError(
@@ -60,6 +74,27 @@ class Grid(BaseModel):
                 "several grids, or shorter lists in its runs",
             )
         return self
+
+    @property
+    def _seed_lists(self) -> dict[str, tuple[int, ...]]:
+        """Lists of seeds that are crossed, the root seeds first."""
+        if not isinstance(self.seeds, Crossed):
+            return {"root": self.seeds}
+        return {name: seeds for name, seeds in self.seeds if seeds}
+
+    @property
+    def draws(self) -> list[dict[str, Any]]:
+        """The seeds of each cell, as settings."""
+        _, *streams = self._seed_lists
+        return [
+            {"seed": root, "seeds": dict(zip(streams, own, strict=True))}
+            for root, *own in itertools.product(*self._seed_lists.values())
+        ]
+
+    @property
+    def label_draws(self) -> tuple[int, ...]:
+        """Seeds of the draws of each label table beside that of its entry."""
+        return self.seeds.noise if isinstance(self.seeds, Crossed) else ()
 
 
 def _size(block: dict[str, Any]) -> int:

@@ -7,13 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
 
 from pipeline.config.checking import STRICT
+from pipeline.config.seeds import NOT_IN_KEY, Seed, Seeds, StreamName
 from pipeline.errors import LabError, quoted
+from pipeline.identity import seed_stream
 from pipeline.names import checked_name
 
-NOT_IN_KEY: dict[str, JsonValue] = {"in_key": False}
-"""Marks a settings field whose meaning reaches the key by another way (a digest) or not at all."""
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-"""Root of all random streams of a run."""
 Compile = Literal["off", "default", "reduce-overhead"]
 """Modes in which networks are compiled."""
 MAX_WORKERS = 256
@@ -37,6 +35,10 @@ class RunSettings(BaseModel):
     """Name of the label table: one of the `noise` block of params.yaml, or `clean`."""
     seed: Seed = 0
     """Root seed; all random streams of the run derive from it by name."""
+    seeds: Seeds = Field(
+        Seeds(), exclude_if=lambda seeds: not seeds.set_apart, json_schema_extra={"as_before": {}}
+    )
+    """Seeds of single random streams, where they are not to follow the root seed."""
     recipe: Annotated[str, named("recipe")] = Field("pocket", json_schema_extra=NOT_IN_KEY)
     """Named set of settings (methods/recipes/): the defaults of everything below."""
     epochs: int = Field(150, ge=1, le=_MAX_EPOCHS)
@@ -169,6 +171,20 @@ class RunSettings(BaseModel):
                 "lr_decay_from: 0",
             )
         return self
+
+    @property
+    def splits(self) -> bool:
+        """Whether samples are held out or left out by a draw."""
+        return self.down_sample or (self.validation == "held-out" and self.val_rate > 0)
+
+    def root_of(self, stream: StreamName) -> int:
+        """Seed that a random stream derives from: its own, or the root seed."""
+        own: int | None = getattr(self.seeds, stream)
+        return self.seed if own is None else own
+
+    def stream(self, stream: StreamName, *names: str | int) -> int:
+        """Seed in [0, 2^63) of one draw of a random stream, by name; see `identity.seed_stream`."""
+        return seed_stream(self.root_of(stream), stream, *names)
 
     def without_effect(self) -> set[str]:
         """Settings that change no number beside the others; the key has them at their defaults.

@@ -229,6 +229,8 @@ def _cards(run: PlannedRun) -> Iterable[Path]:
     settings, noise = run.settings, run.resolved.noise
     yield data_folder(settings.dataset) / "card.json"
     yield labels_folder(settings.dataset, settings.noise) / "card.json"
+    if settings.seeds.noise is not None:
+        yield labels_folder(settings.dataset, settings.noise, settings.seeds.noise) / "card.json"
     if isinstance(noise, OpenSet):
         yield data_folder(noise.source) / "card.json"
     for encoder in run.inputs.encoders.values():

@@ -1,4 +1,4 @@
-"""The cells of a grid: every data set x label table x seed x run, each planned once."""
+"""The cells of a grid: every data set x label table x seeds x run, each planned once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 from pipeline.config import Grid, Params, grid_of
 from pipeline.errors import LabError, quoted
+from pipeline.results.keys import seeds_in_words
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
 from pipeline.runs.settings.methods import load_method
-from pipeline.runs.settings.resolve import pinned, resolve
+from pipeline.runs.settings.resolve import merged, pinned, resolve
 from pipeline.runs.settings.specs import noise_spec
 
 _NO_SETTINGS = ("method", "gpus")
@@ -48,11 +49,11 @@ def cells(params: Params) -> list[Cell]:
     grid, planner = grid_of(params), Planner(params)
     found: dict[str, Cell] = {}
     for dataset, noise in _places(grid, params, planner):
-        for block, seed in itertools.product(_blocks(grid), grid.seeds):
+        for block, seeds in itertools.product(_blocks(grid), grid.draws):
             method = load_method(block["method"])
             explicit = {name: value for name, value in block.items() if name not in _NO_SETTINGS}
-            place = {"dataset": dataset, "noise": noise, "seed": seed}
-            resolved = resolve(method, pinned(method, params) | explicit | place, params)
+            place = {"dataset": dataset, "noise": noise, **seeds}
+            resolved = resolve(method, merged(pinned(method, params), explicit, place), params)
             planned = planner.run(method, resolved)
             cell = Cell(**vars(planned), gpus=block.get("gpus"))
             first = found.setdefault(cell.key, cell)
@@ -96,13 +97,14 @@ def place_name(cell: PlannedRun) -> str:
 def cell_texts(cells: Sequence[PlannedRun]) -> dict[str, str]:
     """What cells are called in plans and progress, by key: no two of them the same.
 
-    Method, variant, data set, label table and seed, and the settings in which those that agree in
+    Method, variant, data set, label table and seeds, and the settings in which those that agree in
     all this differ.
     """
     alike: dict[str, list[PlannedRun]] = {}
     for cell in cells:
         row = cell.row
-        words = [row["method"], row["variant"], row["dataset"], row["noise"], f"seed {row['seed']}"]
+        place = [row["method"], row["variant"], row["dataset"], row["noise"]]
+        words = [*place, seeds_in_words(row)]
         alike.setdefault(" ".join(words), []).append(cell)
     return {
         cell.key: f"{words}{differs}"

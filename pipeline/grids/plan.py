@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pipeline.grids.cells import Cell
+from pipeline.results.schema import SEED_COLUMNS
 from pipeline.results.store import Store
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.record import FINAL
@@ -54,7 +55,7 @@ def plan(all_cells: Sequence[Cell], store: Store) -> list[OpenCell]:
 _CONTINUES = "unfinished: continues from its checkpoint"
 
 
-_PLACE = ("method", "variant", "dataset", "noise", "seed")
+_PLACE = ("method", "variant", "dataset", "noise", "seed", *SEED_COLUMNS)
 _INPUTS = ("version", "data_digest", "labels_digest", "encoder_digest")
 
 
@@ -74,7 +75,7 @@ def _why(
         return "unfinished: its program ended before a checkpoint"
     if status == "failed":
         return "failed before"
-    place = tuple(cell.row[name] for name in _PLACE)
+    place = tuple(cell.row.get(name) for name in _PLACE)
     differences = [_differences(cell.row, row) for row in stored.get(place, [])]
     if not differences:
         return "new"

@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import LabError, quoted, suggest
-from pipeline.files import labels_folder, replacing_folder
+from pipeline.files import labels_folder, replacing_folder, split_name
 from pipeline.fingerprints import content_digest
 from pipeline.noise.arrays import Labels
 from pipeline.noise.models.open_set import Replacement
@@ -67,7 +67,7 @@ def load_table(dataset: str, noise: str) -> LabelTable:
 
     Args:
         dataset: name of the data set.
-        noise: name of the table.
+        noise: name of the table, or of a draw of it (`files.drawn_name`).
 
     Returns:
         The table.
@@ -75,7 +75,7 @@ def load_table(dataset: str, noise: str) -> LabelTable:
     Raises:
         LabError: if it is missing, damaged, or made for other images or another order.
     """
-    table = open_table(labels_folder(dataset, noise))
+    table = open_table(labels_folder(dataset, *split_name(noise)))
     found, expected = table.card.data_digest, load_dataset(dataset).card.digest
     if found != expected:
         raise LabError(
@@ -132,12 +132,14 @@ def open_table(folder: Path) -> LabelTable:
 def made_tables(dataset: str) -> list[str]:
     """Names of the tables of a data set that lie on disk."""
     cards = labels_folder(dataset, "any").parent.glob(f"[!.]*/{CARD}")
-    return sorted(card.parent.name for card in cards)
+    return sorted({split_name(card.parent.name)[0] for card in cards})
 
 
 def table_remedy(dataset: str, noise: str) -> str:
-    """What to type to make a table anew."""
-    return f"uv run python -m pipeline.stages.noise {dataset} {noise}"
+    """What to type to make a table, or one of its draws, anew."""
+    name, draw = split_name(noise)
+    which = "" if draw is None else f" --draws {draw}"
+    return f"uv run python -m pipeline.stages.noise {dataset} {name}{which}"
 
 
 def sealed(table: LabelTable) -> LabelTable:

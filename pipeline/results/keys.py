@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import LabError, quoted, suggest
+from pipeline.results.schema import SEED_COLUMNS
 from pipeline.results.store import Store
 
 _SHOWN = 4
@@ -35,13 +36,24 @@ def resolved(store: Store, given: Sequence[str], others: Collection[str] = ()) -
 
 
 def title(row: Mapping[str, Any]) -> str:
-    """What a run is, in words: method, data set, label table and seed.
+    """What a run is, in words: method, data set, label table and seeds.
 
     Args:
         row: of the runs table.
     """
     method = " ".join(filter(None, (row["method"], row["variant"])))
-    return f"{method}, {row['dataset']}, {row['noise']}, seed {row['seed']}"
+    return f"{method}, {row['dataset']}, {row['noise']}, {seeds_in_words(row)}"
+
+
+def seeds_in_words(row: Mapping[str, Any]) -> str:
+    """The root seed of a run, and those of the streams that do not follow it.
+
+    Args:
+        row: of the runs table; columns of streams may be missing.
+    """
+    own = {name.removeprefix("seed_"): row.get(name) for name in SEED_COLUMNS}
+    apart = [f"{stream} {seed}" for stream, seed in own.items() if seed is not None]
+    return ", ".join([f"seed {row['seed']}", *apart])
 
 
 def _resolved(known: Sequence[str], word: str, store: Store) -> str:

@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple, get_args
 
 import polars as pl
 
+from pipeline.config import Seeds
+
 Status = Literal["running", "done", "failed", "diverged"]
 """running: started, not ended (or killed); failed: ended by an error; diverged: loss not finite."""
 
@@ -44,11 +46,19 @@ _REAL, _STATISTIC, _FLAG = pl.Float64(), pl.Float32(), pl.Boolean()
 _TIMES, _PROBABILITIES = pl.UInt16(), pl.List(pl.Float16())
 _TIME = pl.Datetime("us", "UTC")
 
+SEED_COLUMNS = {
+    f"seed_{stream}": "seed of the draw of the labels; null for that of the table's entry"
+    if stream == "noise"
+    else f"seed of the random stream {stream}; null where it follows the root seed"
+    for stream in Seeds.model_fields
+}
+"""Columns of `runs` for streams that may have a seed of their own -> their meaning."""
+
 RUN_COLUMNS: dict[str, Column] = {
     "key": Column(
         _TEXT, "`r` and 16 hex digits over everything that can change the numbers", tag=True
     ),
-    "group": Column(_TEXT, "digest of the same without the seed: runs to average over", tag=True),
+    "group": Column(_TEXT, "digest of the same without the seeds: runs to average over", tag=True),
     "method": Column(_TEXT, "name of the method script; foreign for an imported log", tag=True),
     "variant": Column(
         _TEXT, "what the method script was asked to be, such as the loss", True, tag=True
@@ -65,6 +75,7 @@ RUN_COLUMNS: dict[str, Column] = {
         _REAL, "share of training labels that differ from the clean ones", True, fraction=True
     ),
     "seed": Column(_COUNT, "root seed of the run", tag=True),
+    **{name: Column(_COUNT, meaning, True, tag=True) for name, meaning in SEED_COLUMNS.items()},
     "recipe": Column(_TEXT, "named set of settings the run started from", True, tag=True),
     "recipe_status": Column(_TEXT, "published, unchecked, own or extrapolated", True, tag=True),
     "backbone": Column(_TEXT, "name of the network"),
@@ -77,6 +88,9 @@ RUN_COLUMNS: dict[str, Column] = {
     "settings": Column(_TEXT, "all settings, fully resolved, as JSON"),
     "data_digest": Column(_TEXT, "digest of the images and their order"),
     "labels_digest": Column(_TEXT, "digest of the label table"),
+    "entry_labels_digest": Column(
+        _TEXT, "of the same as its entry draws it, where seed_noise draws other labels", True
+    ),
     "encoder_digest": Column(
         _TEXT, "what identifies the weights it starts from or the encoder it queries", True
     ),

@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.errors import LabError
 from pipeline.files import results_folder
-from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS
+from pipeline.results.schema import EPOCH_COLUMNS, RUN_COLUMNS, SEED_COLUMNS
 from pipeline.results.standing import computed_now, in_words
 from pipeline.results.store import Store
 from pipeline.results.tables import parquet
@@ -31,7 +31,7 @@ VIEW: dict[str, pl.DataType] = {
 }
 """Columns of a view: those of `runs` without cost, and the epochs of the run in order."""
 
-_ORDER = ("dataset", "noise", "method", "variant", "seed", "key")
+_ORDER = ("dataset", "noise", "method", "variant", "seed", *SEED_COLUMNS, "key")
 
 
 class Results(NamedTuple):

@@ -1,4 +1,4 @@
-"""A run's identity: its key, and the group of runs that differ in their seed alone."""
+"""A run's identity: its key, and the group of runs that differ in their seeds alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipeline.identity import digest, run_key
 
 _ARITHMETIC = {precision: {"evaluation": precision} for precision in ("bf16", "fp16")}
 """Runs in reduced precision are evaluated in it. The first ones were not, and keep their key."""
+_SEEDS = frozenset({"seed", "seeds"})
 
 
 class EncoderIdentity(NamedTuple):
@@ -18,7 +19,7 @@ class EncoderIdentity(NamedTuple):
     key: str
     """Over everything that can change its weights; see `EncoderCard.identity`."""
     group: str
-    """The same, but without the seed where the encoder takes that of the run."""
+    """The same, but without the seeds that the encoder takes from the run."""
 
 
 class Identity(NamedTuple):
@@ -27,7 +28,7 @@ class Identity(NamedTuple):
     key: str
     """Over everything that can change its numbers."""
     group: str
-    """The same without the seed: the runs to average over."""
+    """The same without the seeds, that of the labels among them: the runs to average over."""
 
 
 def identify(
@@ -36,6 +37,7 @@ def identify(
     settings: RunSettings,
     data_digest: str,
     labels_digest: str,
+    entry_labels_digest: str,
     encoders: Mapping[str, EncoderIdentity],
 ) -> Identity:
     """The identity of a run.
@@ -46,6 +48,7 @@ def identify(
         settings: fully resolved.
         data_digest: of its images.
         labels_digest: of its label table.
+        entry_labels_digest: of the table as its entry draws it.
         encoders: that it names, by the setting that names them.
 
     Returns:
@@ -56,13 +59,12 @@ def identify(
         "method": method,
         "version": version,
         "data": data_digest,
-        "labels": labels_digest,
         **_ARITHMETIC.get(settings.precision, {}),
     }
-    without_seed = {name: value for name, value in hashed.items() if name != "seed"}
+    without_seeds = {name: value for name, value in hashed.items() if name not in _SEEDS}
     keys = {role: one.key for role, one in encoders.items()}
     groups = {role: one.group for role, one in encoders.items()}
     return Identity(
-        run_key(facts | {"settings": hashed} | keys),
-        digest(facts | {"settings": without_seed} | groups),
+        run_key(facts | {"labels": labels_digest, "settings": hashed} | keys),
+        digest(facts | {"labels": entry_labels_digest, "settings": without_seeds} | groups),
     )

@@ -30,6 +30,8 @@ class Inputs:
     """By the setting that names them."""
     noise_card: str
     """Card of the label table as JSON, written once for all runs that share it."""
+    entry_labels_digest: str
+    """Of the label table as its entry draws it, where the run learns from another draw or not."""
 
 
 @dataclass(frozen=True, eq=False)

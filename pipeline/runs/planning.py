@@ -15,7 +15,8 @@ from pipeline.runs.inputs.shelf import Shelf
 from pipeline.runs.key import EncoderIdentity, identify
 from pipeline.runs.planned import Inputs, NamedEncoder, PlannedRun
 from pipeline.runs.settings.methods import load_method
-from pipeline.runs.settings.resolve import Resolved, pinned, resolve
+from pipeline.runs.settings.resolve import Resolved, merged, pinned, resolve
+from pipeline.runs.settings.specs import noise_spec
 from pipeline.training.context import Knowledge
 from pipeline.training.method import Method
 
@@ -36,7 +37,7 @@ class Planner:
         self._params = params
         self.shelf = Shelf(params, roots, makes)
         self._encoders: dict[tuple[object, ...], NamedEncoder] = {}
-        self._noise_cards: dict[tuple[str, str], str] = {}
+        self._noise_cards: dict[tuple[str, str, int | None], str] = {}
 
     def run(
         self, method: type[Method], resolved: Resolved, path: tuple[str, ...] = ()
@@ -55,8 +56,12 @@ class Planner:
             LabError: when an input cannot be made, and for encoders that need one another.
         """
         settings = resolved.settings
-        place = settings.dataset, settings.noise
-        table = self.shelf.table(*place, resolved.noise)
+        dataset, noise, draw = settings.dataset, settings.noise, settings.seeds.noise
+        place = dataset, noise, draw
+        table = of_entry = self.shelf.table(dataset, noise, resolved.noise, draw)
+        if draw is not None:
+            entry = noise_spec(dataset, noise, self._params)
+            of_entry = self.shelf.table(dataset, noise, entry)
         if place not in self._noise_cards:
             self._noise_cards[place] = table.card.to_json()
         inputs = Inputs(
@@ -64,6 +69,7 @@ class Planner:
             table,
             {role: self.encoder(name, settings, path) for role, name in named_by(settings).items()},
             self._noise_cards[place],
+            of_entry.card.labels_digest,
         )
         row = _row(method, resolved, inputs)
         return PlannedRun(method, resolved, settings, inputs, row, row["key"])
@@ -73,7 +79,8 @@ class Planner:
 
         Args:
             name: of its entry in params.yaml.
-            asking: settings of the run: data set, noise and seed where the entry leaves them open.
+            asking: settings of the run: data set, noise with its draw, and seed where the entry
+                leaves them open.
             path: names of the encoders that need this one, outermost first.
 
         Returns:
@@ -89,7 +96,7 @@ class Planner:
                 "leave start_from out of one of them",
             )
         spec = encoder_spec(name, self._params.encoders)
-        place = (name, asking.dataset, asking.noise, asking.seed)
+        place = (name, asking.dataset, asking.noise, asking.seeds.noise, asking.seed)
         if place not in self._encoders:
             self._encoders[place] = self._plan_encoder(name, spec, asking, (*path, name))
         return self._encoders[place]
@@ -103,14 +110,27 @@ class Planner:
             identity = EncoderIdentity(card.identity, card.identity)
             return NamedEncoder(name, identity, knows, None, is_closed=True)
         method = load_method(spec.method)
-        # What params.yaml pins as a start is meant for runs, not for what they start from.
-        usual = {k: v for k, v in pinned(method, self._params).items() if k not in ROLES}
-        place = {key: getattr(asking, key) for key in ("dataset", "noise", "seed")}
-        resolved = resolve(method, usual | place | spec.explicit, self._params)
+        # What params.yaml pins as a start, or of the seeds, is meant for runs, not for what they
+        # start from.
+        held = {*ROLES, "seeds"}
+        usual = {k: v for k, v in pinned(method, self._params).items() if k not in held}
+        place: dict[str, Any] = {key: getattr(asking, key) for key in ("dataset", "noise", "seed")}
+        draw = asking.seeds.noise
+        if draw is not None and spec.noise is None:
+            place["seeds"] = {"noise": draw}
+        resolved = resolve(method, merged(usual, place, spec.explicit), self._params)
         run = self.run(method, resolved, path)
         group = run.key if "seed" in spec.explicit else run.row["group"]
+        if "seeds" in place:
+            group = self.encoder(name, _without_draw(asking), path[:-1]).identity.group
         knows = frozenset(run.row["knows"])
         return NamedEncoder(name, EncoderIdentity(run.key, group), knows, run, spec.is_closed)
+
+
+def _without_draw(settings: RunSettings) -> RunSettings:
+    """The settings of the same run on labels as their entry draws them."""
+    seeds = settings.seeds.model_copy(update={"noise": None})
+    return settings.model_copy(update={"seeds": seeds})
 
 
 _SAME_NAME = ("dataset", "noise", "seed", "recipe", "backbone", "epochs", "batch_size", "lr",
@@ -123,8 +143,10 @@ def _row(method: type[Method], resolved: Resolved, inputs: Inputs) -> dict[str, 
     data, noise = inputs.dataset.card, inputs.table.card
     identities = {role: one.identity for role, one in inputs.encoders.items()}
     identity = identify(
-        name, method.VERSION, settings, data.digest, noise.labels_digest, identities
-    )
+        name, method.VERSION, settings, data.digest, noise.labels_digest,
+        inputs.entry_labels_digest, identities,
+    )  # fmt: skip
+    is_redrawn = inputs.entry_labels_digest != noise.labels_digest
     return {
         "key": identity.key,
         "group": identity.group,
@@ -133,6 +155,7 @@ def _row(method: type[Method], resolved: Resolved, inputs: Inputs) -> dict[str, 
         "version": method.VERSION,
         "n_networks": method.n_networks(settings),
         **{name: getattr(settings, name) for name in _SAME_NAME},
+        **{f"seed_{stream}": seed for stream, seed in settings.seeds.set_apart.items()},
         "noise_kind": noise.generator,
         "nominal_rate": noise.nominal_rate,
         "realised_rate": noise.realised_rate,
@@ -140,6 +163,7 @@ def _row(method: type[Method], resolved: Resolved, inputs: Inputs) -> dict[str, 
         "settings": json.dumps(settings.model_dump(mode="json"), sort_keys=True),
         "data_digest": data.digest,
         "labels_digest": noise.labels_digest,
+        "entry_labels_digest": inputs.entry_labels_digest if is_redrawn else None,
         "encoder_digest": "+".join(one.key for one in identities.values()) or None,
         "encoders": [one.name for one in inputs.encoders.values()] or None,
         "noise_card": inputs.noise_card,

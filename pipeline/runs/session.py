@@ -11,7 +11,6 @@ from torch import Tensor
 from pipeline.config import Execution, RunSettings
 from pipeline.data.views import channel_statistics
 from pipeline.errors import LabError
-from pipeline.identity import seed_stream
 from pipeline.runs.compilation import compile_networks
 from pipeline.runs.inputs.splits import Splits
 from pipeline.runs.planned import PlannedRun
@@ -55,7 +54,7 @@ def open_session(
     train = splits.train
     check_batch_size(settings, train.y_noisy, processes.n_processes)
     set_determinism(settings.determinism, settings.tf32, settings.times_convolutions)
-    torch.manual_seed(seed_stream(settings.seed, "init"))  # modules are made on the CPU
+    torch.manual_seed(settings.stream("init"))  # modules are made on the CPU
     method = processes.synchronised(method_class(settings, problem)).to(processes.device)
     if execution.channels_last:
         method = method.to(memory_format=torch.channels_last)
@@ -82,7 +81,7 @@ def open_session(
             y_clean=train.y_clean,
             n_classes=problem.n_classes,
             n_epochs=settings.epochs,
-            seed=settings.seed,
+            seed=settings.root_of("method"),
             predict_pass=lambda *asked: _predict_train(session, *asked),
             share_pass=processes.from_main,
         ),
@@ -115,7 +114,7 @@ def _predict_train(
     training: bool,
 ) -> Tensor:
     """Class probabilities [n, K] of training samples, as a method asks for them."""
-    seed = seed_stream(session.settings.seed, "augment", session.context.epoch, "prediction")
+    seed = session.settings.stream("augment", session.context.epoch, "prediction")
     weights: AbstractContextManager[None] = nullcontext()
     if averaged:
         if session.average is None:

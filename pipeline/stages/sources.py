@@ -52,10 +52,11 @@ def sources(params: Params) -> dict[str, Facts]:
     datasets = [checked_name(name, "data set") for name in grid.datasets]
     noises = [checked_name(name, "noise") for name in grid.noises]
     encoders = [checked_name(name, "encoder") for name in {*grid.encoders, *params.encoders}]
+    draws = {"draws": grid.label_draws} if grid.label_draws else {}
     return {
         **{f"data/{name}": _data(name, params) for name in datasets},
         **{
-            f"labels/{on}/{name}": _labels(on, name, params)
+            f"labels/{on}/{name}": _labels(on, name, params, draws)
             for on, name in product(datasets, noises)
         },
         **{f"encoders/{name}": _encoder(name, params) for name in encoders},
@@ -66,10 +67,10 @@ def _data(name: str, params: Params) -> Facts:
     return data_facts(data_spec(name, params))
 
 
-def _labels(dataset: str, name: str, params: Params) -> Facts:
+def _labels(dataset: str, name: str, params: Params, draws: Facts) -> Facts:
     """Facts of a label table; open-set labels come with images of another data set."""
     spec = noise_spec(dataset, name, params)
-    facts = spec_facts(spec)
+    facts = spec_facts(spec) | draws
     return facts | {"source": _data(spec.source, params)} if isinstance(spec, OpenSet) else facts
 
 
@@ -84,7 +85,7 @@ def _encoder(name: str, params: Params) -> Facts:
     dataset, noise = entry.get("dataset"), entry.get("noise")
     inputs = {} if dataset is None else {"data": _data(dataset, params)}
     if dataset is not None and noise is not None:
-        inputs["labels"] = _labels(dataset, noise, params)
+        inputs["labels"] = _labels(dataset, noise, params, {})
     return {"entry": entry, "files": files, **inputs}
 
 

@@ -80,7 +80,7 @@ def epoch_samples(settings: RunSettings, epoch: int, y_noisy: Tensor, *names: st
     """Samples of an epoch, a function of the settings, the epoch and the draw alone.
 
     Args:
-        settings: seed, sampling and per_class are read.
+        settings: the stream order, sampling and per_class are read.
         epoch: from 0.
         y_noisy: int64 [N], given labels.
         names: of a draw independent of the samples that are trained on; none for those.
@@ -88,7 +88,7 @@ def epoch_samples(settings: RunSettings, epoch: int, y_noisy: Tensor, *names: st
     Returns:
         int64 positions among the training samples, in the order of their use; on the CPU.
     """
-    seed = seed_stream(settings.seed, "order", epoch, *names)
+    seed = settings.stream("order", epoch, *names)
     if settings.sampling == "all":
         return epoch_order(seed, len(y_noisy))
     return torch.from_numpy(balanced_epoch(y_noisy.cpu().numpy(), settings.per_class, seed))
@@ -192,8 +192,8 @@ def batches_of_steps(
         steps: of this process.
         method: whose views are made.
         train: the training samples.
-        seed: root seed of the run; every draw of a view is a pure function of it, the epoch, the
-            phase and the sample.
+        seed: root of the stream augment; every draw of a view is a pure function of it, the epoch,
+            the phase and the sample.
         epoch: from 0.
         processes: of the run.
         phase: its name, where the epoch has several.

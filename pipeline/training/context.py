@@ -36,7 +36,7 @@ class Context:
             method declares to know of them, and no attribute afterwards.
         n_classes: number of classes.
         n_epochs: length of the run in epochs.
-        seed: root seed of the run.
+        seed: root of the method's own random streams.
         predict_pass: computes predictions of training samples, see `predict_train`.
         share_pass: computes something once for all processes, see `from_main`.
         epoch: the current epoch, from 0.

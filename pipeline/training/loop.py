@@ -168,7 +168,7 @@ def _train_phase(session: Session, running: Running, n_phases: int) -> Iterator[
     method, epoch, context = session.method, progress.epoch, session.context
     phase = method.phase_start(context)
     still = begin_phase(session.optimizer, phase, method, context.resumed)
-    place = Place(settings.seed, epoch, context.phase)
+    place = Place(epoch, context.phase)
     plan = PhaseSteps(phase, place, settings, method, session.train, processes)
     bar = tqdm(
         plan.batches(progress.step),

@@ -9,22 +9,22 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from pipeline.identity import seed_stream
+from pipeline.config import RunSettings
 
 
 @contextmanager
-def seeded(seed: int, *names: str | int) -> Iterator[None]:
+def seeded(settings: RunSettings, *names: str | int) -> Iterator[None]:
     """Within the block torch's stream of the CPU is the named one of a run; after it, as before.
 
     What is built there is the same on all processes, whatever was drawn before: the start of a
     peer, or of a part that is re-initialised (build it anew, then load its state).
 
     Args:
-        seed: root seed of the run.
+        settings: of the run.
         names: of the stream, below `init`.
     """
     state = torch.random.get_rng_state()
-    torch.default_generator.manual_seed(seed_stream(seed, "init", *names))
+    torch.default_generator.manual_seed(settings.stream("init", *names))
     try:
         yield
     finally:
@@ -37,13 +37,15 @@ class Peers(nn.ModuleDict):
     Args:
         names: of the peers, for their parameter groups and for phases.
         build: makes one network.
-        seed: root seed of the run; each peer is built from a random stream of its name.
+        settings: of the run; each peer is built from a random stream of its name.
     """
 
-    def __init__(self, names: tuple[str, ...], build: Callable[[], nn.Module], seed: int) -> None:
+    def __init__(
+        self, names: tuple[str, ...], build: Callable[[], nn.Module], settings: RunSettings
+    ) -> None:
         made = {}
         for name in names:
-            with seeded(seed, "peer", name):
+            with seeded(settings, "peer", name):
                 made[name] = build()
         super().__init__(made)
         self._training = names

@@ -12,11 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.config import RunSettings
+from pipeline.config import RunSettings, StreamName
 from pipeline.data.host import sent
 from pipeline.data.randomness import epoch_order
 from pipeline.errors import LabError
-from pipeline.identity import seed_stream
 from pipeline.training.batches import (
     Step,
     TrainSamples,
@@ -31,9 +30,8 @@ from pipeline.training.processes import Processes
 
 
 class Place(NamedTuple):
-    """Where in a run a phase stands; all that is drawn in it is drawn by this."""
+    """Where in a run a phase stands; what is drawn in it is drawn by this and the seeds."""
 
-    seed: int
     epoch: int
     phase: str
 
@@ -73,10 +71,11 @@ class PhaseSteps:
         processes: Processes,
     ) -> None:
         self._place, self._method, self._train, self._processes = place, method, train, processes
+        self._settings = settings
         self._streams = phase.streams or {}
         if self._streams:
             check_streams(self._streams, len(train.y_noisy), str(place), phase.partition)
-            self._steps = self._steps_of_streams(settings, phase.steps)
+            self._steps = self._steps_of_streams(phase.steps)
         else:
             with_partners = bool(method.partner_views)
             steps = steps_of_epoch(
@@ -89,13 +88,13 @@ class PhaseSteps:
     def __len__(self) -> int:
         return len(self._steps[self.main])
 
-    def _steps_of_streams(self, settings: RunSettings, n: int | None) -> dict[str, list[Step]]:
+    def _steps_of_streams(self, n: int | None) -> dict[str, list[Step]]:
         """Equally many steps of each stream: `n`, or those of a pass over the first."""
         found: dict[str, list[Step]] = {}
         for name, stream in self._streams.items():
-            steps = self._pass(name, stream, settings, 0)
+            steps = self._pass(name, stream, 0)
             if not steps:
-                size = stream.batch_size or settings.batch_size
+                size = stream.batch_size or self._settings.batch_size
                 raise LabError(
                     f"{len(stream.samples)} samples are {name} in {self._place}, with drop_last",
                     f"at least a batch of {size}",
@@ -104,12 +103,13 @@ class PhaseSteps:
             n = n or len(steps)
             number = 1
             while len(steps) < n:
-                steps += self._pass(name, stream, settings, number)
+                steps += self._pass(name, stream, number)
                 number += 1
             found[name] = steps[:n]
         return found
 
-    def _pass(self, name: str, stream: Stream, settings: RunSettings, number: int) -> list[Step]:
+    def _pass(self, name: str, stream: Stream, number: int) -> list[Step]:
+        settings = self._settings
         order = epoch_order(self._seed("order", name, number), len(stream.samples))
         samples = stream.samples.cpu()[order]
         rows = sent(samples[None].numpy(), self._processes.device)
@@ -127,10 +127,9 @@ class PhaseSteps:
         share = values[self._processes.rank :: self._processes.n_processes]
         return share if len(share) else values[:1]
 
-    def _seed(self, what: str, *names: str | int) -> int:
-        return seed_stream(
-            self._place.seed, what, self._place.epoch, *self._place.names, "stream", *names
-        )
+    def _seed(self, what: StreamName, *names: str | int) -> int:
+        place = self._place
+        return self._settings.stream(what, place.epoch, *place.names, "stream", *names)
 
     def batches(self, first: int = 0) -> Iterator[tuple[dict[str, Step], Batch]]:
         """Steps by stream, the main one first, and the batch of each.
@@ -147,16 +146,15 @@ class PhaseSteps:
             seed = self.seed_of("method", number)
             yield steps, replace(batch, seed=seed, done=number / len(self))
 
-    def seed_of(self, what: str, number: int, *names: int) -> int:
+    def seed_of(self, what: StreamName, number: int, *names: int) -> int:
         """Seed of a random stream of one step."""
-        return seed_stream(
-            self._place.seed, what, self._place.epoch, *self._place.names, number, *names
-        )
+        place = self._place
+        return self._settings.stream(what, place.epoch, *place.names, number, *names)
 
     def _whole(self, first: int) -> Iterator[Batch]:
-        seed, epoch, _ = self._place
         return batches_of_steps(
-            self._steps[WHOLE][first:], self._method, self._train, seed, epoch, self._processes,
+            self._steps[WHOLE][first:], self._method, self._train,
+            self._settings.root_of("augment"), self._place.epoch, self._processes,
             *self._place.names,
         )  # fmt: skip
 
@@ -179,10 +177,11 @@ class PhaseSteps:
         self, steps: list[Step], names: tuple[str, ...], *stream: str | int
     ) -> Iterator[tuple[Tensor, ...]]:
         """Each pass has views of its own, and so has each turn of a sample within it."""
+        root = self._settings.root_of("augment")
         place = ("augment", self._place.epoch, *self._place.names, "stream", *stream)
 
         def made(turn: int, samples: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
-            return views_of(self._train, samples, names, self._place.seed, *place, turn)
+            return views_of(self._train, samples, names, root, *place, turn)
 
         turns = np.unique(np.concatenate([step.turns for step in steps])).tolist()
         if len(turns) == 1:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from methods.robust_loss import RobustLoss, RobustLossSettings
-from pipeline.config import Params, read_params
+from pipeline.config import Params, Seeds, read_params
 from pipeline.encoders.artefact import load_encoder, read_encoder_card
 from pipeline.encoders.encoder import Encoder
 from pipeline.encoders.kept import kept_weights_folder
@@ -49,7 +49,7 @@ def found(role="start_from", **changes):
 
 
 def test_a_run_that_names_no_encoder_keeps_its_key_and_one_that_does_has_another():
-    digests = "d" * 16, "1" * 16
+    digests = "d" * 16, "1" * 16, "1" * 16
     plain = identify("robust_loss", 1, RobustLossSettings(loss="ce", seed=3), *digests, {})
     # Stored results hang on this key.
     assert plain == ("r5cbc22b628d660d8", "94f43965267d7362")
@@ -102,6 +102,18 @@ def test_what_an_entry_leaves_open_is_that_of_the_asking_run(lab):
     assert read_encoder_card(kept_weights_folder(second.run.key)).run_key == second.run.key
     assert not encoders_folder("warm").exists()
     assert not first.exists
+
+
+def test_an_open_entry_learns_from_the_draw_of_labels_that_the_asking_run_has(lab):
+    pinned = {"warm": CE, "one": CE | {"seed": 0}, "other": CE | {"noise": "pair-40"}}
+    write_params(lab, PARAMS | {"encoders": pinned, "run": PARAMS["run"] | {"seeds": {"order": 9}}})
+    for name, follows in (("warm", True), ("one", True), ("other", False)):
+        usual = found(start_from=name)
+        redrawn = found(start_from=name, seeds=Seeds(noise=5, init=4))
+        assert (redrawn.run.key != usual.run.key) == follows
+        assert redrawn.run.settings.seeds.set_apart == ({"noise": 5} if follows else {})
+        # One group of runs for all draws: whoever asks is averaged over them.
+        assert redrawn.identity.group == usual.identity.group
 
 
 def test_an_encoder_may_start_from_another_one(lab):

@@ -119,6 +119,20 @@ def test_changing_one_label_table_makes_one_table_again(copy):
     assert started(out) == ["sources", "noise@digits-pair-40"]
 
 
+def test_draws_of_the_labels_are_made_by_the_stage_of_their_table(copy):
+    def with_draws(*draws):
+        write(copy, PARAMS | {"grid": PARAMS["grid"] | {"seeds": {"noise": list(draws)}}})
+        return started(dvc(copy, "repro", "runs"))
+
+    assert "noise@digits-symmetric-40" in with_draws(1, 2)
+    assert (copy / "labels" / "digits" / "symmetric-40.draw-2").exists()
+    assert with_draws(1, 2) == ["sources"]
+    assert with_draws(1, 2, 3) == ["sources", "noise@digits-symmetric-40", "runs"]
+    view = pl.read_parquet(copy / "results" / "views" / "tiny.parquet")
+    assert sorted(view["seed_noise"].to_list(), key=str) == [2, 2, 3, 3, None, None]
+    assert view["group"].n_unique() == view["variant"].n_unique() == 2
+
+
 def test_an_encoder_is_made_once_and_then_taken_from_the_store(copy):
     entry = {"kind": "run", "method": "simclr", "dataset": "digits", "noise": "clean", "seed": 0,
              "epochs": 1}  # fmt: skip

@@ -33,6 +33,13 @@ def test_notes_of_made_inputs_hold_nothing_of_the_machine(lab, monkeypatch) -> N
     assert str(lab) not in json.dumps(found)
 
 
+def test_draws_of_the_labels_are_noted_where_the_grid_crosses_them(lab, monkeypatch) -> None:
+    usual = notes(lab, monkeypatch)
+    crossed = notes(lab, monkeypatch, grid=PARAMS["grid"] | {"seeds": {"noise": [0, 1]}})
+    assert crossed["labels/digits/symmetric-40"].pop("draws") == [0, 1]
+    assert crossed == usual
+
+
 @pytest.mark.parametrize(
     ("block", "entry", "note"),
     [

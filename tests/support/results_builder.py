@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.identity import digest, run_key
-from pipeline.results.schema import TABLES, Table
+from pipeline.results.schema import SEED_COLUMNS, TABLES, Table
 from pipeline.results.store import Store
 from pipeline.results.tables import layout, parquet
 from pipeline.results.tables.manifest import Segment, newest
@@ -27,11 +27,11 @@ def run_row(
     settings: Mapping[str, object] | None = None,
     **columns: Any,
 ) -> dict[str, Any]:
-    """A complete row of `runs`; key and group follow from the named arguments."""
+    """A complete row of `runs`; key and group follow from the named arguments and the streams."""
     resolved = {"loss": variant, "lr": 0.1, **(settings or {})}
     group = {"dataset": dataset, "noise": noise, "settings": resolved}
     row: dict[str, Any] = {
-        "key": run_key({**group, "seed": seed}),
+        "key": run_key({**group, "seed": seed, **_streams(columns)}),
         "group": digest(group),
         "method": "robust_loss",
         "variant": variant,
@@ -64,6 +64,10 @@ def run_row(
         "seconds": 1.5,
     }
     return {**row, **columns}
+
+
+def _streams(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: columns[name] for name in SEED_COLUMNS if name in columns}
 
 
 def epoch_rows(key: str, test_accuracy: Sequence[float | None], **columns: Any) -> pl.DataFrame:

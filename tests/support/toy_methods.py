@@ -80,7 +80,7 @@ class Divided(Method):
 
     def __init__(self, settings: RunSettings, problem: Problem) -> None:
         super().__init__()
-        self.peers = Peers(("a", "b"), self.network, settings.seed)
+        self.peers = Peers(("a", "b"), self.network, settings)
         self.shift = nn.Parameter(torch.zeros(problem.n_train, K))
         self.register_buffer("losses", torch.zeros(2, problem.n_train))
         self.now = "a"

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from pipeline.config import RunSettings
 from pipeline.training.peers import Peers, seeded
 
 
@@ -16,12 +17,12 @@ def weights(peer):
 
 def test_a_start_depends_on_seed_and_name_alone():
     torch.manual_seed(1)
-    first = Peers(("a", "b"), network, 7)
+    first = Peers(("a", "b"), network, RunSettings(seed=7))
     drawn = torch.rand(2)
     torch.manual_seed(1)
     assert torch.equal(torch.rand(2), drawn)  # building draws nothing from the stream outside
-    again = Peers(("b", "c", "a"), network, 7)
-    other = Peers(("a",), network, 8)
+    again = Peers(("b", "c", "a"), network, RunSettings(seed=7))
+    other = Peers(("a",), network, RunSettings(seed=8))
     assert torch.equal(weights(first["a"]), weights(again["a"]))
     assert torch.equal(weights(first["b"]), weights(again["b"]))
     starts = [weights(peer) for peer in (*again.values(), *other.values())]
@@ -29,7 +30,7 @@ def test_a_start_depends_on_seed_and_name_alone():
 
 
 def test_groups_are_named_and_hold_what_is_trained():
-    peers = Peers(("a", "b"), network, 0)
+    peers = Peers(("a", "b"), network, RunSettings())
     peers["b"][0].bias.requires_grad_(False)
     a, b = peers.groups()
     assert (a["name"], b["name"]) == ("a", "b")
@@ -37,7 +38,7 @@ def test_groups_are_named_and_hold_what_is_trained():
 
 
 def test_only_named_peers_are_ever_in_training_mode():
-    method = nn.ModuleDict({"peers": Peers(("a", "b"), network, 0)})
+    method = nn.ModuleDict({"peers": Peers(("a", "b"), network, RunSettings())})
     peers = method["peers"]
     assert peers["a"].training
     assert peers["b"].training
@@ -59,7 +60,7 @@ def test_a_part_is_made_anew_from_a_stream_of_its_name():
     part = nn.Linear(3, 4)
 
     def renewed(*names):
-        with seeded(5, *names):
+        with seeded(RunSettings(seed=5), *names):
             part.load_state_dict(nn.Linear(3, 4).state_dict())
         return part.weight.clone()
 

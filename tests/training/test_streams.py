@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.config import RunSettings
+from pipeline.config import RunSettings, Seeds
 from pipeline.training.batches import TrainSamples
 from pipeline.training.method import Method
 from pipeline.training.phases import Phase, Stream
@@ -14,7 +14,7 @@ N = 23
 EASY, HARD = torch.arange(0, N, 3), torch.tensor([i for i in range(N) if i % 3])
 
 
-PLACE = Place(0, 4, "a")
+PLACE = Place(4, "a")
 
 
 class Positions:
@@ -26,10 +26,10 @@ class Positions:
             yield tuple(torch.stack([index, index * 0 + seed], dim=1) for seed in seeds)
 
 
-def steps(rank=0, n_processes=1, place=PLACE, phase=None, **values):
+def steps(rank=0, n_processes=1, place=PLACE, phase=None, seed=0, **values):
     phase = phase or Phase({"easy": Stream(EASY), "hard": Stream(HARD, batch_size=4)})
     train = TrainSamples(Positions(), torch.arange(N), torch.zeros(N, dtype=torch.int64), None)
-    settings = RunSettings(batch_size=3, seed=place.seed, **values)
+    settings = RunSettings(batch_size=3, seed=seed, **values)
     return PhaseSteps(phase, place, settings, Method(), train, Share(rank, n_processes))
 
 
@@ -83,12 +83,12 @@ def test_a_sample_that_comes_again_has_other_views():
 
 
 def test_every_epoch_phase_stream_and_seed_has_an_order_of_its_own():
-    places = [Place(0, 4, "a"), Place(0, 5, "a"), Place(0, 4, "b"), Place(1, 4, "a")]
-    orders = {str(drawn(steps(place=place))["easy"]) for place in places}
+    places = [(Place(4, "a"), 0), (Place(5, "a"), 0), (Place(4, "b"), 0), (Place(4, "a"), 1)]
+    orders = {str(drawn(steps(place=place, seed=seed))["easy"]) for place, seed in places}
     assert len(orders) == 4
     alike = drawn(steps(phase=Phase({"one": Stream(HARD), "two": Stream(HARD)})))
     assert alike["one"] != alike["two"]
-    whole = [steps(place=place, phase=Phase()) for place in places]
+    whole = [steps(place=place, phase=Phase(), seed=seed) for place, seed in places]
     orders = {str([batch.index.tolist() for _, batch in found.batches()]) for found in whole}
     assert len(orders) == 4
 
@@ -134,7 +134,34 @@ def test_steps_that_are_left_are_those_of_the_whole():
             assert all(map(torch.equal, part.views, found.parts[name].views))
 
 
+def test_order_views_and_draws_of_the_method_follow_seeds_of_their_own():
+    def draws(**seeds):
+        batches = [batch for _, batch in steps(seeds=Seeds(**seeds)).batches()]
+        parts = [part for batch in batches for part in batch.parts.values()]
+        return {
+            "order": [part.index.tolist() for part in parts],
+            "augment": sorted({int(view[0, 1]) for part in parts for view in part.views}),
+            "method": [batch.seed for batch in batches],
+        }
+
+    usual, other = draws(), [batch for _, batch in steps(seed=3).batches()]
+    for stream in usual:
+        moved = draws(**{stream: 3})
+        assert {name for name in usual if moved[name] != usual[name]} == {stream}
+    assert draws(method=3)["method"] == [batch.seed for batch in other]
+    assert draws(split=3, init=3, noise=3) == usual
+    # Two processes share the very same batches.
+    seeds = Seeds(order=3, augment=4, method=5)
+    whole, *shares = (list(steps(*share, seeds=seeds).batches()) for share in ((), (0, 2), (1, 2)))
+    for (_, batch), *parts in zip(whole, *shares, strict=True):
+        assert {part.seed for _, part in parts} == {batch.seed}
+        for rank, (_, part) in enumerate(parts):
+            own = batch.parts["hard"]
+            assert torch.equal(part.parts["hard"].index, own.index[rank::2])
+            assert torch.equal(part.parts["hard"].views[0], own.views[0][rank::2])
+
+
 def test_seeds_of_steps_differ():
-    places = [Place(0, 4, "a"), Place(0, 4, "b"), Place(0, 5, "a")]
+    places = [Place(4, "a"), Place(4, "b"), Place(5, "a")]
     seeds = [batch.seed for place in places for _, batch in steps(place=place).batches()]
     assert len(set(seeds)) == len(seeds)

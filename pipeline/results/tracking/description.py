@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.results.keys import seeds_in_words
+
 _FACTS = ("key", "grid", "recipe", "recipe_status", "backbone", "epochs", "batch_size", "encoders",
           "knows", "realised_rate", "device", "n_processes", "command")  # fmt: skip
 
@@ -23,7 +25,7 @@ def description(row: Mapping[str, Any], figures: Mapping[str, tuple[int, float] 
     variant = f" {_code(row['variant'])}" if row.get("variant") else ""
     lines = [
         f"Method {_code(row['method'])}{variant} on data set {_code(row['dataset'])} "
-        f"with labels {_code(row['noise'])}, seed {row['seed']}: {row['status']}.",
+        f"with labels {_code(row['noise'])}, {seeds_in_words(row)}: {row['status']}.",
     ]
     if row.get("status_detail"):
         lines.append(f"\n{_code(row['status_detail'])}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from pipeline.results.keys import seeds_in_words
 from pipeline.results.protocols import PROTOCOLS, choose
 from pipeline.results.schema import AVERAGED, CURVES, EPOCHS, TAGS, Status
 from pipeline.results.standing import STOPPED
@@ -74,7 +75,8 @@ def user() -> dict[str, str]:
 
 def _tags(row: dict[str, Any]) -> dict[str, str]:
     tags = {name: str(row[name]) for name in TAGS if row.get(name) is not None}
-    tags["mlflow.runName"] = f"{row.get('variant') or row['method']} {row['noise']} s{row['seed']}"
+    seeds = seeds_in_words(row).replace("seed ", "s")
+    tags["mlflow.runName"] = f"{row.get('variant') or row['method']} {row['noise']} {seeds}"
     tags["mlflow.note.content"] = description(row, {})
     if row.get("command"):
         tags["mlflow.source.name"] = shlex.split(row["command"])[0]

@@ -18,7 +18,7 @@ def choose_samples(table: LabelTable, settings: RunSettings) -> tuple[Labels, La
 
     Args:
         table: the labelled images.
-        settings: validation, val_rate, down_sample and seed are read.
+        settings: validation, val_rate, down_sample and the stream split are read.
 
     Returns:
         Rows for validation and for training, int64, each ascending.
@@ -35,11 +35,11 @@ def choose_samples(table: LabelTable, settings: RunSettings) -> tuple[Labels, La
             f"at least one and fewer than {n}",
             "--val-rate 0 for no validation split",
         )
-    stream = np.random.Generator(np.random.PCG64(seed_stream(settings.seed, "split")))
+    stream = np.random.Generator(np.random.PCG64(settings.stream("split")))
     order = stream.permutation(n)
     held_out, kept = np.sort(order[:n_val]), np.sort(order[n_val:])
     if settings.down_sample:
-        seed = seed_stream(settings.seed, "down-sample")
+        seed = seed_stream(settings.root_of("split"), "down-sample")
         kept = np.sort(kept[balanced_epoch(table.y_noisy[kept], None, seed)])
     return held_out, kept
 

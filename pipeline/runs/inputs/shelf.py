@@ -7,6 +7,7 @@ what it would be made from now (specification, versions, digests, files).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import Params
@@ -58,7 +59,7 @@ class Shelf:
     ) -> None:
         self._params, self._roots, self._makes = params, dict(roots or {}), makes
         self._datasets: dict[str, Dataset] = {}
-        self._tables: dict[tuple[str, str], LabelTable] = {}
+        self._tables: dict[Path, LabelTable] = {}
 
     def dataset(self, name: str) -> Dataset:
         """A prepared data set.
@@ -78,13 +79,16 @@ class Shelf:
         self._datasets[name] = _made_dataset(name, spec)
         return self._datasets[name]
 
-    def table(self, dataset: str, noise: str, spec: NoiseSpec) -> LabelTable:
+    def table(
+        self, dataset: str, noise: str, spec: NoiseSpec, draw: int | None = None
+    ) -> LabelTable:
         """A label table of a prepared data set.
 
         Args:
             dataset: name of the data set.
             noise: name of the table.
             spec: what it is made from.
+            draw: seed of `spec` where it is not that of the table's entry.
 
         Returns:
             The table; opening it verifies its digest.
@@ -92,19 +96,23 @@ class Shelf:
         Raises:
             LabError: when it cannot be made.
         """
-        if (dataset, noise) not in self._tables:
-            found = self._current_table(dataset, noise, spec)
-            self._tables[dataset, noise] = found or self.make_table(dataset, noise, spec)
-        return self._tables[dataset, noise]
+        folder = labels_folder(dataset, noise, draw)
+        if folder not in self._tables:
+            found = self._current_table(dataset, folder, spec)
+            self._tables[folder] = found or self.make_table(dataset, noise, spec, draw)
+        return self._tables[folder]
 
-    def make_table(self, dataset: str, noise: str, spec: NoiseSpec) -> LabelTable:
+    def make_table(
+        self, dataset: str, noise: str, spec: NoiseSpec, draw: int | None = None
+    ) -> LabelTable:
         """Make a label table, whatever is there."""
         # Imported here: a quarter of the start of a worker, which makes none.
         from pipeline.noise.generate import make
 
-        table = make(self._labelled_images(dataset, spec), noise, spec)
-        save_table(table, labels_folder(dataset, noise))
-        self._tables[dataset, noise] = table
+        folder = labels_folder(dataset, noise, draw)
+        table = make(self._labelled_images(dataset, spec), folder.name, spec)
+        save_table(table, folder)
+        self._tables[folder] = table
         return table
 
     def _current_dataset(self, name: str, spec: DataSpec) -> Dataset | None:
@@ -115,11 +123,11 @@ class Shelf:
             return None
         return found if facts.is_current(found.card, spec) else None
 
-    def _current_table(self, dataset: str, noise: str, spec: NoiseSpec) -> LabelTable | None:
+    def _current_table(self, dataset: str, folder: Path, spec: NoiseSpec) -> LabelTable | None:
         """The label table, unless it is missing, damaged or not current."""
         facts = noise_facts(spec, self._labelled_images(dataset, spec).card)
         try:
-            found = open_table(labels_folder(dataset, noise))
+            found = open_table(folder)
         except LabError:
             return None
         made_from = found.card.details.get("made_from", {})

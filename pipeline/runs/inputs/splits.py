@@ -162,7 +162,7 @@ def make_splits(
     Args:
         dataset: that the run learns from.
         table: its labels.
-        settings: validation, val_rate, down_sample and seed are read.
+        settings: validation, val_rate, down_sample and the stream split are read.
         opener: of the images.
         device: where to.
 

@@ -11,9 +11,9 @@ import tyro
 from pydantic import BaseModel
 
 from pipeline.command_line import read_flags
-from pipeline.config import Execution, Params, RunSettings, validated
+from pipeline.config import Execution, Params, RunSettings, Seeds, validated
 from pipeline.installation import as_typed
-from pipeline.runs.settings.resolve import Resolved, pinned, resolve
+from pipeline.runs.settings.resolve import Resolved, merged, pinned, resolve
 from pipeline.training.method import Method
 
 _HELP = {"-h", "--help"}
@@ -38,7 +38,7 @@ def parse_flags(
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     typed = _typed(method, _with_mode([word for word in words if word not in _HELP]))
-    resolved = resolve(method, pinned(method, params) | typed["run"], params)
+    resolved = resolve(method, merged(pinned(method, params), typed["run"]), params)
     execution = validated(Execution, typed["execution"], "flags")
     if _HELP & set(words):
         _show_help(method, resolved.settings, execution)
@@ -69,7 +69,11 @@ def _with_mode(words: list[str]) -> list[str]:
 def _optional(model: type[BaseModel]) -> Any:
     """The fields of a settings class as a dictionary from which any may be left out."""
     fields = {
-        name: NotRequired[Annotated[field.annotation, tyro.conf.arg(help=field.description)]]
+        name: NotRequired[
+            _optional(Seeds)
+            if field.annotation is Seeds
+            else Annotated[field.annotation, tyro.conf.arg(help=field.description)]
+        ]
         for name, field in model.model_fields.items()
     }
     return TypedDict(model.__name__, fields)  # type: ignore[operator]  # see `_typed`

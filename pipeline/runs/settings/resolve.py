@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.config import Params, RunSettings, validated
+from pipeline.noise.draws import redrawn, seed_of
 from pipeline.noise.noise_spec import NoiseSpec
 from pipeline.runs.settings.recipes import choose
 from pipeline.runs.settings.specs import noise_spec
@@ -17,14 +19,25 @@ class Resolved(NamedTuple):
     settings: RunSettings
     recipe_status: str
     noise: NoiseSpec
-    """What its label table is made from."""
+    """What its label table is made from: the entry of that name, or another draw of it."""
     by_noise: frozenset[str]
     """Settings that the recipe chose by the kind or the rate of the label noise."""
 
 
 def pinned(method: type[Method], params: Params) -> dict[str, Any]:
     """What params.yaml pins for a method: its `run` block and the method's own."""
-    return params.run | params.methods.get(method.name(), {})
+    return merged(params.run, params.methods.get(method.name(), {}))
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Explicit settings, later layers winning; the seeds of streams are merged one by one."""
+    whole: dict[str, Any] = {}
+    for layer in layers:
+        before, seeds = whole.get("seeds"), layer.get("seeds")
+        whole |= layer
+        if isinstance(before, dict) and isinstance(seeds, dict):
+            whole["seeds"] = before | seeds
+    return whole
 
 
 def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Resolved:
@@ -46,8 +59,25 @@ def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Res
     spec = noise_spec(cell["dataset"], cell["noise"], params)
     facts = {"noise_kind": _kind_of_labels(spec), "rate": getattr(spec, "rate", None)}
     choice = choose(name, cell["recipe"], cell | facts)
-    settings = validated(method.Settings, choice.settings | values, f"settings of {name}")
-    return Resolved(settings, choice.status, spec, choice.by_noise - set(values))
+    given = validated(method.Settings, choice.settings | values, f"settings of {name}")
+    settings = _without_idle_seeds(given, spec)
+    draw = settings.seeds.noise
+    drawn = spec if draw is None else redrawn(spec, draw)
+    return Resolved(settings, choice.status, drawn, choice.by_noise - set(values))
+
+
+def _without_idle_seeds(settings: RunSettings, spec: NoiseSpec) -> RunSettings:
+    """The settings without seeds that change no number: equal numbers have equal settings."""
+    idle: dict[str, None] = {}
+    for stream, seed in settings.seeds.set_apart.items():
+        usual = settings.seed
+        if stream == "noise":
+            drawn_by = seed_of(spec)
+            usual = seed if drawn_by is None else drawn_by
+        if seed == usual or (stream == "split" and not settings.splits):
+            idle[stream] = None
+    seeds = settings.seeds.model_copy(update=idle)
+    return settings.model_copy(update={"seeds": seeds}) if idle else settings
 
 
 def _kind_of_labels(spec: NoiseSpec) -> str:

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from analysis.evidence.bootstrap import bootstrap
+from analysis.evidence.pairs import STREAMS
 from analysis.evidence.power import seeds_needed
 from analysis.evidence.two_rows import NO_DRAW, NO_SPREAD, ONE_DRAW, TwoRows, compare_rows
 from pipeline.errors import LabError
@@ -26,9 +27,10 @@ def runs(label: str, values, noise: str = "sym", labels: str = "table", seeds=No
             "data_digest": "images",
             "labels_digest": f"{noise} {labels}",
             "seed": range(len(values)) if seeds is None else seeds,
+            **dict.fromkeys(STREAMS),
             "value": values,
         },
-        schema_overrides={"seed": pl.Int64, "value": pl.Float64},
+        schema_overrides=dict.fromkeys(("seed", *STREAMS), pl.Int64) | {"value": pl.Float64},
     )
 
 

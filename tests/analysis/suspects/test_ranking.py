@@ -110,6 +110,13 @@ def test_runs_that_differ_in_more_than_the_seed_are_refused(
         ranking(store)
 
 
+def test_runs_on_other_draws_of_the_labels_are_refused(store: Store, table: LabelTable) -> None:
+    runs = runs_to_rank(Results(store.runs(), store.epochs()), {})
+    redrawn = pl.Series(["other draw", runs["labels_digest"][1]])
+    with pytest.raises(LabError, match="one ranking of 2 draws of the labels"):
+        rank(store, runs.with_columns(labels_digest=redrawn), "margin", {})
+
+
 def test_a_run_without_what_is_needed_is_refused(store: Store, table: LabelTable) -> None:
     key = add_ranked_run(store, table, seed=2, without=["mean_probabilities"])
     with pytest.raises(LabError, match=f"{key} stored no mean_probabilities"):
