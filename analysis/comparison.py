@@ -21,9 +21,10 @@ from pipeline.results.view import Results
 
 METRICS = tuple(name for name in CURVES if name != "lr")
 """Columns of the epochs table that can be compared."""
-LOWER_IS_BETTER = frozenset(
-    {"train_loss", "test_loss", "averaged_test_loss", "memorised", "prediction_changes"}
-)
+LOWER_IS_BETTER = frozenset({
+    "train_loss", "test_loss", "averaged_test_loss", "memorised", "prediction_changes",
+    "test_calibration_error", "averaged_test_calibration_error",
+})  # fmt: skip
 Models = Literal["both", "only", "no"]
 """Rows of the averaged weights: beside those of the weights as trained, without them, or none."""
 

@@ -20,6 +20,7 @@ from typing import Literal
 from analysis.rendering import Form, write
 from analysis.selection import Filters
 from analysis.suspects import tables
+from analysis.suspects.gallery import write_gallery
 from analysis.suspects.neighbours import Features, features_for
 from analysis.suspects.quality import MEASURES
 from analysis.suspects.ranking import Ranking, listed, rank
@@ -111,9 +112,6 @@ def _write(ranking: Ranking, flags: Flags) -> None:
         save_suspects(ranking.suspects, flags.suspects.expanduser())
         print(f"written: {flags.suspects}", file=sys.stderr)
     if flags.gallery is not None:
-        # Pictures load matplotlib: only who asks for some waits for it.
-        from analysis.suspects.gallery import write_gallery
-
         n = write_gallery(ranking, flags.gallery.expanduser(), flags.top)
         print(f"written: {flags.gallery}, {n} pictures", file=sys.stderr)
 

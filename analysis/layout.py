@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from pipeline.results.schema import EPOCH_COLUMNS
 
 KNOWING = "†"
 """Marks a method that declares knowledge beyond images and given labels."""
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(?= ±| \(|$)")
 
 
 class Cell(NamedTuple):
@@ -56,6 +58,12 @@ def spread(mean: float | None, std: float | None, metric: str) -> str:
     if mean is None:
         return "–"
     return number(mean, metric) + (f" ± {number(std, metric)}" if std is not None else "")
+
+
+def sort_key(text: str) -> str:
+    """What a cell is sorted by: its leading number, if it tells one, otherwise the text."""
+    found = _NUMBER.match(text)
+    return found[0] if found else text.strip("–")
 
 
 def lay_out(comparison: Comparison) -> Layout:

@@ -87,7 +87,9 @@ def main() -> None:
 def _csv(comparison: Comparison, flags: Flags) -> str:
     if flags.compare is not None:
         return two_rows_csv(comparison, two_rows(comparison, flags.compare))
-    return components_csv(row_components(comparison)) if flags.components else listed(comparison).write_csv()
+    if flags.components:
+        return components_csv(row_components(comparison))
+    return listed(comparison).write_csv()
 
 
 def _layout(comparison: Comparison, flags: Flags) -> Layout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -25,3 +26,8 @@ def page(template: str, **content: Any) -> str:
         undefined=StrictUndefined,
     )
     return pages.get_template(template).render(**content)
+
+
+def data_uri(png: bytes) -> str:
+    """A picture as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -18,18 +18,21 @@ import polars as pl
 import tyro
 
 from analysis.bundle import write_bundle
-from analysis.layout import KNOWING, number, spread
+from analysis.curves import PANELS
+from analysis.layout import KNOWING, number, sort_key, spread
 from analysis.pages import page
-from analysis.pictures import data_uri
 from analysis.published.gaps import WITHIN
-from analysis.rank_section import rank_sections
-from analysis.sections import DatasetSection, dataset_section
+from analysis.reporting.charts import charts, libraries, picture
+from analysis.reporting.palette import DARK, LIGHT, colour, dash
+from analysis.reporting.rank_section import rank_sections
+from analysis.reporting.sections import DatasetSection, dataset_section, numbered
 from analysis.selection import matching
 from pipeline.command_line import Many, joined, read_flags
-from pipeline.errors import LabError, program
+from pipeline.errors import LabError, program, quoted
 from pipeline.files import replacing, results_folder
 from pipeline.results.protocols import PROTOCOLS
 from pipeline.results.store import Store
+from pipeline.results.tracking.pages import run_pages
 from pipeline.results.view import Results, results, stored
 
 
@@ -50,11 +53,14 @@ class Flags:
     """Methods; all of them unless given."""
     bundle: Path | None = None
     """Zip file to make of the report and the runs behind it, which opens anywhere."""
+    mlflow: str | None = None
+    """Address under which MLflow's pages open, such as http://127.0.0.1:5000: keys of runs link to
+    them. The runs are looked up where MLFLOW_TRACKING_URI says, or in mlflow.db."""
     samples: bool = False
     """Put the samples of the runs into the bundle as well; they come from the store."""
 
 
-def write_report(source: Results, out: Path) -> None:
+def write_report(source: Results, out: Path, links: Mapping[str, str] | None = None) -> None:
     """Write the report; the same results give the same bytes.
 
     Args:
@@ -63,6 +69,7 @@ def write_report(source: Results, out: Path) -> None:
             under each protocol) and curves.csv (`curves.mean_curves`). For DVC, which shows a line
             per file: last/METHOD.json, mean test accuracy of the last epoch by data set and noise;
             curves/DATASET-NOISE.svg, a line per method.
+        links: addresses that tell more of runs, by key.
 
     Raises:
         LabError: if there are no runs.
@@ -73,12 +80,16 @@ def write_report(source: Results, out: Path) -> None:
     statuses = held.runs.select("dataset", "status").collect()
     if statuses.is_empty():
         raise LabError("no runs to report", "results of at least one run", "uv run dvc repro")
-    gathered = [dataset_section(held, name) for name in statuses["dataset"].unique().sort()]
+    numbers = numbered(held.runs.collect())
+    datasets = statuses["dataset"].unique().sort()
+    gathered = [dataset_section(held, name, numbers) for name in datasets]
     sections = [section for section, _ in gathered]
     counts = statuses.group_by("status").len().sort("status").rows()
     html = page(
-        "report.html",
+        "reporting/report.html",
         sections=sections,
+        numbers=numbers,
+        links=links or {},
         rankings=rank_sections(held),
         counts=counts,
         meanings={name: rule.meaning for name, rule in PROTOCOLS.items()},
@@ -86,14 +97,21 @@ def write_report(source: Results, out: Path) -> None:
         within=f"{WITHIN:g}",
         spread=spread,
         number=number,
-        data_uri=data_uri,
+        sort_key=sort_key,
+        panels=PANELS,
+        charts=charts(),
+        libraries=libraries(),
+        light=LIGHT,
+        dark=DARK,
+        colour=colour,
+        dash=dash,
     )
     _write(out / "report.html", html)
     metrics = _metrics(sections)
     _write(out / "metrics.json", _json(metrics))
     _write_all(out / "last", {f"{name}.json": _json(v) for name, v in _last(metrics).items()})
     pictures = {
-        f"{_file_name(section.dataset)}-{_file_name(noise.noise)}.svg": noise.curves
+        f"{_file_name(section.dataset)}-{_file_name(noise.noise)}.svg": picture(noise.curves)
         for section in sections
         for noise in section.noises
         if noise.curves
@@ -173,9 +191,19 @@ def main() -> None:
         raise LabError(
             f"bundle {flags.bundle}", "a name that ends in .zip", f"--bundle {flags.bundle}.zip"
         )
+    if flags.mlflow is not None and not flags.mlflow.startswith(("http://", "https://")):
+        raise LabError(
+            f"--mlflow {quoted(flags.mlflow)}",
+            "an address that a browser opens",
+            "--mlflow http://127.0.0.1:5000",
+        )
     store = Store(flags.store)
     source = _chosen(results(flags.views, store), flags)
-    write_report(source, flags.out)
+    links = {}
+    if flags.mlflow is not None:
+        datasets = source.runs.select("dataset").unique().collect()["dataset"].sort()
+        links = run_pages(flags.mlflow, datasets)
+    write_report(source, flags.out, links)
     print(f"report in {flags.out / 'report.html'}")
     if flags.bundle is not None:
         keys = set(source.runs.select("key").collect()["key"])

@@ -13,7 +13,7 @@ from analysis.single_runs.figures import NOTHING, figures_of, percent
 from pipeline.results.keys import title
 from pipeline.results.schema import RUN_COLUMNS
 
-_NOT_COMPARED = frozenset({"key", "group", "settings", "noise_card", "confusion", "class_names"})
+NOT_COMPARED = frozenset({"key", "group", "settings", "noise_card", "confusion", "class_names"})
 """Names, and columns that others stand for."""
 _SHORT = 9
 """Letters of a key in the head of a column; the caption has all of them."""
@@ -37,7 +37,7 @@ def difference(
     settings = [json.loads(row["settings"]) for row in (first, second)]
     # Seeds of single streams are columns.
     names = sorted({*settings[0], *settings[1]} - {"seeds"})
-    columns = [name for name in RUN_COLUMNS if name not in _NOT_COMPARED | set(names)]
+    columns = [name for name in RUN_COLUMNS if name not in NOT_COMPARED | set(names)]
     blocks = [
         _differing(names, *settings),
         _differing([name for name in columns if not RUN_COLUMNS[name].cost], first, second),
@@ -65,13 +65,14 @@ def _differing(
     names: list[str], first: Mapping[str, Any], second: Mapping[str, Any]
 ) -> list[list[Cell]]:
     return [
-        [Cell(name), Cell(_text(first.get(name))), Cell(_text(second.get(name))), Cell("")]
+        [Cell(name), Cell(told(first.get(name))), Cell(told(second.get(name))), Cell("")]
         for name in names
         if first.get(name) != second.get(name)
     ]
 
 
-def _text(value: Any) -> str:
+def told(value: Any) -> str:
+    """A setting or a column of a run as text."""
     if value is None:
         return NOTHING
     if isinstance(value, float):

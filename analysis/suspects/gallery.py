@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.pages import page
-from analysis.pictures import data_uri
+from analysis.pages import data_uri, page
 from analysis.suspects.detectors import DETECTORS
 from analysis.suspects.ranking import Ranking
 from pipeline.data.dataset import Dataset, load_dataset

@@ -169,6 +169,13 @@ _EVALUATED: dict[str, Column] = {
         _REAL, "accuracy on the test split", True, fraction=True, legend="test accuracy"
     ),
     "test_top5": Column(_REAL, "top-5 accuracy on the test split", True, fraction=True),
+    "test_calibration_error": Column(
+        _REAL,
+        "expected calibration error on the test split: gap between accuracy and mean largest "
+        "probability in each of 15 bins of equal width, averaged over the images",
+        True,
+        fraction=True,
+    ),
     "val_noisy_accuracy": Column(
         _REAL,
         "validation accuracy against the given labels; null where these are clean",

@@ -15,6 +15,8 @@ from pipeline.training.processes import Processes
 
 BATCH = 512
 """Images of a batch of evaluation, on each process."""
+CALIBRATION_BINS = 15
+"""Of equal width, by the largest probability: as many as Guo et al. (ICML 2017) take."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,16 @@ class Evaluation:
         loss: mean of -ln p of the label, p clamped to at least 1e-12.
         accuracy: fraction in [0, 1].
         top5: fraction whose label is among the five largest; None below ten classes.
+        calibration_error: expected calibration error, a fraction in [0, 1]: how far accuracy and
+            mean largest probability lie apart in each bin of `CALIBRATION_BINS`, averaged over the
+            images (Guo et al., "On Calibration of Modern Neural Networks", equation 5).
         confusion: int64 [K, K] on the CPU, row = label, column = prediction.
     """
 
     loss: float
     accuracy: float
     top5: float | None
+    calibration_error: float
     confusion: Tensor
 
 
@@ -139,9 +145,11 @@ class _Totals:
         n_classes = p.shape[1]
         loss = -p.gather(1, y[:, None]).clamp(min=1e-12).log().sum()
         in_top5 = (p.topk(min(5, n_classes)).indices == y[:, None]).any(dim=1).sum()
-        sums = torch.stack([loss, in_top5]).double()
+        prediction = p.argmax(dim=1)
+        surpluses = _surpluses(p.amax(dim=1), prediction == y)
+        sums = torch.cat([torch.stack([loss, in_top5]).double(), surpluses])
         # Not `bincount`, for the size of whose result the host waits on a GPU.
-        cells = y * n_classes + p.argmax(dim=1)
+        cells = y * n_classes + prediction
         confusion = cells.new_zeros(n_classes**2).scatter_add_(0, cells, torch.ones_like(cells))
         self._sums = sums if self._sums is None else self._sums + sums
         self._confusion = confusion if self._confusion is None else self._confusion + confusion
@@ -151,11 +159,30 @@ class _Totals:
         if self._sums is None or self._confusion is None:
             raise ValueError(f"{n} images for {processes.n_processes} processes to evaluate")
         total, counts = processes.sum(self._sums).tolist(), processes.sum(self._confusion)
+        loss, in_top5, *surpluses = total
         n_classes = round(len(counts) ** 0.5)
         matrix = counts.view(n_classes, n_classes).cpu()
         return Evaluation(
-            loss=total[0] / n,
+            loss=loss / n,
             accuracy=float(matrix.trace()) / n,
-            top5=total[1] / n if n_classes >= 10 else None,
+            top5=in_top5 / n if n_classes >= 10 else None,
+            calibration_error=sum(map(abs, surpluses)) / n,
             confusion=matrix,
         )
+
+
+def _surpluses(confidence: Tensor, is_right: Tensor) -> Tensor:
+    """By how much largest probabilities exceed right predictions, summed up in each bin.
+
+    Args:
+        confidence: [B], in [0, 1].
+        is_right: [B].
+
+    Returns:
+        float64 [bins]; a bin holds its upper end, not its lower one.
+    """
+    bins = (confidence * CALIBRATION_BINS).ceil().clamp(1, CALIBRATION_BINS) - 1
+    # Not added bin by bin: that is in no certain order on a GPU.
+    inside = bins[:, None] == torch.arange(CALIBRATION_BINS, device=bins.device)
+    surplus = confidence.double() - is_right.double()
+    return torch.where(inside, surplus[:, None], 0.0).sum(dim=0)

@@ -275,6 +275,7 @@ def _evaluate(session: Session) -> tuple[dict[str, float | None], Evaluation]:
         "test_loss": finite_or_none(test.loss),
         "test_accuracy": test.accuracy,
         "test_top5": test.top5,
+        "test_calibration_error": finite_or_none(test.calibration_error),
         "val_noisy_accuracy": None,
         "val_clean_accuracy": None,
     }

@@ -15,9 +15,8 @@ from scipy import stats
 from analysis.comparison import compare
 from analysis.layout import Layout, lay_out
 from analysis.leaderboard import main
-from analysis.pictures import data_uri
-from analysis.rank_section import RankSection, rank_sections
 from analysis.report import write_report
+from analysis.reporting.rank_section import RankSection, rank_sections
 from analysis.two_rows_layout import lay_out_two_rows, two_rows
 from pipeline.errors import LabError
 from pipeline.results.foreign import UNKNOWN
@@ -295,12 +294,17 @@ def test_a_label_table_under_two_names_is_ranked_once(store: Store) -> None:
     assert section.caption.startswith("Mean rank over 2 places (digits alias, digits sym)")
 
 
-def test_the_report_shows_the_picture_of_mean_ranks(store: Store, tmp_path: Path) -> None:
+def test_the_report_shows_mean_ranks(store: Store, tmp_path: Path) -> None:
     for variant in ("dal", "sce", "ce"):
         add(store, variant, (0.5,), noise="pair")
     write_report(Results(store.runs(), store.epochs()), tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     [section] = ranked(store)
-    assert f'<img class="ranks" src="{data_uri(section.picture)}"' in page
+    assert section.figure.params["row_names"][1:] == ["dal", "sce", "ce"]
+    ruler, *rows, bar = section.figure.rows
+    assert [row["to"] for row in rows] == [1.5, 2.0, 2.5]
+    assert (bar["row"], bar["last"]) == (1, 3)
+    assert section.figure.params["row_names"][0] == f"critical difference {ruler['to'] - 1:.2f}"
+    assert '{"chart": "ranks", "params": {"row_names": ["critical difference' in page
     assert "<figcaption>Mean rank over 2 places" in page
     assert page.count('class="best"') == 5  # two in one column, three equal in the other

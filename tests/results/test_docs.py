@@ -40,7 +40,7 @@ def test_what_is_shown_derives_from_the_columns() -> None:
     assert left_out == {"key", "epoch", "scalars", "seconds"}
     averaged = {name for name in EPOCH_COLUMNS if name.startswith("averaged_")}
     assert {name.removeprefix("averaged_") for name in averaged} < set(CURVES)
-    assert len(averaged) == 5
+    assert len(averaged) == 6
 
 
 @pytest.fixture

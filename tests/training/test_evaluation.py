@@ -35,6 +35,35 @@ def test_two_sets_of_labels_take_one_pass():
     assert found["noisy"].loss == pytest.approx(float(loss.detach()), rel=1e-6)
 
 
+class Given(Tiny):
+    """Predicts what it is given, image by image."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def predict(self, x):
+        """The next of the probabilities."""
+        head, self.p = self.p[: len(x)], self.p[len(x) :]
+        return head
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_calibration_error_is_the_gap_of_each_bin(dtype):
+    # One image in (9/15, 10/15], right; two in (4/15, 5/15] or on its upper end, one of them right.
+    third = (1 / 3, 1 / 3, 1 / 3)
+    p = torch.tensor([(0.65, 0.35, 0.0), third, (0.34, 0.33, 0.33), (0.3, 0.3, 0.4)], dtype=dtype)
+    y = torch.tensor([0, 1, 1, 2])
+    found = evaluate(Given(p), Images(), EVERYONE[:4], {"clean": y}, Processes())["clean"]
+    # Wrong with 1/3, wrong with 0.34, right with 0.65, right with 0.4.
+    expected = (abs(0.65 - 1) + 1 / 3 + abs(0.34 + 0.4 - 1)) / 4
+    assert found.calibration_error == pytest.approx(expected, abs=1e-6)
+    certain = torch.eye(3, dtype=dtype)[[0, 1, 2, 0]]
+    found = evaluate(Given(certain), Images(), EVERYONE[:4], {"clean": y}, Processes())["clean"]
+    assert found.accuracy == 0.5
+    assert found.calibration_error == 0.5
+
+
 def test_a_view_that_is_asked_for_twice_is_drawn_twice():
     method, seen = Plain(RunSettings(), Problem(3, 13, (4, 4, 1))), []
 

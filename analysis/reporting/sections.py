@@ -1,23 +1,31 @@
-"""What the report shows, as plain data: per data set and noise the numbers and pictures."""
+"""What the report shows, as plain data: per data set and noise the numbers and figures."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from analysis.comparison import Comparison, compare
 from analysis.conditions import differing, row_conditions
-from analysis.curves import draw_curves, mean_curves
+from analysis.curves import mean_curves
+from analysis.labels import row_labels
 from analysis.layout import Layout, in_blocks, lay_out
-from analysis.pictures import colours, draw_transition, svg
 from analysis.published.badges import Badges, badges
+from analysis.reporting.class_section import ClassSection, class_section
+from analysis.reporting.figures import Figure, cells, curve_panels, heat_map
+from analysis.reporting.run_section import RunSection, run_section
 from pipeline.results.keys import seeds_in_words
 from pipeline.results.protocols import PROTOCOLS, Name
 from pipeline.results.schema import SEED_COLUMNS
 from pipeline.results.view import Results
 
+_OF_LAST_EPOCH = {"memorised": "memorised", "calibration_error": "test_calibration_error"}
+"""Further numbers of a row -> their metrics."""
 _COUNTS = ("n", "diverged", "failed", "stopped", "running", "knows")
 
 
@@ -33,12 +41,16 @@ class NoiseSection(NamedTuple):
     """Those under which some method has a number or looked for one in vain, and `last`."""
     rows: list[dict[str, Any]]
     """Per method: label, conditions, n, knows, cells (mean, std, not_found, optimism and published
-    under each protocol, optimism not for oracle itself) and memorised (last epoch); fractions, None
-    where nothing was recorded, or published."""
-    curves: str | None
-    """Picture as SVG; None without a finished run."""
-    transition: str | None
-    """Picture as SVG; None without clean labels."""
+    under each protocol, optimism not for oracle itself), memorised and calibration_error (last
+    epoch); fractions, None where nothing was recorded, or published."""
+    calibrated: bool
+    """Whether some row has a calibration error."""
+    curves: dict[str, Figure]
+    """By what stands above them; none without a finished run."""
+    transition: Figure | None
+    """None without clean labels."""
+    classes: ClassSection | None
+    """None where no run stored its confusion."""
 
 
 class DatasetSection(NamedTuple):
@@ -49,35 +61,55 @@ class DatasetSection(NamedTuple):
     noises: list[NoiseSection]
     ended_early: list[dict[str, Any]]
     """Runs that diverged or failed: method, noise, seeds in words, status, status_detail."""
+    runs: RunSection
 
 
-def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.DataFrame]:
+def numbered(runs: pl.DataFrame) -> dict[str, int]:
+    """Number the methods of a page by label, so that each looks the same in all its charts.
+
+    Args:
+        runs: of all data sets.
+    """
+    of_sets = [row_labels(own)["label"] for _, own in runs.group_by("dataset")]
+    return {label: number for number, label in enumerate(sorted({*chain(*of_sets)}))}
+
+
+def dataset_section(
+    results: Results, dataset: str, numbers: Mapping[str, int]
+) -> tuple[DatasetSection, pl.DataFrame]:
     """Gather what the report says about one data set.
 
     Args:
         results: runs and epochs.
         dataset: its name.
+        numbers: of the methods of the page by label.
 
     Returns:
         The section, and the table of mean curves it draws from.
     """
     own = Results(results.runs.filter(dataset=dataset), results.epochs)
     comparisons = {name: compare(own, name, optimism=name != "oracle") for name in PROTOCOLS}
-    memorised = compare(own, metric="memorised")
+    last_epochs = {name: compare(own, metric=metric) for name, metric in _OF_LAST_EPOCH.items()}
     curves = mean_curves(own)
     published = badges(own)
     runs = own.runs.collect()
-    palette = colours(comparisons["last"].cells["label"].unique().sort())
-    noises = [
-        NoiseSection(
-            noise,
-            _card(runs.filter(noise=noise)),
-            *_rows(noise, comparisons, memorised, published),
-            _curves_picture(curves.filter(noise=noise), palette),
-            _transition_picture(runs.filter(noise=noise)),
+    runs = runs.join(row_labels(runs), on="group")
+    noises = []
+    for (noise,), of_noise in runs.sort("noise").group_by("noise", maintain_order=True):
+        conditions, protocols, rows = _rows(str(noise), comparisons, last_epochs, published)
+        noises.append(
+            NoiseSection(
+                str(noise),
+                _card(of_noise),
+                conditions,
+                protocols,
+                rows,
+                any(row["calibration_error"] is not None for row in rows),
+                curve_panels(curves.filter(noise=noise), numbers),
+                _transition(of_noise),
+                class_section(of_noise, [row["label"] for row in rows], numbers),
+            )
         )
-        for noise in runs["noise"].unique().sort()
-    ]
     early = runs.filter(pl.col("status").is_in(["diverged", "failed"]))
     columns = ("method", "variant", "noise", "seed", *SEED_COLUMNS)
     section = DatasetSection(
@@ -88,12 +120,16 @@ def dataset_section(results: Results, dataset: str) -> tuple[DatasetSection, pl.
             row | {"seed": seeds_in_words(row).removeprefix("seed ")}
             for row in early.sort(columns).select(*columns, "status", "status_detail").to_dicts()
         ],
+        run_section(runs, own, numbers),
     )
     return section, curves
 
 
 def _rows(
-    noise: str, comparisons: dict[Name, Comparison], memorised: Comparison, published: Badges
+    noise: str,
+    comparisons: dict[Name, Comparison],
+    last_epochs: dict[str, Comparison],
+    published: Badges,
 ) -> tuple[tuple[str, ...], tuple[Name, ...], list[dict[str, Any]]]:
     """Conditions that differ, protocols that say something, and rows, of the table of one noise."""
 
@@ -101,7 +137,7 @@ def _rows(
         return {row["label"]: row for row in comparison.cells.filter(noise=noise).to_dicts()}
 
     found = {name: by_label(comparison) for name, comparison in comparisons.items()}
-    kept = by_label(memorised)
+    kept = {name: by_label(comparison) for name, comparison in last_epochs.items()}
     last = comparisons["last"]._replace(cells=comparisons["last"].cells.filter(noise=noise))
     shown = differing(last.cells, ("noise",))
     conditions = row_conditions(last.cells, ("label",), shown)
@@ -118,8 +154,10 @@ def _rows(
                 "conditions": conditions[row_key],
                 **{name: cells["last"][name] for name in _COUNTS},
                 "cells": cells,
-                # Of the weights as trained only: it is read off the training pass.
-                "memorised": kept[label]["mean"] if label in kept else None,
+                # What is read off the training pass tells of the weights as trained only.
+                **{
+                    name: own[label]["mean"] if label in own else None for name, own in kept.items()
+                },
             }
         )
     saying = {name for row in rows for name, cell in row["cells"].items() if _says(cell)}
@@ -136,14 +174,10 @@ def _card(runs: pl.DataFrame) -> dict[str, Any]:
     return runs.sort("seed_noise", "key").select(*columns, "labels_digest").row(0, named=True)
 
 
-def _curves_picture(curves: pl.DataFrame, palette: dict[str, str]) -> str | None:
-    if curves.is_empty():
-        return None
-    present = set(curves["method"])
-    return svg(draw_curves(curves, {k: v for k, v in palette.items() if k in present}))
-
-
-def _transition_picture(runs: pl.DataFrame) -> str | None:
+def _transition(runs: pl.DataFrame) -> Figure | None:
     card, class_names = runs.sort("seed_noise", "key").select("noise_card", "class_names").row(0)
     transition = json.loads(card or "{}").get("transition")
-    return transition and svg(draw_transition(transition, class_names))
+    if not transition:
+        return None
+    shares = np.array(transition, dtype=float)
+    return heat_map("transition", cells(shares), class_names, class_names)

@@ -12,9 +12,8 @@ from analysis.conditions import differing, row_conditions
 from analysis.evidence.paired_test import LEVEL
 from analysis.evidence.pairs import distinct_places
 from analysis.evidence.ranks import RELIABLE_PLACES, Ranking, complete_part, rank_rows
-from analysis.evidence.ranks_picture import draw_ranks
 from analysis.layout import in_blocks, meaning
-from analysis.pictures import svg
+from analysis.reporting.figures import ROW, Figure
 from pipeline.results.view import Results
 
 _PLACE = ("dataset", "noise")
@@ -23,8 +22,7 @@ _PLACE = ("dataset", "noise")
 class RankSection(NamedTuple):
     """Rows of equal conditions by their mean rank."""
 
-    picture: str
-    """As SVG."""
+    figure: Figure
     caption: str
 
 
@@ -72,7 +70,34 @@ def _section(
         return None
     left_out = [label for label in labels if label not in kept]
     where = [" ".join(places[at]) for at in kept_places]
-    return RankSection(svg(draw_ranks(ranking)), _caption(comparison, ranking, where, left_out))
+    figure = rank_figure(ranking)
+    return RankSection(figure, _caption(comparison, ranking, where, left_out))
+
+
+def rank_figure(ranking: Ranking) -> Figure:
+    """Rows from the best to the last, under a ruler as long as the critical difference.
+
+    Args:
+        ranking: of the methods.
+
+    Returns:
+        Rows of the chart: the ruler, the methods, and a bar for each group of rows that are not
+        separable, to the right of them all.
+    """
+    ruler_end = 1 + ranking.critical_difference
+    ruler = {"row": 0, "kind": "ruler", "from": 1, "to": ruler_end}
+    methods = [
+        {"row": row, "kind": "method", "from": 1, "to": mean}
+        for row, mean in enumerate(ranking.mean_ranks, start=1)
+    ]
+    end = max(ranking.mean_ranks[-1], ruler_end)
+    gap = (end - 1) / 25
+    bars = [
+        {"row": first + 1, "last": last + 1, "kind": "group", "from": end + (3 + number) * gap}
+        for number, (first, last) in enumerate(ranking.groups)
+    ]
+    names = [f"critical difference {ranking.critical_difference:.2f}", *ranking.labels]
+    return Figure("ranks", [ruler, *methods, *bars], {"row_names": names}, ROW)
 
 
 def _caption(
