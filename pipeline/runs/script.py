@@ -15,11 +15,13 @@ from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.telling import Lines, figures
+from pipeline.training.launcher import apart_from_launcher, told_by_one
 from pipeline.training.method import Method
 from pipeline.training.observers import posterior_address
 from pipeline.training.processes import Processes
 
 
+@apart_from_launcher
 @program
 def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> None:
     """Parse the flags, plan the run, carry it out, and say where the numbers are.
@@ -28,8 +30,9 @@ def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> 
         method: the class that the script defines.
         arguments: command line; that of the program if None.
     """
-    params = read_params()
-    resolved, execution = parse_flags(method, arguments, params)
+    with told_by_one():
+        params = read_params()
+        resolved, execution = parse_flags(method, arguments, params)
     processes = Processes(resolved.settings.precision)
     roots = {} if execution.root is None else {resolved.settings.dataset: execution.root}
     planned = processes.main_first(
@@ -61,7 +64,7 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
     if outcome.status is not None:
         print(f"this run: uv run python analysis/runs.py show {outcome.key}")
     if execution.tracking:
-        print(f"curves: {how_to_open()}")
+        print(f"curves: {how_to_open(planned.settings.dataset)}")
 
 
 _TOLD: tuple[Name, ...] = ("last", "last10", "best-noisy-val")
