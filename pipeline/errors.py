@@ -7,6 +7,7 @@ import os
 import reprlib
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import ParamSpec
 
@@ -21,6 +22,7 @@ _PART = 280
 _THIRD = 188
 """Longest part where the three together would be too long."""
 _QUOTE = 80
+_OTHER_FIRST_SECONDS = 10.0
 _SHOWN = 12
 
 
@@ -66,6 +68,10 @@ def quoted(value: object) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits, a strange object
         text = f"<{type(value).__name__}>"
     return text if len(text) <= _QUOTE else f"{text[: _QUOTE - 20]} ... {text[-15:]}"
+
+
+class ToldElsewhere(LabError):
+    """An error that another process of the same run tells: this one ends without a word."""
 
 
 class Interrupted(Exception):
@@ -115,6 +121,8 @@ _REPORT = (
 def program(main: Callable[P, None]) -> Callable[P, None]:
     """Make `main` a program: a mendable error becomes one line on stderr and a non-zero exit.
 
+    Of several processes that share an error only one tells it.
+
     Any other exception is a defect: its traceback is printed, and a line that says so.
     """
 
@@ -125,6 +133,10 @@ def program(main: Callable[P, None]) -> Callable[P, None]:
             sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
         try:
             main(*args, **kwargs)
+        except ToldElsewhere as error:
+            # A launcher ends all processes with the first one: let that one be the one that tells.
+            time.sleep(_OTHER_FIRST_SECONDS)
+            sys.exit(error.exit_code)
         except LabError as error:
             sys.exit(_fail(str(error), error.exit_code))
         except Interrupted as stop:

@@ -60,7 +60,7 @@ def search(client, condition=""):
     return list(client.search_runs([experiment.experiment_id], condition)) if experiment else []
 
 
-def curve(client, found, name="test_accuracy"):
+def curve(client, found, name="test/accuracy"):
     return [point.value for point in client.get_metric_history(found.info.run_id, name)]
 
 
@@ -149,7 +149,7 @@ def test_a_run_outlives_the_server_and_its_view_is_completed_later(
     assert broken_off.info.status == "RUNNING"
     assert curve(client, broken_off) == stored_curve(key)[:3]
     tracker.rebuild()
-    assert capsys.readouterr().out.strip() == "1 runs mirrored to MLflow"
+    assert capsys.readouterr().out.strip() == "1 runs mirrored to MLflow, 0 means over seeds"
     client, (complete,) = shown(servers, key)
     assert complete.info.status == "FINISHED"
     assert curve(client, complete) == stored_curve(key)
@@ -200,38 +200,55 @@ def page():
         yield opened
 
 
-def test_the_pages_show_the_list_two_methods_curves_and_a_picture(site, servers, page):
-    losses, noise = ("ce", "dal"), "pair-40"
-    for loss in losses:
-        for seed in (0, 1):
-            run(loss=loss, noise=noise, seed=seed, epochs=8, execution={"tracking": True})
-    names = [f"{loss} {noise} s{seed}" for loss in losses for seed in (0, 1)]
-    client = MlflowClient(servers.address)
-    (first,) = search(client, f"attributes.run_name = '{names[0]}'")
-    place = f"{servers.address}/#/experiments/{first.info.experiment_id}/runs"
-    listing = f"{place}?workflowType=machine_learning&searchFilter={quote(f'tags.noise={noise!r}')}"
+def button_beside(found, last=False):
+    """The first button, or the last one, of what surrounds a part of a page most closely."""
+    buttons = found.first.locator("xpath=ancestor::*[.//button][1]").locator("button")
+    return buttons.last if last else buttons.first
 
-    page.goto(f"{servers.address}/#/experiments?workflowType=machine_learning")
-    page.get_by_role("link", name="digits").first.wait_for()
+
+def test_the_pages_show_runs_below_their_means_curves_in_sections_and_a_picture(
+    site, servers, page
+):
+    losses, noise, seeds = ("ce", "dal"), "pair-40", (0, 1)
+    keys = [
+        run(loss=loss, noise=noise, seed=seed, epochs=8, execution={"tracking": True}).key
+        for loss in losses
+        for seed in seeds
+    ]
+    tracker.show_seeds(keys)
+    means = [f"{loss} {noise}, 2 seeds" for loss in losses]
+    names = [f"{loss} {noise} s{seed}" for loss in losses for seed in seeds]
+    address = tracker.how_to_open("digits")
+    place = address.partition("?")[0]
+    listing = f"{address}&searchFilter={quote(f'tags.noise={noise!r}')}"
 
     page.goto(listing)
+    page.get_by_role("link", name=means[0], exact=True).first.wait_for()
+    button_beside(page.get_by_text("MLflow Assistant"), last=True).click()
+    for name in means:
+        button_beside(page.get_by_role("link", name=name, exact=True)).click()
     for name in names:
-        page.get_by_role("link", name=name).first.wait_for()
-    assert page.get_by_text("4 matching runs").count() == 1
+        page.get_by_role("link", name=name, exact=True).first.wait_for()
+    assert page.get_by_text("6 matching runs").count() == 1
     keep(page, "mlflow-runs")
 
     page.goto(f"{listing}&compareRunsMode=CHART")
-    chart = page.get_by_test_id("experiment-view-compare-runs-card").filter(has_text="memorised")
-    for name in names:
-        chart.get_by_text(f"{name} (memorised)").first.wait_for()
-    # Every run has a line through its eight epochs, and no two are the same.
+    cards = page.get_by_test_id("experiment-view-compare-runs-card")
+    chart = cards.filter(has_text="labels/memorised")
+    for name in (*means, *names):
+        chart.get_by_text(f"{name} (labels/memorised)").first.wait_for()
+    # The first section is drawn as a whole.
+    titles = [card.inner_text().partition("\n")[0] for card in cards.all()]
+    assert titles[0] == "labels/clean_fitted"
+    assert {title.partition("/")[0] for title in titles[:4]} == {"labels"}
+    # Every run and every mean has a line through its eight epochs, and no two are the same.
     drawn = {line.get_attribute("d") for line in chart.locator(".scatterlayer .js-line").all()}
-    assert len(drawn) == 4
+    assert len(drawn) == len(means) + len(names)
     assert all(line.count("L") + line.count("C") >= 1 for line in drawn)
     keep(page, "mlflow-curves")
 
+    (first,) = search(MlflowClient(servers.address), f"attributes.run_name = {names[0]!r}")
     page.goto(f"{place}/{first.info.run_id}/artifacts/curves.svg?workflowType=machine_learning")
     picture = page.get_by_alt_text("curves.svg")
     picture.wait_for()
     assert picture.evaluate("it => it.naturalWidth") > 300
-    keep(page, "mlflow-picture")

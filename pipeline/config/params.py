@@ -39,7 +39,7 @@ class Grid(BaseModel):
     model_config = STRICT
 
     name: Annotated[str, named("grid")]
-    """Name of the grid: of its view in results/views and of its group in MLflow."""
+    """Name of the grid: of its view in results/views and of its tag in MLflow."""
     datasets: tuple[Annotated[str, named("data set")], ...] = Field(min_length=1)
     """Names of data sets."""
     noises: tuple[Annotated[str, named("noise")], ...] = Field(min_length=1)

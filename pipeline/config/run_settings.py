@@ -271,5 +271,5 @@ class Execution(BaseModel):
     """Keep the softmax outputs of the training pass, from which pmd and dependent noise is made."""
     keep_weights: bool = False
     """Keep the trained weights beside the stored run, as an encoder entry of kind run asks."""
-    group: Annotated[str, named("group")] = "single"
-    """Name under which MLflow groups the runs of one sweep."""
+    grid: Annotated[str, named("grid")] = "single"
+    """Name of the grid that it is computed for, by which store and MLflow find its runs."""

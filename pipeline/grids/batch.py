@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -129,7 +130,7 @@ def freeze(
         The batch.
     """
     now = datetime.now(UTC)
-    grid = execution.group
+    grid = execution.grid
     stamp = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = batches_folder(grid) / f"{engine}-{stamp}"
     texts = cell_texts(cells)
@@ -155,7 +156,7 @@ def freeze(
     facts = {
         "grid": grid,
         "engine": engine,
-        "execution": execution.model_dump(mode="json"),
+        "execution": execution.model_dump(mode="json", exclude={"grid"}),
         "params": params.model_dump(mode="json"),
         "params_file": str(params_file),
         "n_cells": n_cells,
@@ -198,7 +199,7 @@ def read_batch(folder: Path, token: str | None = None) -> Batch:
         folder=folder,
         grid=facts["grid"],
         engine=facts["engine"],
-        execution=validated(Execution, facts["execution"], f"{folder}/batch.json"),
+        execution=_execution(facts, folder),
         params=validated(Params, facts["params"], f"{folder}/batch.json"),
         params_file=Path(facts["params_file"]),
         n_cells=facts["n_cells"],
@@ -208,6 +209,12 @@ def read_batch(folder: Path, token: str | None = None) -> Batch:
         token=found,
         place_tokens=tuple(facts["place_tokens"]),
     )
+
+
+def _execution(facts: dict[str, Any], folder: Path) -> Execution:
+    # Batches of early versions have the grid once more, as `group`.
+    stated = {name: value for name, value in facts["execution"].items() if name != "group"}
+    return validated(Execution, stated | {"grid": facts["grid"]}, f"{folder}/batch.json")
 
 
 def _places() -> tuple[Place, Place]:

@@ -52,4 +52,4 @@ def failed(planned: PlannedRun, detail: str, processes: Processes) -> Outcome:
 
 def note_failure(planned: PlannedRun, detail: str, processes: Processes) -> None:
     """Write the row of a cell that failed outside of its run."""
-    RunRecord(planned.row, Store(), LiveView(False, ""), processes).broken_off("failed", detail)
+    RunRecord(planned.row, Store(), LiveView(False), processes).broken_off("failed", detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import shlex
@@ -19,13 +20,14 @@ def provenance() -> dict[str, object]:
     """Collect the provenance of this process.
 
     Returns:
-        Values of the columns host, command, git_commit, git_dirty, image_digest, python_version
-        and torch_version of `schema.RUNS`; None where something cannot be known. The container
-        image is named by LNL_IMAGE_DIGEST, and its code by the commit it was built from.
+        Values of the columns host, user, command, git_commit, git_dirty, image_digest,
+        python_version and torch_version of `schema.RUNS`; None where something cannot be known. The
+        container image is named by LNL_IMAGE_DIGEST, and its code by the commit it was built from.
     """
     commit, changed = _commit(_files_in_use())
     return {
         "host": platform.node(),
+        "user": _user(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "git_commit": commit,
         "git_dirty": changed,
@@ -33,6 +35,14 @@ def provenance() -> dict[str, object]:
         "python_version": platform.python_version(),
         "torch_version": _installed("torch"),
     }
+
+
+def _user() -> str | None:
+    """Who runs this program; None where the system does not know, as in a container."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
 
 
 @lru_cache(maxsize=64)

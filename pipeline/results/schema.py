@@ -38,6 +38,8 @@ class Column(NamedTuple):
     """Whether MLflow shows it as a tag of the run, under the same name."""
     legend: str = ""
     """What figures and tables call it; of the epochs table, a curve with one is drawn."""
+    metric: str = ""
+    """What MLflow calls the curve, as SECTION/NAME: its pages draw a section at a time."""
 
 
 _TEXT, _TEXTS = pl.String(), pl.List(pl.String())
@@ -137,6 +139,7 @@ RUN_COLUMNS: dict[str, Column] = {
     "started_at": Column(_TIME, "time of the first start", True, cost=True),
     "finished_at": Column(_TIME, "time of the end", True, cost=True),
     "host": Column(_TEXT, "name of the machine", True, cost=True),
+    "user": Column(_TEXT, "who started it, by the name the system knows", True, cost=True),
     "n_processes": Column(_COUNT, "number of processes", True, cost=True),
     "device": Column(_TEXT, "training device", True, cost=True, tag=True),
     "git_commit": Column(_TEXT, "commit of the code", True, cost=True, tag=True),
@@ -164,17 +167,25 @@ AVERAGED = "averaged_"
 """How the names of columns begin that tell of the averaged weights."""
 
 _EVALUATED: dict[str, Column] = {
-    "test_loss": Column(_REAL, "mean cross-entropy on the test split", True),
+    "test_loss": Column(_REAL, "mean cross-entropy on the test split", True, metric="test/loss"),
     "test_accuracy": Column(
-        _REAL, "accuracy on the test split", True, fraction=True, legend="test accuracy"
+        _REAL,
+        "accuracy on the test split",
+        True,
+        fraction=True,
+        legend="test accuracy",
+        metric="test/accuracy",
     ),
-    "test_top5": Column(_REAL, "top-5 accuracy on the test split", True, fraction=True),
+    "test_top5": Column(
+        _REAL, "top-5 accuracy on the test split", True, fraction=True, metric="test/top5"
+    ),
     "test_calibration_error": Column(
         _REAL,
         "expected calibration error on the test split: gap between accuracy and mean largest "
         "probability in each of 15 bins of equal width, averaged over the images",
         True,
         fraction=True,
+        metric="test/calibration_error",
     ),
     "val_noisy_accuracy": Column(
         _REAL,
@@ -182,9 +193,14 @@ _EVALUATED: dict[str, Column] = {
         True,
         fraction=True,
         legend="validation accuracy (given labels)",
+        metric="validation/noisy_accuracy",
     ),
     "val_clean_accuracy": Column(
-        _REAL, "accuracy on the validation split against its clean labels", True, fraction=True
+        _REAL,
+        "accuracy on the validation split against its clean labels",
+        True,
+        fraction=True,
+        metric="validation/clean_accuracy",
     ),
 }
 """What is measured after an epoch, once for the weights and once for their average, if kept."""
@@ -192,20 +208,24 @@ _EVALUATED: dict[str, Column] = {
 
 def _of_average(name: str, column: Column) -> Column:
     legend = "averaged weights: test accuracy" if name == "test_accuracy" else ""
-    return column._replace(meaning=f"{name} of the averaged weights", legend=legend)
+    meaning, metric = f"{name} of the averaged weights", f"averaged/{name}"
+    return column._replace(meaning=meaning, legend=legend, metric=metric)
 
 
 EPOCH_COLUMNS: dict[str, Column] = {
     "key": Column(_TEXT, "key of the run"),
     "epoch": Column(_COUNT, "number of the epoch, from 0"),
-    "lr": Column(_REAL, "learning rate at the start of the epoch", True),
-    "train_loss": Column(_REAL, "mean training loss; null where it was not finite", True),
+    "lr": Column(_REAL, "learning rate at the start of the epoch", True, metric="train/lr"),
+    "train_loss": Column(
+        _REAL, "mean training loss; null where it was not finite", True, metric="train/loss"
+    ),
     "train_accuracy": Column(
         _REAL,
         "accuracy on the training pass against the given labels",
         True,
         fraction=True,
         legend="agreement with the given labels",
+        metric="train/accuracy",
     ),
     **_EVALUATED,
     "memorised": Column(
@@ -214,6 +234,7 @@ EPOCH_COLUMNS: dict[str, Column] = {
         True,
         fraction=True,
         legend="memorised",
+        metric="labels/memorised",
     ),
     "corrected": Column(
         _REAL,
@@ -221,15 +242,21 @@ EPOCH_COLUMNS: dict[str, Column] = {
         True,
         fraction=True,
         legend="corrected",
+        metric="labels/corrected",
     ),
     "clean_fitted": Column(
-        _REAL, "share of correctly labelled training samples predicted right", True, fraction=True
+        _REAL,
+        "share of correctly labelled training samples predicted right",
+        True,
+        fraction=True,
+        metric="labels/clean_fitted",
     ),
     "prediction_changes": Column(
         _COUNT,
         "training samples predicted otherwise than in the last epoch that saw them; null in the "
         "first epoch",
         True,
+        metric="labels/prediction_changes",
     ),
     **{AVERAGED + name: _of_average(name, column) for name, column in _EVALUATED.items()},
     "scalars": Column(_TEXT, "named scalars of the method, as JSON", True),
@@ -303,5 +330,7 @@ CURVES = tuple(
     if column.dtype.is_numeric() and not column.cost and name != "epoch"
 )
 """Columns of `epochs` that are curves: all numbers but costs."""
+METRICS = {name: EPOCH_COLUMNS[name].metric for name in CURVES}
+"""What MLflow calls each curve."""
 DRAWN = {name: EPOCH_COLUMNS[name].legend for name in CURVES if EPOCH_COLUMNS[name].legend}
 """Curves that the picture of a run shows -> their legends."""

@@ -2,10 +2,11 @@
 
     uv run python -m pipeline.results.tracker rebuild     # mirror every stored run that it lacks
 
-Runs are flat, tagged with their key and grouped by tag; a batch of metrics goes out every few
-seconds. At the first failure the view is switched off for the rest of the run; `rebuild` fills it
-later. `uv run mlflow ui` shows it; its pages open as model training under
-http://127.0.0.1:5000/#/experiments?workflowType=machine_learning.
+Runs are tagged with their key and their grid; a batch of metrics goes out every few seconds. At the
+first failure the view is switched off for the rest of the run; `rebuild` fills it later. The end of
+a grid, and `rebuild`, put a run with mean and deviation above those that differ in their seed.
+
+    uv run python -m pipeline.results.tracker address digits   # what to open to see its runs
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
 import polars as pl
@@ -22,14 +23,9 @@ from pipeline.command_line import run_subcommand
 from pipeline.errors import program
 from pipeline.results.store import Store
 from pipeline.results.tracking import shown
-from pipeline.results.tracking.client import (
-    connect,
-    explained,
-    how_to_open,
-    prepare,
-    tracking_uri,
-)
-from pipeline.results.tracking.experiments import experiment_of, runs_by_key, search
+from pipeline.results.tracking.address import how_to_open
+from pipeline.results.tracking.client import connect, explained, prepare, tracking_uri
+from pipeline.results.tracking.experiments import by_key, experiment_of, search
 from pipeline.results.tracking.limits import (
     CONNECT_SECONDS,
     QUIET_SECONDS,
@@ -37,8 +33,9 @@ from pipeline.results.tracking.limits import (
     TooSlow,
     within,
 )
+from pipeline.results.tracking.seeds import join_seeds
 
-__all__ = ["LiveView", "how_to_open", "prepare_view", "rebuild", "tracking_uri"]
+__all__ = ["LiveView", "how_to_open", "prepare_view", "rebuild", "show_seeds", "tracking_uri"]
 
 FLUSH_SECONDS = 5.0
 """Least time between two batches of curves."""
@@ -76,15 +73,13 @@ class LiveView:
 
     Args:
         active: whether anything is shown at all.
-        sweep: name of the sweep that the run belongs to; a tag to group by.
     """
 
     quiet_until: ClassVar[float] = 0.0
     """Monotonic time before which no view of this program is opened."""
 
-    def __init__(self, active: bool, sweep: str) -> None:
+    def __init__(self, active: bool) -> None:
         self._active = active and time.monotonic() >= self.quiet_until
-        self._sweep = sweep
         self._waiting: list[dict[str, Any]] = []
         self._flushed_at = time.monotonic()
         self._allowance = Allowance()
@@ -137,9 +132,10 @@ class LiveView:
     def _start(self, row: dict[str, Any]) -> None:
         self._client = connect()
         experiment = experiment_of(self._client, row["dataset"])
+        kept: dict[str, str] = {}
         for run in search(self._client, experiment, f"tags.key = '{row['key']}'"):
+            kept |= shown.kept_tags(run.data.tags)
             self._client.delete_run(run.info.run_id)
-        kept = shown.user() | {"sweep": self._sweep}
         self._run_id = shown.create_run(self._client, experiment, row, kept)
 
     def _flush(self) -> None:
@@ -152,40 +148,83 @@ class LiveView:
         shown.complete(self._client, self._run_id, row, epochs)
 
 
-def rebuild(store: str | None = None, sweep: str = "rebuilt") -> None:
+def show_seeds(keys: Collection[str]) -> None:
+    """Renew what is shown of several seeds together, after the last of many runs.
+
+    Args:
+        keys: of runs; those that differ from them in their seed alone count, too.
+    """
+    if time.monotonic() < LiveView.quiet_until:
+        return
+    source = Store()
+    runs = source.runs()
+    asked = runs.filter(pl.col("key").is_in(list(keys))).select("group").unique()
+    rows = runs.join(asked, on="group", how="semi").collect()
+    try:
+        prepare()
+        client = connect()
+        for (dataset,), part in rows.group_by("dataset", maintain_order=True):
+            experiment = within(CONNECT_SECONDS, experiment_of, client, dataset)
+            known = within(_MIRROR_SECONDS, search, client, experiment)
+            _join(client, experiment, part, source, known)
+    # Whatever the tracker's trouble is, it is no reason to lose a grid.
+    except Exception as failure:
+        LiveView.switch_off(failure)
+
+
+def rebuild(store: str | None = None) -> None:
     """Mirror every finished run of the store that MLflow lacks or shows incomplete.
 
     Args:
         store: folder or s3://bucket/prefix of the store; the project's by default.
-        sweep: tag to group the mirrored runs by, where they are not in the view yet.
     """
     source = Store(store)
     source.require()
     rows = source.runs().filter(pl.col("status") != "running").sort("started_at", "key").collect()
+    mirrored = joined = 0
     try:
         prepare()
-        mirrored = sum(
-            _mirror(source, dataset, list(part.iter_rows(named=True)), sweep)
-            for (dataset,), part in rows.group_by("dataset", maintain_order=True)
-        )
+        for (dataset,), part in rows.group_by("dataset", maintain_order=True):
+            client = connect()
+            experiment = within(CONNECT_SECONDS, experiment_of, client, dataset)
+            known = within(_MIRROR_SECONDS, search, client, experiment)
+            n = _mirror(client, experiment, source, part, known)
+            if n:
+                known = within(_MIRROR_SECONDS, search, client, experiment)
+            mirrored, joined = mirrored + n, joined + _join(client, experiment, part, source, known)
     # One line instead of a library's traceback, and a remedy that helps.
     except Exception as failure:
         raise explained(failure) from failure
-    print(f"{mirrored} runs mirrored to MLflow")
+    print(f"{mirrored} runs mirrored to MLflow, {joined} means over seeds")
 
 
-def _mirror(source: Store, dataset: str, rows: list[dict[str, Any]], sweep: str) -> int:
-    """Mirror what the experiment of one data set lacks; searches it once."""
-    client = connect()
-    experiment = within(CONNECT_SECONDS, experiment_of, client, dataset)
-    known = within(_MIRROR_SECONDS, runs_by_key, client, experiment)
+def address(dataset: str, /) -> None:
+    """Print what to type or open to see the runs of a data set in MLflow.
+
+    Args:
+        dataset: its name.
+    """
+    print(how_to_open(dataset))
+
+
+def _join(client: Any, experiment: str, runs: pl.DataFrame, source: Store, known: list[Any]) -> int:
+    """Put runs over seeds above those of one data set; returns how many were made."""
+    seconds = _MIRROR_SECONDS + len(runs)
+    return within(seconds, join_seeds, client, experiment, runs, source.epochs, known)
+
+
+def _mirror(
+    client: Any, experiment: str, source: Store, runs: pl.DataFrame, shown_now: list[Any]
+) -> int:
+    """Mirror what the experiment of one data set lacks; returns how many runs."""
+    known = by_key(shown_now)
 
     def lacks(row: dict[str, Any]) -> bool:
-        return all(run.data.tags.get("complete") != "true" for run in known.get(row["key"], []))
+        return not any(shown.is_whole(run.data.tags) for run in known.get(row["key"], []))
 
-    missing = [row for row in rows if lacks(row)]
+    missing = [row for row in runs.iter_rows(named=True) if lacks(row)]
     for row, epochs in _with_epochs(source, missing):
-        within(_MIRROR_SECONDS, _show, client, experiment, row, epochs, known, sweep)
+        within(_MIRROR_SECONDS, _show, client, experiment, row, epochs, known)
     return len(missing)
 
 
@@ -211,12 +250,11 @@ def _show(
     row: dict[str, Any],
     epochs: list[dict[str, Any]],
     known: dict[str, list[Any]],
-    sweep: str,
 ) -> None:
     """Replace what there is of a run by its whole view."""
-    kept = {"sweep": sweep}
+    kept: dict[str, str] = {}
     for run in known.get(row["key"], []):
-        kept |= {tag: run.data.tags[tag] for tag in shown.KEPT_TAGS if tag in run.data.tags}
+        kept |= shown.kept_tags(run.data.tags)
         client.delete_run(run.info.run_id)
     run_id = shown.create_run(client, experiment, row, kept)
     shown.log_epochs(client, run_id, epochs)
@@ -226,7 +264,7 @@ def _show(
 @program
 def main() -> None:
     """Command line of the tracker."""
-    run_subcommand({"rebuild": rebuild}, __doc__)
+    run_subcommand({"rebuild": rebuild, "address": address}, __doc__)
 
 
 if __name__ == "__main__":

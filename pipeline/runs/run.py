@@ -72,8 +72,8 @@ def execute(
         return Outcome(key, "busy", _by_whom(key))
     if state == _STORED:
         return _stored(planned, store, execution, processes)
-    view = LiveView(execution.tracking and processes.is_main, execution.group)
-    how = {"grid": execution.group, "compiled": execution.compile}
+    view = LiveView(execution.tracking and processes.is_main)
+    how = {"grid": execution.grid, "compiled": execution.compile}
     record = RunRecord(planned.row | how, store, view, processes)
     try:
         return _train(planned, execution, processes, record, held, told)

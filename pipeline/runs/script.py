@@ -17,11 +17,13 @@ from pipeline.runs.run import Outcome
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.resolve import Resolved
 from pipeline.runs.telling import Lines, figures
+from pipeline.training.launcher import apart_from_launcher, told_by_one
 from pipeline.training.method import Method
 from pipeline.training.observers import posterior_address
 from pipeline.training.processes import Processes
 
 
+@apart_from_launcher
 @program
 def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> None:
     """Parse the flags, plan the run, carry it out, and say where the numbers are.
@@ -30,8 +32,9 @@ def run_script(method: type[Method], arguments: Sequence[str] | None = None) -> 
         method: the class that the script defines.
         arguments: command line; that of the program if None.
     """
-    params = read_params()
-    resolved, execution = parse_flags(method, arguments, params)
+    with told_by_one():
+        params = read_params()
+        resolved, execution = parse_flags(method, arguments, params)
     processes = Processes(resolved.settings.precision)
     planned = plan(method, resolved, execution, params, processes)
     outcome = carry_out(planned, execution, processes, Lines(planned.key))
@@ -75,7 +78,7 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
     if outcome.status is not None:
         print(as_typed(f"this run: uv run python analysis/runs.py show {outcome.key}"))
     if execution.tracking:
-        print(f"curves: {how_to_open()}")
+        print(f"curves: {how_to_open(planned.settings.dataset)}")
 
 
 _TOLD: tuple[Name, ...] = ("last", "last10", "best-noisy-val")

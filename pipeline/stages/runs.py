@@ -178,26 +178,34 @@ def _compute(flags: Flags, params: Params, grid: Grid, view: Path, made_from: st
         run_batch,
         submit_batch,
     )
+    from pipeline.results.tracker import how_to_open, show_seeds
 
     engine = choose_engine(grid.engine, params, grid.workers)
     engine.check()
-    execution = Execution(tracking=flags.tracking, group=grid.name)
+    execution = Execution(tracking=flags.tracking, grid=grid.name)
     all_cells = cells(params)
     missing = missing_cells(all_cells, flags.retry_failed)
     endings: Counter[str] = Counter()
+    tracks = False
     if missing:
         file = params_path(flags.params)
         batch = frozen_for(engine, missing, len(all_cells), params, file, execution)
         if engine.stays and not flags.wait:
             print(submit_batch(batch, engine))
             return
+        tracks = batch.execution.tracking
         endings = run_batch(batch, engine)
     note_names(all_cells)
+    if tracks:
+        show_seeds([cell.key for cell in missing])
     keys = [cell.key for cell in all_cells]
     write_view(keys, view)
     note_finished(view, params_path(flags.params), keys, made_from)
     ended = ", ".join(f"{n} {ending}" for ending, n in sorted(endings.items())) or "nothing to run"
     print(f"grid {grid.name}: {len(all_cells)} cells; {ended}; view {view}")
+    if tracks:
+        for dataset in sorted({cell.row["dataset"] for cell in missing}):
+            print(f"curves: {how_to_open(dataset)}")
     if endings["failed"]:
         raise LabError(
             f"{endings['failed']} of {len(all_cells)} cells failed",

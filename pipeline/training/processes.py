@@ -13,7 +13,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
-from pipeline.errors import LabError
+from pipeline.errors import LabError, ToldElsewhere
 from pipeline.training.gather import ALONE, Gather
 from pipeline.training.launcher import end_with_launcher
 
@@ -165,7 +165,7 @@ class Processes:
             What it returned here.
 
         Raises:
-            LabError: on the others, when the main process failed.
+            ToldElsewhere: on the others, when the main process failed.
         """
         result, failure = None, None
         if self.is_main:
@@ -174,7 +174,7 @@ class Processes:
             except BaseException as raised:
                 failure = raised
         if self.largest(int(failure is not None)):
-            raise failure or LabError(
+            raise failure or ToldElsewhere(
                 "the main process failed",
                 "a main process that goes on",
                 "what its own message says",
@@ -205,7 +205,7 @@ class Processes:
         The block itself must not wait for other processes.
 
         Raises:
-            LabError: on a process that did not fail while another one did.
+            ToldElsewhere: on a process that did not fail while another one did.
         """
         failure: Exception | None = None
         try:
@@ -213,7 +213,7 @@ class Processes:
         except Exception as error:
             failure = error
         if self.largest(int(failure is not None)):
-            raise failure or LabError(
+            raise failure or ToldElsewhere(
                 "another process of this run failed",
                 "all processes to succeed",
                 "the error that the other process printed says what to do",

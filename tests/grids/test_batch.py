@@ -1,5 +1,6 @@
 """A frozen cell is the run that was planned, and a worker that sees another store computes none."""
 
+import json
 from functools import partial
 
 import pytest
@@ -21,7 +22,7 @@ def frozen(planned):
     params = read_params()
     return freeze(
         planned, [0] * len(planned), [None] * len(planned), engine="local", params=params,
-        execution=QUIET.model_copy(update={"group": params.grid.name}),
+        execution=QUIET.model_copy(update={"grid": params.grid.name}),
         params_file=params_path(), n_cells=len(planned),
     )  # fmt: skip
 
@@ -38,6 +39,17 @@ def test_a_frozen_cell_is_planned_with_the_very_same_row(lab):
     again = cell.planned(Planner(read_params(), makes=False))
     assert again.row == run.row
     assert again.resolved == run.resolved
+
+
+def test_a_batch_of_an_early_version_is_read(lab):
+    write_params(lab, PARAMS)
+    folder = frozen(cells(read_params())[:1]).folder
+    batch = read_batch(folder)
+    assert batch.execution.grid == batch.grid == read_params().grid.name
+    facts = json.loads((folder / "batch.json").read_text())
+    facts["execution"]["group"] = batch.grid
+    (folder / "batch.json").write_text(json.dumps(facts))
+    assert read_batch(folder).execution == batch.execution
 
 
 @pytest.mark.parametrize("variable", ["LNL_STORE", "LNL_SHARED"])

@@ -10,7 +10,16 @@ import polars as pl
 import pytest
 
 from pipeline.results.columns import columns_table
-from pipeline.results.schema import CURVES, DRAWN, EPOCH_COLUMNS, RUN_COLUMNS, TABLES, TAGS, Table
+from pipeline.results.schema import (
+    CURVES,
+    DRAWN,
+    EPOCH_COLUMNS,
+    METRICS,
+    RUN_COLUMNS,
+    TABLES,
+    TAGS,
+    Table,
+)
 from pipeline.results.store import Store
 from pipeline.results.tracking import limits
 from pipeline.results.upkeep.compaction import compact
@@ -38,6 +47,11 @@ def test_what_is_shown_derives_from_the_columns() -> None:
     # Every number about an epoch is a curve, but what it cost.
     left_out = {name for name in EPOCH_COLUMNS if name not in CURVES}
     assert left_out == {"key", "epoch", "scalars", "seconds"}
+    # MLflow draws what stands before the slash as a section, which the page names.
+    sections = [metric.partition("/")[0] for metric in METRICS.values()]
+    assert all(f"`{section}/`" in PAGE for section in sections)
+    assert len(set(METRICS.values())) == len(METRICS) == len(CURVES)
+    assert all(metric.count("/") == 1 for metric in METRICS.values())
     averaged = {name for name in EPOCH_COLUMNS if name.startswith("averaged_")}
     assert {name.removeprefix("averaged_") for name in averaged} < set(CURVES)
     assert len(averaged) == 6

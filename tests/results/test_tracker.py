@@ -1,5 +1,6 @@
 """The MLflow view: complete while it works, off at the first failure, rebuilt from the store."""
 
+import getpass
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from mlflow import MlflowClient
 from pipeline.errors import Interrupted, LabError
 from pipeline.results import tracker
 from pipeline.results.protocols import PROTOCOLS, choose
-from pipeline.results.schema import CURVES
+from pipeline.results.schema import CURVES, METRICS
 from pipeline.results.tracker import rebuild
 from pipeline.results.tracking import shown as shown_runs
 from tests.support.runs import numbers, row, run, stop_at_step
@@ -31,7 +32,7 @@ def picture(client, found):
 
 
 def test_a_live_run_is_shown_whole_and_rebuilt_the_same(view, made_database, monkeypatch):
-    key = run(execution={"tracking": True, "group": "sweep"}).key
+    key = run(execution={"tracking": True, "grid": "sweep"}).key
     client, runs = shown()
     live = picture(client, runs[0])
     params, history, artifacts, status = live
@@ -39,11 +40,11 @@ def test_a_live_run_is_shown_whole_and_rebuilt_the_same(view, made_database, mon
     assert params["loss"] == "ce"
     assert params["epochs"] == str(settings["epochs"])
     epochs, _ = numbers(key)
-    assert [value for _, value in history["memorised"]] == epochs["memorised"].to_list()
+    assert [value for _, value in history["labels/memorised"]] == epochs["memorised"].to_list()
     assert artifacts == {"curves.svg", "confusion.svg", "settings.yaml"}
     assert status == "FINISHED"
     tags = runs[0].data.tags
-    assert (tags["key"], tags["sweep"], tags["noise"]) == (key, "sweep", "symmetric-40")
+    assert (tags["key"], tags["grid"], tags["noise"]) == (key, "sweep", "symmetric-40")
     assert tags["git_commit"] == row(key)["git_commit"]
 
     # Another file: MLflow would keep the deleted one open.
@@ -59,13 +60,13 @@ def test_a_live_run_is_shown_whole_and_rebuilt_the_same(view, made_database, mon
 
 
 def test_the_columns_that_users_of_mlflow_look_at_are_filled(view):
-    key = run(execution={"tracking": True, "group": "sweep"}).key
+    key = run(execution={"tracking": True}).key
     _, runs = shown()
     stored, tags = row(key), runs[0].data.tags
     assert tags["mlflow.source.type"] == "LOCAL"
     assert tags["mlflow.source.name"] == stored["command"].split()[0]
     assert tags["mlflow.source.git.commit"] == stored["git_commit"]
-    assert tags["mlflow.user"]
+    assert tags["mlflow.user"] == stored["user"] == getpass.getuser()
     assert f"`{key}`" in tags["mlflow.note.content"]
     assert "done" in tags["mlflow.note.content"]
     used = {
@@ -85,15 +86,15 @@ def test_every_recorded_column_is_a_curve_and_every_protocol_a_figure(view):
     recorded = {name for name in CURVES if epochs[name].null_count() < epochs.height}
     assert "averaged_test_accuracy" in recorded
     for name in recorded:
-        points = client.get_metric_history(runs[0].info.run_id, name)
+        points = client.get_metric_history(runs[0].info.run_id, METRICS[name])
         assert [point.value for point in points] == epochs[name].drop_nulls().to_list()
     metrics = runs[0].data.metrics
     for metric in ("test_accuracy", "averaged_test_accuracy"):
         for name, rule in PROTOCOLS.items():
             (value,) = choose(epochs.lazy(), rule, metric).collect()["value"]
-            assert metrics.get(f"{metric}.{name}") == (value and pytest.approx(value))
+            assert metrics.get(f"{metric}/{name}") == (value and pytest.approx(value))
     # Two epochs are too few for a minimum.
-    assert "test_accuracy.fewest-changes | not found" in runs[0].data.tags["mlflow.note.content"]
+    assert "test_accuracy/fewest-changes | not found" in runs[0].data.tags["mlflow.note.content"]
 
 
 def test_a_tracker_that_fails_is_switched_off_and_the_run_goes_on(lab, monkeypatch, capsys):
@@ -118,12 +119,11 @@ def test_a_view_broken_off_in_the_middle_is_completed(view, monkeypatch):
 
     with monkeypatch.context() as broken:
         broken.setattr(shown_runs, "complete", fail)
-        key = run(execution={"tracking": True, "group": "mine"}).key
+        key = run(execution={"tracking": True}).key
     rebuild()
     client, runs = shown()
     assert [found.data.tags["key"] for found in runs] == [key]
-    assert runs[0].data.tags["sweep"] == "mine"
-    assert len(client.get_metric_history(runs[0].info.run_id, "test_accuracy")) == 2
+    assert len(client.get_metric_history(runs[0].info.run_id, "test/accuracy")) == 2
 
 
 def test_a_resumed_run_is_one_run_in_the_view_with_all_its_epochs(view, monkeypatch):
@@ -135,7 +135,7 @@ def test_a_resumed_run_is_one_run_in_the_view_with_all_its_epochs(view, monkeypa
     client, runs = shown()
     assert [found.data.tags["key"] for found in runs] == [key]
     assert runs[0].info.status == "FINISHED"
-    history = client.get_metric_history(runs[0].info.run_id, "test_accuracy")
+    history = client.get_metric_history(runs[0].info.run_id, "test/accuracy")
     assert [m.value for m in history] == numbers(key)[0]["test_accuracy"].to_list()
 
 

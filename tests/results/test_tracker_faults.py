@@ -23,6 +23,7 @@ from pipeline.results.tracker import LiveView, prepare_view, rebuild
 from pipeline.results.tracking import limits
 from pipeline.results.tracking.client import explained, prepare
 from pipeline.results.tracking.database import prepare_database, sqlite_uri
+from pipeline.results.tracking.shown import LAYOUT
 from tests.support.results_builder import add_run, run_row
 
 REMEDY = "uv run python -m pipeline.results.tracker rebuild"
@@ -34,12 +35,12 @@ def shown(dataset: str = "digits") -> list[str]:
     if experiment is None:
         return []
     runs = client.search_runs([experiment.experiment_id])
-    return sorted(run.data.tags["key"] for run in runs)
+    return sorted(run.data.tags["key"] for run in runs if "key" in run.data.tags)
 
 
 def live(row: dict[str, object]) -> LiveView:
     """Show a whole run, as the frame does."""
-    running = LiveView(True, "sweep")
+    running = LiveView(True)
     running.start(row | {"status": "running"}, [])
     running.epoch({"epoch": 0, "test_accuracy": 0.5, "scalars": {}})
     running.finish(row, [{"epoch": 0, "test_accuracy": 0.5, "scalars": {}}])
@@ -62,10 +63,18 @@ def test_a_thousand_stored_runs_take_one_search(
 ) -> None:
     keys = [f"r{number}" for number in range(1000)]
     rows = pl.DataFrame(
-        {"key": keys, "status": "done", "dataset": "digits", "started_at": None}
+        {
+            "key": keys,
+            "group": keys,
+            "seed": 0,
+            "status": "done",
+            "dataset": "digits",
+            "started_at": None,
+        }
     ).lazy()
-    source = SimpleNamespace(require=lambda: None, runs=lambda: rows)
+    source = SimpleNamespace(require=lambda: None, runs=lambda: rows, epochs=None)
     searches = []
+    shown_whole = {"complete": "true"} | LAYOUT
 
     class StandIn:
         def get_experiment_by_name(self, name: str) -> SimpleNamespace:
@@ -74,7 +83,7 @@ def test_a_thousand_stored_runs_take_one_search(
         def search_runs(self, *_: object, **__: object) -> list[SimpleNamespace]:
             searches.append(None)
             page = Page(
-                SimpleNamespace(data=SimpleNamespace(tags={"key": key, "complete": "true"}))
+                SimpleNamespace(data=SimpleNamespace(tags=shown_whole | {"key": key}))
                 for key in keys
             )
             page.token = None
@@ -88,7 +97,7 @@ def test_a_thousand_stored_runs_take_one_search(
     monkeypatch.setattr(tracker, "prepare", lambda: None)
     rebuild()
     assert len(searches) == 1
-    assert capsys.readouterr().out == "0 runs mirrored to MLflow\n"
+    assert capsys.readouterr().out == "0 runs mirrored to MLflow, 0 means over seeds\n"
 
 
 def test_a_deleted_experiment_comes_back(view: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +119,7 @@ def test_a_deleted_experiment_comes_back(view: Path, capsys: pytest.CaptureFixtu
 def test_an_experiment_deleted_during_a_run_ends_its_view_only(
     view: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    running = LiveView(True, "sweep")
+    running = LiveView(True)
     running.start(run_row(status="running"), [])
     client = MlflowClient(tracker.tracking_uri())
     experiment = client.get_experiment_by_name("digits")
@@ -227,7 +236,7 @@ def test_programs_that_start_at_once_all_get_their_view(lab: Path) -> None:
     # Forked, so that MLflow is not loaded six times.
     context = multiprocessing.get_context("fork")
     programs = [
-        context.Process(target=LiveView(True, "sweep").start, args=(run_row(seed=seed), []))
+        context.Process(target=LiveView(True).start, args=(run_row(seed=seed), []))
         for seed in range(6)
     ]
     for program in programs:

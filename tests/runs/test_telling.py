@@ -4,7 +4,6 @@ import pytest
 
 from methods.robust_loss import RobustLoss
 from pipeline.results.store import Store
-from pipeline.results.tracker import how_to_open
 from pipeline.runs.script import run_script
 from pipeline.runs.telling import Lines, Milestone, Sitting, duration, epoch_line, figures
 from tests.support.runs import planned, stop_at_step
@@ -101,11 +100,3 @@ def test_a_reader_who_has_seen_enough_ends_no_training(lab, monkeypatch):
     lines(Milestone(planned(), 0))
     lines(Milestone(planned(), 1, RECORD, 1.0, 1.0))
     assert len(asked) == 1
-
-
-def test_the_tracker_is_opened_where_it_is_and_no_password_is_shown(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert how_to_open().startswith("uv run mlflow ui, then http://127.0.0.1:5000/#/experiments?")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example/")
-    page = how_to_open()
-    assert page.startswith("https://mlflow.example/#/experiments?workflowType=")

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import LabError, quoted
 from pipeline.files import project_root
-from pipeline.installation import as_typed
 from pipeline.results.tracking.database import REBUILD, prepare_database, sqlite_uri
 from pipeline.results.tracking.limits import TooSlow
 
@@ -54,14 +53,6 @@ def prepare() -> None:
         prepare_database(Path(file))
 
 
-def how_to_open() -> str:
-    """What to type or open to see the runs, on the page for model training."""
-    page = "#/experiments?workflowType=machine_learning"
-    if tracking_uri().startswith("http"):
-        return f"{_shown_address().rstrip('/')}/{page}"
-    return as_typed(f"uv run mlflow ui, then http://127.0.0.1:5000/{page}")
-
-
 def connect() -> MlflowClient:
     """A client of the tracker, after `prepare`; its first request shows whether it answers."""
     from mlflow import MlflowClient
@@ -75,10 +66,10 @@ def explained(failure: Exception) -> LabError:
         return failure
     text = re.sub(r"//[^/@\s]*@", "//", str(failure).strip())
     first = quoted(text.splitlines()[0])[1:-1] if text else ""
-    given = f"MLflow at {_shown_address()}: {type(failure).__name__} {first}"
+    given = f"MLflow at {shown_address()}: {type(failure).__name__} {first}"
     if isinstance(failure, TooSlow):
         return LabError(
-            f"MLflow at {_shown_address()}: {first}",
+            f"MLflow at {shown_address()}: {first}",
             "a server that answers in seconds",
             f"start it again, or unset MLFLOW_TRACKING_URI; then {REBUILD}",
             exit_code=1,
@@ -87,7 +78,7 @@ def explained(failure: Exception) -> LabError:
         return LabError(
             given,
             "a database of this version of MLflow",
-            f"uv run mlflow db upgrade {_shown_address()}; then {REBUILD}",
+            f"uv run mlflow db upgrade {shown_address()}; then {REBUILD}",
             exit_code=1,
         )
     if "database is locked" in text:
@@ -101,6 +92,6 @@ def explained(failure: Exception) -> LabError:
     )
 
 
-def _shown_address() -> str:
+def shown_address() -> str:
     """The address without user and password."""
     return re.sub(r"//[^/@]*@", "//", tracking_uri())

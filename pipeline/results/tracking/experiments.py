@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,10 @@ def search(client: MlflowClient, experiment: str, condition: str = "") -> list[A
             return found
 
 
-def runs_by_key(client: MlflowClient, experiment: str) -> dict[str, list[Any]]:
-    """Everything that an experiment shows, by the key of the stored run."""
+def by_key(runs: Iterable[Any]) -> dict[str, list[Any]]:
+    """What an experiment shows, by the key of the stored run; what has none is left out."""
     shown: dict[str, list[Any]] = defaultdict(list)
-    for run in search(client, experiment):
-        shown[run.data.tags.get("key", "")].append(run)
+    for run in runs:
+        if key := run.data.tags.get("key"):
+            shown[key].append(run)
     return shown

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import math
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,13 @@ import polars as pl
 
 from pipeline.results.keys import seeds_in_words
 from pipeline.results.protocols import PROTOCOLS, choose
-from pipeline.results.schema import AVERAGED, CURVES, EPOCHS, TAGS, Status
+from pipeline.results.schema import AVERAGED, CURVES, EPOCHS, METRICS, TAGS, Status
 from pipeline.results.standing import STOPPED
 from pipeline.results.tracking.description import description
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput
+    from mlflow.entities import DatasetInput, Param
 
 ENDINGS: dict[Status, str] = {
     "done": "FINISHED",
@@ -34,9 +33,14 @@ _BATCH = 900
 """Metrics per request; MLflow takes 1,000."""
 _LONGEST_PARAM = 6000
 _LONGEST_DIGEST = 36
-_REPORTED = ("test_accuracy", f"{AVERAGED}test_accuracy")
-KEPT_TAGS = ("sweep", "mlflow.user")
-"""Tags that the store does not know: a view that replaces another takes them over."""
+REPORTED = ("test_accuracy", f"{AVERAGED}test_accuracy")
+"""Columns whose figures under each protocol are shown."""
+PARENT = "mlflow.parentRunId"
+"""Tag that puts a run below another one."""
+KEPT_TAGS = ("mlflow.user", PARENT)
+"""Tags that the store may not know: a view that replaces another takes them over."""
+LAYOUT = {"layout": "sections"}
+"""Tag of views that call their curves as this version does; others are made anew."""
 
 
 def create_run(
@@ -48,7 +52,7 @@ def create_run(
         client: of MLflow.
         experiment: of the data set.
         row: of the runs table.
-        kept: values of `KEPT_TAGS`.
+        kept: values of `KEPT_TAGS`; what the store knows counts more.
 
     Returns:
         MLflow's number of the run.
@@ -56,50 +60,61 @@ def create_run(
     started = row.get("started_at")
     run = client.create_run(
         experiment,
-        start_time=_milliseconds(started) if started else None,
-        tags=_tags(row) | kept,
+        start_time=milliseconds(started) if started else None,
+        tags=kept | _tags(row),
     )
     run_id = str(run.info.run_id)
-    _log_params(client, run_id, row)
-    client.log_inputs(run_id, datasets=_inputs(row))
+    client.log_batch(run_id, params=params(row))
+    client.log_inputs(run_id, datasets=inputs(row))
     return run_id
 
 
-def user() -> dict[str, str]:
-    """Who runs this program, as MLflow's tag; empty where the system does not know."""
-    try:
-        return {"mlflow.user": getpass.getuser()}
-    except (OSError, KeyError):
-        return {}
+def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a view that the one in its place takes over."""
+    return {name: tags[name] for name in KEPT_TAGS if name in tags}
+
+
+def is_whole(tags: Mapping[str, str]) -> bool:
+    """Whether a view shows all that there is of its run, as this version shows it."""
+    return tags.get("complete") == "true" and LAYOUT.items() <= tags.items()
 
 
 def _tags(row: dict[str, Any]) -> dict[str, str]:
     tags = {name: str(row[name]) for name in TAGS if row.get(name) is not None}
     seeds = seeds_in_words(row).replace("seed ", "s")
-    tags["mlflow.runName"] = f"{row.get('variant') or row['method']} {row['noise']} {seeds}"
+    tags |= LAYOUT | {"mlflow.runName": f"{what(row)} {seeds}"}
     tags["mlflow.note.content"] = description(row, {})
     if row.get("command"):
         tags["mlflow.source.name"] = shlex.split(row["command"])[0]
         tags["mlflow.source.type"] = "LOCAL"
-    if row.get("git_commit"):
-        tags["mlflow.source.git.commit"] = row["git_commit"]
-    return tags
+    known = {"mlflow.source.git.commit": "git_commit", "mlflow.user": "user"}
+    return tags | {tag: row[name] for tag, name in known.items() if row.get(name)}
 
 
-def _log_params(client: MlflowClient, run_id: str, row: dict[str, Any]) -> None:
+def what(row: dict[str, Any]) -> str:
+    """What runs of equal settings are called, whatever their seed."""
+    return f"{row.get('variant') or row['method']} {row['noise']}"
+
+
+def params(row: dict[str, Any], leave_out: Collection[str] = ()) -> list[Param]:
+    """The settings of a run, those that have a value.
+
+    Args:
+        row: of the runs table.
+        leave_out: names of settings.
+    """
     from mlflow.entities import Param
 
     settings = json.loads(row["settings"])
     settings |= {"method": row["method"], "version": row["version"]}
-    shown = [
+    return [
         Param(name, str(value)[:_LONGEST_PARAM])
         for name, value in settings.items()
-        if value is not None
+        if value is not None and name not in leave_out
     ]
-    client.log_batch(run_id, params=shown)
 
 
-def _inputs(row: dict[str, Any]) -> list[DatasetInput]:
+def inputs(row: dict[str, Any]) -> list[DatasetInput]:
     """The data set with its labels for training, and its images for the evaluation."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -131,8 +146,8 @@ def log_epochs(client: MlflowClient, run_id: str, epochs: Sequence[dict[str, Any
         Metric(name, value, now, record["epoch"])
         for record in epochs
         for name, value in {
-            **{name: record.get(name) for name in CURVES},
-            **{f"scalar.{name}": value for name, value in record["scalars"].items()},
+            **{metric: record.get(name) for name, metric in METRICS.items()},
+            **{f"method/{name}": value for name, value in record["scalars"].items()},
         }.items()
         if value is not None and math.isfinite(value)
     ]
@@ -158,11 +173,11 @@ def complete(
     client.log_dict(run_id, json.loads(row["settings"]), "settings.yaml")
     chosen = _protocol_figures(epochs)
     now = int(time.time() * 1000)
-    is_whole = row["status"] != "running"
-    told = row if is_whole else row | {"status": STOPPED}
+    has_ended = row["status"] != "running"
+    told = row if has_ended else row | {"status": STOPPED}
     tags = {
         "status": told["status"],
-        "complete": str(is_whole).lower(),
+        "complete": str(has_ended).lower(),
         "mlflow.note.content": description(told, chosen),
     }
     client.log_batch(
@@ -172,12 +187,12 @@ def complete(
     )
     finished = row.get("finished_at")
     client.set_terminated(
-        run_id, ENDINGS[row["status"]], end_time=_milliseconds(finished) if finished else None
+        run_id, ENDINGS[row["status"]], end_time=milliseconds(finished) if finished else None
     )
 
 
 def _protocol_figures(epochs: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float] | None]:
-    """`metric.protocol` -> (epoch, value), where the run recorded what the protocol needs.
+    """`metric/protocol` -> (epoch, value), where the run recorded what the protocol needs.
 
     None where the protocol found no epoch.
     """
@@ -189,12 +204,13 @@ def _protocol_figures(epochs: Sequence[dict[str, Any]]) -> dict[str, tuple[int, 
         for name in CURVES
     )
     return {
-        f"{metric}.{name}": None if epoch is None else (epoch, value)
-        for metric in _REPORTED
+        f"{metric}/{name}": None if epoch is None else (epoch, value)
+        for metric in REPORTED
         for name, rule in PROTOCOLS.items()
         for _, epoch, value in choose(table.lazy(), rule, metric).collect().iter_rows()
     }
 
 
-def _milliseconds(moment: datetime) -> int:
+def milliseconds(moment: datetime) -> int:
+    """A moment as MLflow counts it."""
     return int(moment.timestamp() * 1000)

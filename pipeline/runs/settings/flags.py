@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import make_dataclass
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import tyro
 from pydantic import BaseModel
 
 from pipeline.command_line import read_flags
-from pipeline.config import Execution, Params, RunSettings, Seeds, validated
-from pipeline.installation import as_typed
+from pipeline.config import Execution, Params, Seeds, validated
+from pipeline.runs.settings.help import BRIEF, WHOLE, show_help
 from pipeline.runs.settings.resolve import Resolved, merged, pinned, resolve
 from pipeline.training.method import Method
-
-_HELP = {"-h", "--help"}
 
 
 def parse_flags(
@@ -37,11 +34,12 @@ def parse_flags(
         SystemExit: after the help, and for flags that cannot be read.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    typed = _typed(method, _with_mode([word for word in words if word not in _HELP]))
+    asked = {*BRIEF, WHOLE}.intersection(words)
+    typed = _typed(method, _with_mode([word for word in words if word not in asked]))
     resolved = resolve(method, merged(pinned(method, params), typed["run"]), params)
     execution = validated(Execution, typed["execution"], "flags")
-    if _HELP & set(words):
-        _show_help(method, resolved.settings, execution)
+    if asked:
+        show_help(method, resolved.settings, execution, whole=WHOLE in asked)
     return resolved, execution
 
 
@@ -77,12 +75,3 @@ def _optional(model: type[BaseModel]) -> Any:
         for name, field in model.model_fields.items()
     }
     return TypedDict(model.__name__, fields)  # type: ignore[operator]  # see `_typed`
-
-
-def _show_help(method: type[Method], settings: RunSettings, execution: Execution) -> None:
-    """Print all flags with the values that hold without them, and end the program."""
-    groups = {"run": method.Settings, "execution": Execution}
-    fields = [(name, Annotated[group, tyro.conf.arg(name="")]) for name, group in groups.items()]
-    flags = make_dataclass("Flags", fields)
-    description = as_typed((sys.modules[method.__module__].__doc__ or "").strip())
-    tyro.cli(flags, default=flags(settings, execution), args=["--help"], description=description)
