@@ -15,7 +15,7 @@ import tyro
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config import Execution, RunSettings
+from pipeline.config import Execution, RunSettings, Seeds
 from pipeline.installation import as_typed
 from pipeline.training.method import Method
 
@@ -86,16 +86,22 @@ def _used(method: type[Method]) -> list[str]:
 
 
 def _by_groups(method: type[Method], values: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Every flag, as a nested dataclass for each group."""
-    parts = []
+    """Every flag, as a nested dataclass for each group; flags with a dot are a group themselves."""
+    parts: list[tuple[str, Any, Any]] = []
     for title, fields in groups(method).items():
         flags = [
             (name, Annotated[one.annotation, tyro.conf.arg(help=one.description)], values[name])
             for name, one in fields.items()
+            if one.annotation is not Seeds
         ]
         kind: Any = make_dataclass("Group", flags, frozen=True)
-        named = Annotated[kind, tyro.conf.arg(name=title, prefix_name=False)]
+        named = Annotated[kind, tyro.conf.arg(name=title), tyro.conf.OmitArgPrefixes]
         parts.append((title, named, kind()))
+        parts += [
+            (name, one.annotation, values[name])
+            for name, one in fields.items()
+            if one.annotation is Seeds
+        ]
     return parts
 
 
@@ -117,7 +123,11 @@ def _others(method: type[Method], used: Collection[str]) -> str:
     """The names of the flags that are not described, by groups."""
     lines = [f"Further flags ({WHOLE} describes them):"]
     for title, fields in groups(method).items():
-        names = [f"--{name.replace('_', '-')}" for name in fields if name not in used]
+        names = [
+            f"--{name.replace('_', '-')}{'.STREAM' if one.annotation is Seeds else ''}"
+            for name, one in fields.items()
+            if name not in used
+        ]
         lines += textwrap.wrap(
             f"{title}: {' '.join(names)}",
             width=max(40, shutil.get_terminal_size().columns - 1),
