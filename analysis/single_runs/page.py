@@ -71,6 +71,8 @@ def facts_of(
         }),
         "what it left": {
             "weights": left.weights or "none kept; --keep-weights keeps them",
+            "model": f"{left.model}; uv run python -m pipeline.predict {row['key']} FOLDER"
+            if left.model else "none kept; --keep-weights keeps one",
             "softmax outputs": left.posterior or "none kept; --posterior keeps them",
             **({"checkpoint": left.checkpoint} if left.checkpoint else {}),
         },

@@ -270,6 +270,7 @@ class Execution(BaseModel):
     posterior: bool = False
     """Keep the softmax outputs of the training pass, from which pmd and dependent noise is made."""
     keep_weights: bool = False
-    """Keep the trained weights beside the stored run, as an encoder entry of kind run asks."""
+    """Keep the trained weights beside the stored run, as a model that `pipeline.predict` asks about
+    new images, and as an encoder."""
     group: Annotated[str, named("group")] = "single"
     """Name under which MLflow groups the runs of one sweep."""
