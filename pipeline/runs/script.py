@@ -72,7 +72,7 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
             print(line)
         if model := kept_model(artefact_place(), outcome.key):
             print(f"model: {model}")
-            print(f"predict: uv run python -m pipeline.predict {outcome.key} FOLDER")
+            print(as_typed(f"predict: uv run python -m pipeline.predict {outcome.key} FOLDER"))
         if execution.posterior:
             print(f"softmax outputs: {posterior_address(outcome.key)}")
     dataset = planned.settings.dataset
