@@ -11,6 +11,7 @@ which changes no prediction. While training, a sample has no vote of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -92,9 +93,17 @@ class FeatureClassifier(Method):
             self._mean.copy_(features.mean(dim=0))
             self._std.copy_(features.std(dim=0, correction=0).clamp(min=1e-6))
         else:
-            # One more than vote: while training, the sample itself is among them.
-            self._search = NeighbourSearch(features, self.settings.k + 1)
-            self._y_noisy = context.y_noisy
+            self.remember({"features": features, "labels": context.y_noisy})
+
+    def memory(self) -> dict[str, Tensor]:
+        """Features and given labels of the training samples, where they vote."""
+        return {} if self.settings.classifier == "linear" else self._memory
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Let these training samples vote."""
+        self._memory, self._y_noisy = dict(memory), memory["labels"]
+        # One more than vote: while training, the sample itself is among them.
+        self._search = NeighbourSearch(memory["features"], self.settings.k + 1)
 
     def forward(self, batch: Batch) -> StepOutput:
         """Cross entropy and logits of a batch."""

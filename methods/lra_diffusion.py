@@ -30,6 +30,7 @@ Where the authors' code, its history and the paper differ, and which switch give
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -170,7 +171,16 @@ class LraDiffusion(Method):
             )
             self._neighbours = torch.tensor(table.row, device=bank.device)
         if self.settings.query == "re-encoded" or self.settings.f_q != "none":
-            self._search = NeighbourSearch(bank, self._n_nearest)
+            self.remember({"features": bank, "labels": context.y_noisy})
+
+    def memory(self) -> dict[str, Tensor]:
+        """Features and given labels of the training samples, where f_q comes from them."""
+        return {} if self.settings.f_q == "none" else self._memory
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Retrieve labels from these training samples."""
+        self._memory, self._y_noisy = dict(memory), memory["labels"]
+        self._search = NeighbourSearch(memory["features"], self._n_nearest)
 
     @property
     def _n_nearest(self) -> int:
@@ -249,7 +259,9 @@ class LraDiffusion(Method):
 
     def _sample(self, h_x: Tensor, f_p: Tensor, f_q: Tensor | None) -> Tensor:
         """A label [B, K] from the reverse process; it starts at f_q, and draws nothing."""
-        start = h_x.new_zeros(len(h_x), self.n_classes, dtype=torch.float32) if f_q is None else f_q
+        # Not `len`, which an exported graph would hold as a constant.
+        shape = h_x.shape[0], self.n_classes
+        start = h_x.new_zeros(shape, dtype=torch.float32) if f_q is None else f_q
         h = self.head.norm(h_x)
         return ddim_sample(
             lambda y, t: self.head.denoised(h, y, t, f_p).float(),

@@ -19,6 +19,7 @@ samples of a process, so that several processes compute what one does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -99,13 +100,20 @@ class Simclr(Method):
 
     def epoch_end(self, context: Context) -> None:
         """Renew the features of the training images, on which predictions rest."""
+        features = context.predict_train(function=self._features)
+        self.remember({"features": features, "labels": context.y_noisy})
+
+    def memory(self) -> dict[str, Tensor]:
+        """Features and given labels of the training images."""
+        return {} if self.vote is None else {"features": self.vote.bank, "labels": self.vote.labels}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Let these training images vote."""
+        features, labels = memory["features"], memory["labels"]
         self.vote = NeighbourVote(
-            context.predict_train(function=self._features),
-            context.y_noisy,
-            self.n_classes,
-            k=min(self.settings.k, len(context.y_noisy)),
+            features, labels, self.n_classes, k=min(self.settings.k, len(labels)),
             temperature=self.settings.temperature,
-        )
+        )  # fmt: skip
 
     def predict(self, images: Tensor) -> Tensor:
         """Shares of the neighbours' votes; the same for all classes where there are no neighbours.

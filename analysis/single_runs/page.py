@@ -11,6 +11,7 @@ import polars as pl
 
 from analysis.layout import Cell, Layout, number
 from analysis.single_runs.figures import NOTHING, figures_of, percent
+from pipeline.installation import as_typed
 from pipeline.results.keys import title
 from pipeline.storage.belongings import Belongings
 
@@ -71,6 +72,9 @@ def facts_of(
         }),
         "what it left": {
             "weights": left.weights or "none kept; --keep-weights keeps them",
+            "model": as_typed(
+                f"{left.model}; uv run python -m pipeline.predict {row['key']} FOLDER"
+            ) if left.model else "none kept; --keep-weights keeps one",
             "softmax outputs": left.posterior or "none kept; --posterior keeps them",
             **({"checkpoint": left.checkpoint} if left.checkpoint else {}),
         },

@@ -270,6 +270,7 @@ class Execution(BaseModel):
     posterior: bool = False
     """Keep the softmax outputs of the training pass, from which pmd and dependent noise is made."""
     keep_weights: bool = False
-    """Keep the trained weights beside the stored run, as an encoder entry of kind run asks."""
+    """Keep the trained weights beside the stored run, as a model that `pipeline.predict` asks about
+    new images, and as an encoder."""
     grid: Annotated[str, named("grid")] = "single"
     """Name of the grid that it is computed for, by which store and MLflow find its runs."""

@@ -100,16 +100,35 @@ def _write(
     precision: Precision,
     device: torch.device,
 ) -> None:
-    encoder.to(device)
-    parts = torch.arange(shape[0], device=device).split(_BATCH)
     rows = np.lib.format.open_memmap(path, mode="w+", dtype=precision, shape=shape)
+    fill(rows, encoder, pixels, precision, device)
+    rows.flush()
+
+
+def fill(
+    rows: Embeddings,
+    encoder: Encoder,
+    pixels: ImageSource,
+    precision: Precision,
+    device: torch.device,
+) -> None:
+    """Compute embeddings into an array.
+
+    Args:
+        rows: [N, D], of the precision.
+        encoder: it is moved to the device.
+        pixels: N images, whose plain view gives pixels in [0, 1].
+        precision: see `encoded`.
+        device: where to compute.
+    """
+    encoder.to(device)
+    parts = torch.arange(len(rows), device=device).split(_BATCH)
     made = pixels.batches(parts, ("plain",), (0,))
     # None means: shown on a terminal only.
     bar = tqdm(made, desc=f"embeddings by {encoder.card.name}", total=len(parts), disable=None)
     for number, (images,) in enumerate(bar):
         start = number * _BATCH
         rows[start : start + len(images)] = encoded(encoder, images, precision).cpu().numpy()
-    rows.flush()
 
 
 class WithEmbeddings:

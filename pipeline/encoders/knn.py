@@ -42,13 +42,14 @@ class NeighbourVote:
             )
         if not temperature > 0:
             raise LabError(f"temperature = {temperature}", "temperature > 0", "--temperature 0.5")
-        self._labels, self._n_classes, self._temperature = labels, n_classes, temperature
+        self.labels, self._n_classes, self._temperature = labels, n_classes, temperature
         # Of rows of length 1, the most similar are the nearest: distance^2 = 2 - 2 cosine.
-        self._search = NeighbourSearch(normalize(bank.float(), dim=1), k, max_bytes=max_bytes)
+        self.bank = normalize(bank.float(), dim=1)
+        self._search = NeighbourSearch(self.bank, k, max_bytes=max_bytes)
 
     def __call__(self, features: Tensor) -> Tensor:
         """Sums of votes, float32 [B, K], of features [B, D]; the class is their argmax."""
         found = self._search.nearest(normalize(features.float(), dim=1))
         votes = ((1 - found.distance.square() / 2) / self._temperature).exp().float()
         scores = torch.zeros(len(features), self._n_classes, device=votes.device)
-        return scores.scatter_add_(1, self._labels.to(votes.device)[found.row], votes)
+        return scores.scatter_add_(1, self.labels.to(votes.device)[found.row], votes)

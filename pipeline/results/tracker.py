@@ -33,7 +33,9 @@ from pipeline.results.tracking.limits import (
     TooSlow,
     within,
 )
+from pipeline.results.tracking.model import withdraw
 from pipeline.results.tracking.seeds import join_seeds
+from pipeline.storage.belongings import kept_model
 
 __all__ = ["LiveView", "how_to_open", "prepare_view", "rebuild", "show_seeds", "tracking_uri"]
 
@@ -103,14 +105,17 @@ class LiveView:
         if time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self._guarded(self._allowance.call, self._flush)
 
-    def finish(self, row: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> None:
+    def finish(
+        self, row: dict[str, Any], epochs: Sequence[dict[str, Any]], model: str | None = None
+    ) -> None:
         """Send what waits, the pictures and the figures of the protocols, and end the run.
 
         Args:
             row: of the runs table, as it was stored.
             epochs: all epochs of the run.
+            model: where the card of the model that it kept lies, if it kept one.
         """
-        self._guarded(self._allowance.call, self._finish, row, epochs)
+        self._guarded(self._allowance.call, self._finish, row, epochs, model)
 
     def _guarded(self, action: Callable[..., object], *arguments: Any) -> None:
         if not self._active:
@@ -135,7 +140,7 @@ class LiveView:
         kept: dict[str, str] = {}
         for run in search(self._client, experiment, f"tags.key = '{row['key']}'"):
             kept |= shown.kept_tags(run.data.tags)
-            self._client.delete_run(run.info.run_id)
+            withdraw(self._client, run)
         self._run_id = shown.create_run(self._client, experiment, row, kept)
 
     def _flush(self) -> None:
@@ -143,9 +148,11 @@ class LiveView:
         self._waiting.clear()
         self._flushed_at = time.monotonic()
 
-    def _finish(self, row: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> None:
+    def _finish(
+        self, row: dict[str, Any], epochs: Sequence[dict[str, Any]], model: str | None
+    ) -> None:
         self._flush()
-        shown.complete(self._client, self._run_id, row, epochs)
+        shown.complete(self._client, self._run_id, row, epochs, model)
 
 
 def show_seeds(keys: Collection[str]) -> None:
@@ -224,7 +231,8 @@ def _mirror(
 
     missing = [row for row in runs.iter_rows(named=True) if lacks(row)]
     for row, epochs in _with_epochs(source, missing):
-        within(_MIRROR_SECONDS, _show, client, experiment, row, epochs, known)
+        model = kept_model(source.artefacts, row["key"])
+        within(_MIRROR_SECONDS, _show, client, experiment, row, epochs, known, model)
     return len(missing)
 
 
@@ -250,15 +258,16 @@ def _show(
     row: dict[str, Any],
     epochs: list[dict[str, Any]],
     known: dict[str, list[Any]],
+    model: str | None,
 ) -> None:
     """Replace what there is of a run by its whole view."""
     kept: dict[str, str] = {}
     for run in known.get(row["key"], []):
         kept |= shown.kept_tags(run.data.tags)
-        client.delete_run(run.info.run_id)
+        withdraw(client, run)
     run_id = shown.create_run(client, experiment, row, kept)
     shown.log_epochs(client, run_id, epochs)
-    shown.complete(client, run_id, row, epochs)
+    shown.complete(client, run_id, row, epochs, model)
 
 
 @program

@@ -14,6 +14,7 @@ from pipeline.results.store import Store
 from pipeline.runs.planned import NamedEncoder, PlannedRun
 from pipeline.runs.run import Outcome, execute, is_open
 from pipeline.runs.telling import Told, nobody
+from pipeline.training.method import Method
 from pipeline.training.processes import Processes
 
 _WAIT_SECONDS = 1.0
@@ -64,6 +65,7 @@ def make_encoder(
     """
     if encoder.run is None:
         return
+    _check_makes_one(encoder.name, encoder.run.method)
     how = execution.model_copy(
         update={"keep_weights": True, "force": False, "posterior": False, "root": None}
     )
@@ -83,6 +85,15 @@ def make_encoder(
         card = replace(kept.card, name=encoder.name)
         save_encoder(encoders_folder(encoder.name), card, kept.state)
     processes.wait()
+
+
+def _check_makes_one(name: str, method: type[Method]) -> None:
+    if method.encoder_state is Method.encoder_state:
+        raise LabError(
+            f"encoder {name}: a run of {method.name()}, which makes none",
+            "a method with encoder_state()",
+            "method: simclr in its entry",
+        )
 
 
 def _check_precision(encoder: NamedEncoder, precision: str) -> None:

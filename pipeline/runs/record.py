@@ -17,6 +17,8 @@ from pipeline.results.provenance import provenance
 from pipeline.results.schema import EPOCHS, SAMPLES
 from pipeline.results.store import Store
 from pipeline.results.tracker import LiveView
+from pipeline.storage.belongings import kept_model
+from pipeline.storage.places import artefact_place
 from pipeline.training.loop import Session
 from pipeline.training.processes import Processes
 
@@ -106,8 +108,9 @@ class RunRecord:
                 self._view.finish(row, [])
 
     def close(
-        self, session: Session, status: str, detail: str | None, costs: dict[str, float | None]
-    ) -> None:
+        self, session: Session, status: str, detail: str | None, costs: dict[str, float | None],
+        keeps_model: bool = False,
+    ) -> None:  # fmt: skip
         """Store the finished run, then show it as complete.
 
         Args:
@@ -115,6 +118,7 @@ class RunRecord:
             status: done or diverged.
             detail: why it diverged.
             costs: further columns of the runs table.
+            keeps_model: whether a model lies beside the stored run.
         """
         if not self._processes.is_main:
             return
@@ -125,7 +129,8 @@ class RunRecord:
             samples = _samples_frame(row["key"], session)
         row |= self._costs() | costs
         self._store.write_finished(row, epochs, samples)
-        self._view.finish(row, session.progress.records)
+        model = kept_model(artefact_place(), row["key"]) if keeps_model else None
+        self._view.finish(row, session.progress.records, model)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from pipeline.runs.record import FINAL, RunRecord
 from pipeline.runs.session import open_session, problem_of
 from pipeline.runs.speed import images_per_second, in_words, share_of_peak
 from pipeline.runs.telling import Sitting, Told, nobody
-from pipeline.runs.weights import are_kept, keep_weights, refuse_no_weights
+from pipeline.runs.weights import are_kept, keep_weights
 from pipeline.storage.places import store_place
 from pipeline.training.checkpoints import discard, resume, save_checkpoint
 from pipeline.training.loop import Diverged, Session, run_epochs
@@ -175,9 +175,6 @@ def _train(
     session = open_session(planned.method, settings, execution, processes, problem, splits)
     if problem.encoder is not None:
         show_embeddings(session, opener, problem.encoder)
-    keeps_weights = execution.keep_weights or planned.method.makes_encoder
-    if keeps_weights:
-        refuse_no_weights(session)
     resumed = resume(session, key)
     record.open(splits.counts, session.progress.records if resumed else None)
     sitting = Sitting(planned, session.progress.epoch, told if processes.is_main else nobody)
@@ -193,15 +190,17 @@ def _train(
         "images_per_second": images_per_second(session),
         "share_of_peak": share_of_peak(session, problem.image_shape),
     }
+    with_model = False
     # Only the main process writes; the others learn of its failure.
     with processes.together():
         if processes.is_main and ending == "done":
-            if keeps_weights:
-                external = "extra_features" in planned.row["knows"]
-                keep_weights(session, key, problem, inputs.dataset.card, external)
+            # A run that is computed again renews what it kept, which its numbers speak of.
+            with_model = execution.keep_weights or are_kept(key)
+            if with_model or planned.method.makes_encoder:
+                keep_weights(session, planned, problem, with_model)
             if session.ledger.keeps_posterior:
                 session.ledger.save_posterior(key)
-        record.close(session, ending, detail, speed)
+        record.close(session, ending, detail, speed, with_model)
     if processes.is_main:
         discard(key)
     processes.release()

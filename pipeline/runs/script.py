@@ -17,6 +17,8 @@ from pipeline.runs.run import Outcome
 from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.resolve import Resolved
 from pipeline.runs.telling import Lines, figures
+from pipeline.storage.belongings import kept_model
+from pipeline.storage.places import artefact_place
 from pipeline.training.launcher import apart_from_launcher, told_by_one
 from pipeline.training.method import Method
 from pipeline.training.observers import posterior_address
@@ -71,6 +73,9 @@ def _report(planned: PlannedRun, execution: Execution, outcome: Outcome) -> None
     if outcome.status == "done":
         for line in _numbers(outcome.key):
             print(line)
+        if model := kept_model(artefact_place(), outcome.key):
+            print(f"model: {model}")
+            print(as_typed(f"predict: uv run python -m pipeline.predict {outcome.key} FOLDER"))
         if execution.posterior:
             print(f"softmax outputs: {posterior_address(outcome.key)}")
     dataset = planned.settings.dataset

@@ -93,7 +93,7 @@ def main() -> None:
         )
     encoder = Planner(params).encoder(flags.name, RunSettings())
     precision = encoder.run.settings.precision if encoder.run else "fp32"
-    execution = Execution(tracking=flags.tracking, group="encoders")
+    execution = Execution(tracking=flags.tracking, grid="encoders")
     processes = Processes(precision)
     make_encoder(encoder, execution, processes, Lines())
     made = load_encoder(encoder.folder)

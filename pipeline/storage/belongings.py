@@ -1,7 +1,7 @@
 """What runs leave besides their rows, and what its objects are called.
 
 checkpoints/KEY.pt   state of a run that has not ended
-encoders/KEY/        weights that a run kept, with their card
+encoders/KEY/        weights that a run kept: its encoder and its model, with their cards
 posteriors/KEY/      softmax outputs of its training pass
 """
 
@@ -13,6 +13,8 @@ from pipeline.names import checked_name
 from pipeline.storage.place import Place
 
 CHECKPOINTS = "checkpoints"
+MODEL_CARD = "model.json"
+"""In the folder of kept weights, written last: what predicts for new images is whole."""
 
 
 def checkpoint_name(key: str) -> str:
@@ -35,6 +37,8 @@ class Belongings(NamedTuple):
 
     checkpoint: str | None
     weights: str | None
+    model: str | None
+    """The card of what it predicts with, among the weights."""
     posterior: str | None
 
 
@@ -53,8 +57,20 @@ def belongings(place: Place, key: str) -> Belongings:
     return Belongings(
         place.uri(checkpoint) if place.head(checkpoint) else None,
         found(weights_folder(key)),
+        kept_model(place, key),
         found(posterior_folder(key)),
     )
+
+
+def kept_model(place: Place, key: str) -> str | None:
+    """Where the card of the model that a run kept lies; None where it kept none.
+
+    Args:
+        place: as of `belongings`.
+        key: of the run.
+    """
+    card = f"{weights_folder(key)}/{MODEL_CARD}"
+    return place.uri(card) if place.head(card) else None
 
 
 def remove_belongings(place: Place, key: str) -> None:

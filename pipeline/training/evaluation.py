@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -116,21 +116,44 @@ def evaluate(
     Returns:
         The evaluation over all N images against each set of labels.
     """
+    totals = {name: _Totals() for name in labels}
+    for part, p in probabilities(method, images, index, processes, function):
+        for name, y in labels.items():
+            totals[name].add(p, y[part])
+    return {name: total.joined(len(index), processes) for name, total in totals.items()}
+
+
+@torch.no_grad()
+def probabilities(
+    method: Method,
+    images: ImageSource,
+    index: Tensor,
+    processes: Processes,
+    function: Callable[..., Tensor] | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Class probabilities as evaluation takes them, batch after batch.
+
+    Args:
+        method: its `predict` is used.
+        images: where the images come from.
+        index: int64 [N], positions in `images`.
+        processes: each process has its share.
+        function: computed instead of `predict`.
+
+    Yields:
+        Places in `index`, int64 [B], and probabilities [B, K], float32 or float64.
+    """
     method.eval()
     parts = processes.share(len(index)).split(BATCH)
     views = method.predict_views
     made = images.batches([index[part] for part in parts], views, [0] * len(views))
-    totals = {name: _Totals() for name in labels}
     for part, batch in zip(parts, made, strict=True):
         processes.batch_begins()
         with processes.autocast():
             p = (function or method.predict)(*batch)
         # Not less precise than it is: rounding could make two classes equal.
-        p = p.to(torch.promote_types(p.dtype, torch.float32))
-        for name, y in labels.items():
-            totals[name].add(p, y[part])
+        yield part, p.to(torch.promote_types(p.dtype, torch.float32))
     method.train()
-    return {name: total.joined(len(index), processes) for name, total in totals.items()}
 
 
 class _Totals:

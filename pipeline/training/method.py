@@ -197,8 +197,18 @@ class Method(nn.Module):
         raise TypeError(f"{type(self).__name__} lacks predict(images)")
 
     def encoder_state(self) -> dict[str, Tensor] | None:
-        """Weights that an encoder made from this run consists of; None if it makes none."""
+        """Weights that an encoder made from this run consists of; a method without gives None."""
         return None
+
+    def memory(self) -> dict[str, Tensor]:
+        """What `predict` looks up besides parameters and buffers, such as features of samples.
+
+        A model that a run keeps holds it, and hands it to `remember`.
+        """
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Predict from now on with what `memory` of another module of this kind returned."""
 
     def idle_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters to be trained that take no part in the loss of the current epoch."""

@@ -161,5 +161,5 @@ def test_what_belongs_to_runs_of_another_store_is_looked_for_there(
 ) -> None:
     store.place.put("encoders/rsame/card.json", b"{}")
     other = Store(tmp_path / "other")
-    assert belongings(other.artefacts, "rsame") == Belongings(None, None, None)
+    assert belongings(other.artefacts, "rsame") == Belongings(None, None, None, None)
     assert belongings(store.artefacts, "rsame").weights is not None

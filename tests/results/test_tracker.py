@@ -59,6 +59,34 @@ def test_a_live_run_is_shown_whole_and_rebuilt_the_same(view, made_database, mon
     assert len(shown()[1]) == 1
 
 
+def models_of(client):
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    return client.search_logged_models([experiment])
+
+
+@pytest.mark.slow
+def test_a_model_that_a_run_kept_is_shown_as_one_and_goes_with_its_run(view):
+    key = run(execution={"tracking": True, "keep_weights": True}).key
+    client, (found,) = shown()
+    (model,) = models_of(client)
+    assert [output.model_id for output in found.outputs.model_outputs] == [model.model_id]
+    assert (model.source_run_id, str(model.status)) == (found.info.run_id, "READY")
+    assert model.params["noise"] == "symmetric-40"
+    last = numbers(key)[0]["test_accuracy"][-1]
+    assert {one.key: one.value for one in model.metrics} == {"test_accuracy/last": last}
+    card = model.tags["mlflow.note.content"]
+    assert f"pipeline.predict {key} FOLDER" in card
+    assert model.tags["card"].endswith(f"encoders/{key}/model.json")
+    assert "model.md" in {item.path for item in client.list_artifacts(found.info.run_id)}
+    # Another view of the run, by the store alone, replaces both.
+    client.set_tag(found.info.run_id, "complete", "false")
+    rebuild()
+    client, (again,) = shown()
+    (newer,) = models_of(client)
+    assert newer.source_run_id == again.info.run_id != found.info.run_id
+    assert newer.tags["mlflow.note.content"] == card
+
+
 def test_the_columns_that_users_of_mlflow_look_at_are_filled(view):
     key = run(execution={"tracking": True}).key
     _, runs = shown()

@@ -47,12 +47,29 @@ def test_sittings_add_up(lab, monkeypatch):
     assert trained <= stored["seconds"] < time.time() - began - 0.6
 
 
-def test_weights_of_a_method_that_keeps_none_are_refused_before_it_trains(lab):
-    write_params(lab, PARAMS | {"encoders": {"warm": CE}})
-    settings = {"method": "feature_classifier", "encoder": "warm", **ONE}
-    with pytest.raises(LabError, match="feature_classifier keeps no weights.*leave --keep-weights"):
-        run(**settings, execution={"keep_weights": True})
-    assert run(**settings).ending == "done"
+def test_an_encoder_of_a_method_that_makes_none_is_refused_before_it_trains(lab):
+    none = {"kind": "run", "method": "feature_classifier", "encoder": "warm", "epochs": 1}
+    write_params(lab, PARAMS | {"encoders": {"warm": CE, "none": none}})
+    with pytest.raises(LabError, match="encoder none: a run of feature_classifier, which makes no"):
+        run(start_from="none", **ONE)
+    assert Store().runs().collect().is_empty()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_computed_again_renews_what_it_kept_and_asks_for_what_is_missing(lab):
+    key = run(**ONE, execution={"keep_weights": True}).key
+    folder = lab / "results" / "store" / "encoders" / key
+    before = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    assert set(before) == {"card.json", "weights.safetensors", "model.json", "model.safetensors"}
+    run(**ONE, execution={"force": True})
+    after = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    assert set(after) == set(before)
+    assert not set(after.values()) & set(before.values())
+    # As runs left it before they left models: nobody who asks for less computes it again.
+    (folder / "model.json").unlink()
+    assert run(**ONE).ending == "stored"
+    assert run(**ONE, execution={"keep_weights": True}).ending == "done"
+    assert (folder / "model.json").exists()
 
 
 def test_an_encoder_that_diverged_is_said_each_time_and_never_waited_for(lab):

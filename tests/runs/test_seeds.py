@@ -81,7 +81,7 @@ def test_cells_of_a_grid_cross_streams_and_are_told_apart(lab):
     ]  # fmt: skip
     assert len({cell.row["group"] for cell in found}) == 1
     batch = freeze(
-        found, [0] * 4, [None] * 4, engine="local", execution=Execution(group="tiny"),
+        found, [0] * 4, [None] * 4, engine="local", execution=Execution(grid="tiny"),
         params=params, params_file=lab / "params.yaml", n_cells=4,
     )  # fmt: skip
     assert labels_folder("digits", "symmetric-40", 2) / "card.json" in batch.cards

@@ -44,3 +44,13 @@ def settings_of(name, own):
     if "projection_norm" in fields:
         found["projection_norm"] = "layer"
     return found
+
+
+def typed(settings):
+    """Settings as the words of a command line."""
+    words = []
+    for name, value in settings.items():
+        flag = name.replace("_", "-")
+        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [
+            f"--{flag}={value}"]  # fmt: skip
+    return words

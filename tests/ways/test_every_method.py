@@ -5,7 +5,7 @@ from polars.testing import assert_frame_equal
 
 from pipeline.errors import Interrupted
 from pipeline.results.store import Store
-from tests.support.every_method import METHODS, VARIANTS, settings_of
+from tests.support.every_method import METHODS, VARIANTS, settings_of, typed
 from tests.support.lab import PARAMS, write_params
 from tests.support.launched import in_its_middle, kill_all
 from tests.support.programs import finish, launch
@@ -65,15 +65,6 @@ def test_two_processes_give_the_rows_of_one(with_encoder, monkeypatch, name, own
         assert two_epochs[column].to_list() == expected
     if one_samples["prediction"].null_count() == 0:
         assert (two_samples["prediction"] == one_samples["prediction"]).mean() > 0.98
-
-
-def typed(settings):
-    words = []
-    for name, value in settings.items():
-        flag = name.replace("_", "-")
-        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [
-            f"--{flag}={value}"]  # fmt: skip
-    return words
 
 
 DIVERGING = [

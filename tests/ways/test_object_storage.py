@@ -5,11 +5,16 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 from polars.testing import assert_frame_equal
 
 from pipeline.encoders.artefact import load_encoder
 from pipeline.encoders.kept import kept_weights_folder
+from pipeline.models.found import find_model
+from pipeline.models.kept import load_model
 from pipeline.results.claims import claims
+from pipeline.results.store import Store
+from pipeline.runs.settings.methods import load_method
 from pipeline.storage.fetched import local_file
 from pipeline.storage.places import artefact_place, store_place
 from pipeline.training.checkpoints import unfinished_runs
@@ -73,6 +78,9 @@ def test_a_run_in_a_bucket_is_stopped_killed_and_continued(lab, bucket, monkeypa
     for ours, theirs in zip(expected, numbers(key), strict=True):
         assert_frame_equal(ours, theirs, check_exact=True)
     assert load_encoder(kept_weights_folder(key)).card.weights_digest == weights
+    folder, card = find_model(key, Store())
+    load_model(folder, card, load_method(card.method), torch.device("cpu"), averaged=False)
+    assert card.test_accuracy == expected[0]["test_accuracy"][-1]
     np.testing.assert_array_equal(np.load(local_file(f"{posterior_address(key)}/mean.npy")), mean)
     assert unfinished_runs() == set()
     assert claims(store_place()) == []

@@ -79,7 +79,7 @@ def read_image_folder(spec: DataSpec) -> Source:
         if parts.test is None and spec.test_part is None:
             _refuse_other_parts(root, parts.train, deep)
         for name in set(folders) - set(parts):
-            left_out[f"images in {name}"] += len(_found(root / name, Counter()))
+            left_out[f"images in {name}"] += len(image_files(root / name, Counter()))
     class_names = _classes(train_root)
     train = _split(spec, root, train_root, class_names, left_out)
     if parts.train is not None and parts.test is not None:
@@ -169,7 +169,7 @@ def _split(
 def _images(folder: Path, left_out: Counter[str]) -> list[Path]:
     """The images in a class folder, sorted by path."""
     others: Counter[str] = Counter()
-    files = _found(folder, others)
+    files = image_files(folder, others)
     if not files:
         held = f" (it holds {', '.join(others)})" if others else ""
         raise LabError(
@@ -181,8 +181,8 @@ def _images(folder: Path, left_out: Counter[str]) -> list[Path]:
     return sorted(files)
 
 
-def _found(folder: Path, others: Counter[str]) -> list[Path]:
-    """The image files at any depth of a folder; `others` counts the rest."""
+def image_files(folder: Path, others: Counter[str]) -> list[Path]:
+    """The image files at any depth of a folder, by their endings; `others` counts the rest."""
     files = []
     for place, inner, names in os.walk(folder):
         inner[:] = [name for name in inner if not is_junk(name)]

@@ -17,6 +17,7 @@ from pipeline.results.protocols import PROTOCOLS, choose
 from pipeline.results.schema import AVERAGED, CURVES, EPOCHS, METRICS, TAGS, Status
 from pipeline.results.standing import STOPPED
 from pipeline.results.tracking.description import description
+from pipeline.results.tracking.model import FIGURES, show_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -156,9 +157,18 @@ def log_epochs(client: MlflowClient, run_id: str, epochs: Sequence[dict[str, Any
 
 
 def complete(
-    client: MlflowClient, run_id: str, row: dict[str, Any], epochs: Sequence[dict[str, Any]]
-) -> None:
-    """End the view of a run, once its rows are in the store."""
+    client: MlflowClient, run_id: str, row: dict[str, Any], epochs: Sequence[dict[str, Any]],
+    model: str | None = None,
+) -> None:  # fmt: skip
+    """End the view of a run, once its rows are in the store.
+
+    Args:
+        client: of MLflow.
+        run_id: MLflow's number of the run.
+        row: of the runs table.
+        epochs: of the run.
+        model: where the card of the model that it kept lies, if it kept one.
+    """
     from mlflow.entities import Metric, RunTag
 
     from pipeline.results.tracking import figures
@@ -175,14 +185,22 @@ def complete(
     now = int(time.time() * 1000)
     has_ended = row["status"] != "running"
     told = row if has_ended else row | {"status": STOPPED}
+    about = description(told, chosen)
+    of_model: dict[str, str] = {}
+    if model is not None:
+        of_model = dict.fromkeys(FIGURES, show_model(client, run_id, row, model, about))
     tags = {
         "status": told["status"],
         "complete": str(has_ended).lower(),
-        "mlflow.note.content": description(told, chosen),
+        "mlflow.note.content": about,
     }
     client.log_batch(
         run_id,
-        metrics=[Metric(name, found[1], now, found[0]) for name, found in chosen.items() if found],
+        metrics=[
+            Metric(name, found[1], now, found[0], model_id=of_model.get(name))
+            for name, found in chosen.items()
+            if found
+        ],
         tags=[RunTag(name, value) for name, value in tags.items()],
     )
     finished = row.get("finished_at")

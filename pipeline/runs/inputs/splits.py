@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pipeline.config import Execution, RunSettings
-from pipeline.data.dataset import Dataset, load_dataset
+from pipeline.data.dataset import DataCard, Dataset, load_dataset
 from pipeline.data.listed import IndexedImages
 from pipeline.data.source import Labels, Pixels
 from pipeline.data.views import DeviceImages, ImageSource, channel_statistics
@@ -41,6 +41,11 @@ class Splits:
         }
 
 
+def usual_transform(card: DataCard, settings: RunSettings) -> str | None:
+    """How the image files of a data set become views, by name; None where there are none."""
+    return settings.transform or (None if card.index is None else card.index.transform)
+
+
 class Opener:
     """Opens the image sets of a run as sources of views.
 
@@ -63,8 +68,7 @@ class Opener:
         self._dataset, self._table = dataset, table
         self._settings, self._execution, self._device = settings, execution, device
         card = dataset.card
-        usual = None if card.index is None else card.index.transform
-        self._transform = settings.transform or usual
+        self._transform = usual_transform(card, settings)
         if settings.transform is not None and card.index is None:
             raise LabError(
                 f"transform {settings.transform} for {card.name}, whose images lie in one array",

@@ -29,7 +29,7 @@ GRID = (PYTHON, "-m", "pipeline.stages.runs", "--no-tracking", "--engine", "clus
 CPUS = {"kind": "slurm", "gpus": 0, "cpus": 1, "memory": "500M"}
 SHORT = {"method": "robust_loss", "loss": ["ce", "dal"], "epochs": 1}
 LONG = {"method": "robust_loss", "loss": "ce", "epochs": 30}
-OFTEN = Execution(tracking=False, group="tiny", checkpoint_seconds=0.3)
+OFTEN = Execution(tracking=False, grid="tiny", checkpoint_seconds=0.3)
 
 
 def write_grid(folder, *runs, seeds=(0,), engine=CPUS):

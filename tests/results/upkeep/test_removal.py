@@ -109,7 +109,7 @@ def test_removal_killed_between_any_two_steps(
         if n_runs or GONE in half_removed(store):  # the same again does the rest
             remove(store, resolved(store, [GONE], half_removed(store)))
         assert not any(entry.name.endswith(f"{GONE}.parquet") for entry in store.place.entries())
-        assert belongings(store.place, GONE) == Belongings(None, None, None)
+        assert belongings(store.place, GONE) == Belongings(None, None, None, None)
         compact(store)
         assert [row[0] for row in content_of(store)[0]] == [KEPT]
         assert claims(store.place) == []

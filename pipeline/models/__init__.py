@@ -1,0 +1,1 @@
+"""Models that runs leave: kept with a card, found again, asked about new images, exported."""
