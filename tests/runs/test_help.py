@@ -69,7 +69,8 @@ def test_all_of_the_help_describes_every_flag_in_its_group(capsys):
         for title, text in zip(parts[::2], parts[1::2], strict=True)
     }
     method = load_method("robust_loss")
-    assert list(shown)[:2] == ["run", "robust_loss"]
+    assert list(shown)[:3] == ["run", "seeds", "robust_loss"]
+    shown["run"] |= shown.pop("seeds")  # --seeds.STREAM
     for title, fields in groups(method).items():
         assert shown[title] == {f"--{name.replace('_', '-')}" for name in fields}
     assert set().union(*shown.values()) == flags_of("robust_loss")

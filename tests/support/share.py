@@ -13,6 +13,7 @@ class Share:
     """One of several processes, as far as steps look at it."""
 
     device = torch.device("cpu")
+    uses_graphs = False
 
     def __init__(self, rank, n_processes):
         self.rank, self.n_processes = rank, n_processes

@@ -107,7 +107,7 @@ def failing(rank, who):
     ("who", "ends"),
     [
         pytest.param([], ["fine", "fine"], marks=pytest.mark.slow),
-        ([1], ["LabError", "OSError"]),
+        ([1], ["ToldElsewhere", "OSError"]),
         pytest.param([0, 1], ["OSError", "OSError"], marks=pytest.mark.slow),
     ],
 )
