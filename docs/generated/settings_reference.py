@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
@@ -93,16 +93,22 @@ def _section(title: str, models: Iterable[type[BaseModel]], says: str) -> str:
     return "\n".join(parts)
 
 
-def _table(fields: dict[str, FieldInfo], model: type[BaseModel]) -> str:
-    told = _told(model)
-    rows = [
-        (f"`{name}`", _takes(field.annotation, field.metadata), _default(field),
-         field.description or told.get(name, ""))
-        for name, field in fields.items()
-        if name != "kind" or field.is_required()
-    ]  # fmt: skip
-    lines = [f"| {' | '.join(map(_plain, row))} |" for row in rows]
+def _table(fields: Mapping[str, FieldInfo], model: type[BaseModel]) -> str:
+    lines = [f"| {' | '.join(map(_plain, row))} |" for row in _rows(fields, _told(model))]
     return "\n".join(["| setting | takes | default | meaning |", "|---|---|---|---|", *lines, ""])
+
+
+def _rows(
+    fields: Mapping[str, FieldInfo], told: Mapping[str, str], within: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
+    """A row per setting; those of a block that is always there stand by themselves."""
+    for name, field in fields.items():
+        if isinstance(field.default, BaseModel):
+            yield from _rows(type(field.default).model_fields, {}, f"{within}{name}.")
+        elif name != "kind" or field.is_required():
+            takes = _takes(field.annotation, field.metadata)
+            says = field.description or told.get(name, "")
+            yield f"`{within}{name}`", takes, _default(field), says
 
 
 def _told(model: type[BaseModel]) -> dict[str, str]:

@@ -48,8 +48,9 @@ def test_an_error_under_a_launcher_is_one_line_before_what_the_launcher_adds(
     words[3:3] = ["--quiet"] if quiet else []
     code, out, err = finish(*words, lab=lab)
     lines = err.splitlines()
-    errors = [number for number, line in enumerate(lines) if line.startswith("error: epochs = 0")]
+    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
     assert (code, out, len(errors)) == (1, "", 1), err
+    assert "epochs = 0" in lines[errors[0]]
     if quiet:
         assert len(lines) == 1, err
     else:
