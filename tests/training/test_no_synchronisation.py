@@ -6,6 +6,7 @@ import torch
 
 from pipeline.data import views
 from pipeline.data.host import constant, fetched, sent
+from pipeline.data.images import strong
 from pipeline.data.images.augmentation import AUGMENTATIONS
 from tests.support.crossings import Crossings, Watch
 from tests.support.every_method import METHODS, VARIANTS
@@ -121,6 +122,10 @@ def test_the_views_of_a_batch_wait_for_nothing(name):
 def test_a_view_is_made_where_the_images_are(name, monkeypatch):
     pixels, positions = np.zeros((6, 9, 9, 3), np.uint8), np.arange(5)
     monkeypatch.setattr(views, "fetched", lambda parts: [positions] * len(parts))
+    # What the host decides for the strong view it works out with numbers, which nothing has below.
+    drawn = strong.draw(3, positions, (3, 9, 9), torch.device("cpu"))
+    cut = drawn.cut.numpy()
+    monkeypatch.setattr(strong, "draw", lambda *_: drawn._replace(cut=sent(cut, device)))
     with fake_device(monkeypatch) as device:
         images = views.DeviceImages(pixels, MEAN, MEAN, device, crop_padding=2, flip=True)
         x = images.view(name, torch.arange(5, device=device), 3)
