@@ -17,6 +17,7 @@ CONNECT_SECONDS = 20.0
 LATER_SECONDS = 15.0
 """What it waits at most for all that follows, and a share of its own time besides."""
 SHARE = 0.05
+_AGAIN_SECONDS = 1.0
 QUIET_SECONDS = 600.0
 """For how long a program leaves a tracker alone that was too slow: its next runs do not wait."""
 
@@ -63,16 +64,21 @@ def within(seconds: float, action: Callable[P, T], *args: P.args, **kwargs: P.kw
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        _stop(thread)
+        threading.Thread(target=_stop, args=(thread,), daemon=True).start()
         raise TooSlow(seconds)
     return outcome.result()
 
 
 def _stop(thread: threading.Thread) -> None:
-    """Let a thread raise SystemExit: an answer without end would fill the memory otherwise."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
-    )
+    """Let a thread raise SystemExit: an answer without end would fill the memory otherwise.
+
+    Python drops it where it meets the callback of a weak reference, so it is asked until it ends.
+    """
+    while thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+        )
+        thread.join(_AGAIN_SECONDS)
 
 
 class Allowance:
