@@ -122,7 +122,10 @@ def wait_for_running(program, lab):
     raise AssertionError("the run did not start")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_a_stop_signal_saves_the_run_for_the_next_start(lab, number, code):
     program = start(PYTHON, SCRIPT, *FLAGS, "--epochs", "400", lab=lab)
     wait_for_running(program, lab)
