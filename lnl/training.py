@@ -61,14 +61,14 @@ def run(method: str, **settings: Any) -> Outcome:
     from pipeline.runs.pretraining import carry_out
     from pipeline.runs.script import plan
     from pipeline.runs.settings.methods import load_method
-    from pipeline.runs.settings.resolve import pinned, resolve
+    from pipeline.runs.settings.resolve import resolve_over_pinned
     from pipeline.runs.telling import Lines
     from pipeline.training.processes import Processes
 
     params, loaded = read_params(), load_method(method)
     how = {name: settings.pop(name) for name in Execution.model_fields.keys() & settings.keys()}
     execution = validated(Execution, how, "settings")
-    resolved = resolve(loaded, pinned(loaded, params) | settings, params)
+    resolved = resolve_over_pinned(loaded, params, settings)
     processes = Processes(resolved.settings.precision)
     planned = plan(loaded, resolved, execution, params, processes)
     return carry_out(planned, execution, processes, Lines(planned.key))

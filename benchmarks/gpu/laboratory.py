@@ -20,7 +20,7 @@ from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import make_encoder
 from pipeline.runs.session import open_session, problem_of
 from pipeline.runs.settings.methods import load_method
-from pipeline.runs.settings.resolve import pinned, resolve
+from pipeline.runs.settings.resolve import resolve_over_pinned
 from pipeline.training.batches import Labelled
 from pipeline.training.loop import Session
 from pipeline.training.processes import Processes
@@ -118,7 +118,7 @@ def planned_run(method: str, **settings: Any) -> PlannedRun:
     planner, params, loaded = _planner(), read_params(), load_method(method)
     if "encoder" in loaded.Settings.model_fields and loaded.Settings().encoder is not None:
         settings = {"encoder": ENCODER} | settings
-    resolved = resolve(loaded, pinned(loaded, params) | settings, params)
+    resolved = resolve_over_pinned(loaded, params, settings)
     return planner.run(loaded, resolved)
 
 

@@ -14,7 +14,7 @@ from pipeline.results.keys import seeds_in_words
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
 from pipeline.runs.settings.methods import load_method
-from pipeline.runs.settings.resolve import merged, pinned, resolve
+from pipeline.runs.settings.resolve import resolve_over_pinned
 from pipeline.runs.settings.specs import noise_spec
 
 _NO_SETTINGS = ("method", "gpus")
@@ -53,7 +53,7 @@ def cells(params: Params) -> list[Cell]:
             method = load_method(block["method"])
             explicit = {name: value for name, value in block.items() if name not in _NO_SETTINGS}
             place = {"dataset": dataset, "noise": noise, **seeds}
-            resolved = resolve(method, merged(pinned(method, params), explicit, place), params)
+            resolved = resolve_over_pinned(method, params, explicit, place)
             planned = planner.run(method, resolved)
             cell = Cell(**vars(planned), gpus=block.get("gpus"))
             first = found.setdefault(cell.key, cell)

@@ -11,6 +11,8 @@ import pytest
 import lnl
 from analysis import label_errors, leaderboard
 from pipeline.errors import LabError
+from pipeline.runs import pretraining
+from tests.support.lab import PARAMS, write_params
 from tests.support.runs import planned
 
 
@@ -58,6 +60,15 @@ def test_a_laboratory_from_python(lab, monkeypatch, capsys):
     written = pl.read_csv(lab / "ranking.csv")
     assert ranked["index"].to_list() == written["index"].to_list()
     assert ranked["flagged"].to_list() == written["flagged"].to_list()
+
+
+def test_seeds_that_params_pin_hold_beside_those_of_a_call(lab, monkeypatch):
+    write_params(lab, PARAMS | {"run": PARAMS["run"] | {"seeds": {"init": 5}}})
+    planned_runs = []
+    monkeypatch.setattr(pretraining, "carry_out", lambda one, *_: planned_runs.append(one))
+    lnl.run("robust_loss", seeds={"order": 7})
+    (one,) = planned_runs
+    assert one.settings.seeds.set_apart == {"init": 5, "order": 7}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pipeline.runs.planning import Planner
 from pipeline.runs.pretraining import carry_out
 from pipeline.runs.run import Outcome
 from pipeline.runs.settings.methods import load_method
-from pipeline.runs.settings.resolve import pinned, resolve
+from pipeline.runs.settings.resolve import resolve_over_pinned
 from pipeline.storage.places import artefact_place
 from pipeline.training.processes import Processes
 from pipeline.training.stopping import StopRequest
@@ -29,7 +29,7 @@ def run(method: str = "robust_loss", execution: dict | None = None, **settings) 
 def planned(method: str = "robust_loss", **settings) -> PlannedRun:
     """Plan one run; data and labels that are missing are made."""
     params, loaded = read_params(), load_method(method)
-    resolved = resolve(loaded, pinned(loaded, params) | settings, params)
+    resolved = resolve_over_pinned(loaded, params, settings)
     return Planner(params).run(loaded, resolved)
 
 

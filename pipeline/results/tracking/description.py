@@ -45,7 +45,7 @@ def description_of_seeds(
     Returns:
         A sentence and a table.
     """
-    seeds = ", ".join(str(row["seed"]) for row in rows)
+    seeds = "; ".join(seeds_in_words(row).removeprefix("seed ") for row in rows)
     lines = [
         f"{_subject(rows[0])}: mean and standard deviation over the seeds {seeds}.",
         *("", "| | |", "|---|---|"),

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pipeline.command_line import read_flags
 from pipeline.config import Execution, Params, Seeds, validated
 from pipeline.runs.settings.help import BRIEF, WHOLE, show_help
-from pipeline.runs.settings.resolve import Resolved, merged, pinned, resolve
+from pipeline.runs.settings.resolve import Resolved, resolve_over_pinned
 from pipeline.training.method import Method
 
 
@@ -36,7 +36,7 @@ def parse_flags(
     words = list(sys.argv[1:] if arguments is None else arguments)
     asked = {*BRIEF, WHOLE}.intersection(words)
     typed = _typed(method, _with_mode([word for word in words if word not in asked]))
-    resolved = resolve(method, merged(pinned(method, params), typed["run"]), params)
+    resolved = resolve_over_pinned(method, params, typed["run"])
     execution = validated(Execution, typed["execution"], "flags")
     if asked:
         show_help(method, resolved.settings, execution, whole=WHOLE in asked)

@@ -40,6 +40,25 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
+def resolve_over_pinned(
+    method: type[Method], params: Params, *layers: Mapping[str, Any]
+) -> Resolved:
+    """Resolve explicit settings over those that params.yaml pins.
+
+    Args:
+        method: whose settings.
+        params: that pin some, and name the label noises.
+        layers: explicit settings, later layers winning.
+
+    Returns:
+        As `resolve`.
+
+    Raises:
+        LabError: as `resolve`.
+    """
+    return resolve(method, merged(pinned(method, params), *layers), params)
+
+
 def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Resolved:
     """Complete explicit settings by the recipe and the class defaults.
 
