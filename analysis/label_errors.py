@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from analysis.rendering import Form, write
+from analysis.layouts.rendering import Form, write
 from analysis.selection import Filters
 from analysis.suspects import tables
 from analysis.suspects.gallery import write_gallery

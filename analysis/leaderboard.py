@@ -18,11 +18,11 @@ from typing import Literal
 import polars as pl
 
 from analysis.comparison import Comparison, Models, compare
-from analysis.components_layout import components_csv, lay_out_components, row_components
-from analysis.layout import Layout, lay_out
-from analysis.rendering import Form, write
+from analysis.layouts.components import components_csv, lay_out_components, row_components
+from analysis.layouts.layout import Layout, lay_out
+from analysis.layouts.rendering import Form, write
+from analysis.layouts.two_rows import lay_out_two_rows, two_rows, two_rows_csv
 from analysis.selection import Filters
-from analysis.two_rows_layout import lay_out_two_rows, two_rows, two_rows_csv
 from pipeline.command_line import Many, joined, read_flags
 from pipeline.errors import LabError, program
 from pipeline.results.protocols import Name

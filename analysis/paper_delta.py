@@ -20,12 +20,12 @@ from typing import Annotated, Any, Literal
 import polars as pl
 import tyro
 
-from analysis.layout import Cell, Layout, spread
+from analysis.layouts.layout import Cell, Layout, spread
+from analysis.layouts.rendering import Form, write
 from analysis.published.badges import told
 from analysis.published.gaps import Gap, Ledger, ledger
 from analysis.published.numbers import CURATED, Number, Trust, read_numbers
 from analysis.published.own import Own
-from analysis.rendering import Form, write
 from analysis.selection import Filters
 from pipeline.command_line import read_flags
 from pipeline.errors import LabError, program

@@ -19,7 +19,7 @@ import tyro
 
 from analysis.bundle import write_bundle
 from analysis.curves import PANELS
-from analysis.layout import KNOWING, number, sort_key, spread
+from analysis.layouts.layout import KNOWING, number, sort_key, spread
 from analysis.pages import page
 from analysis.published.gaps import WITHIN
 from analysis.reporting.charts import charts, libraries, picture

@@ -18,7 +18,7 @@ from typing import Annotated
 import polars as pl
 import tyro
 
-from analysis.rendering import Form, show, write
+from analysis.layouts.rendering import Form, show, write
 from analysis.selection import Filters, views_of
 from analysis.single_runs.difference import difference
 from analysis.single_runs.listing import list_runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from analysis.layout import spread
+from analysis.layouts.layout import spread
 from analysis.published.gaps import Gap, ledger
 from analysis.published.numbers import Number, curated
 from pipeline.results.view import Results

@@ -12,7 +12,7 @@ from analysis.conditions import differing, row_conditions
 from analysis.evidence.paired_test import LEVEL
 from analysis.evidence.pairs import distinct_places
 from analysis.evidence.ranks import RELIABLE_PLACES, Ranking, complete_part, rank_rows
-from analysis.layout import in_blocks, meaning
+from analysis.layouts.layout import in_blocks, meaning
 from analysis.reporting.figures import ROW, Figure
 from pipeline.results.view import Results
 

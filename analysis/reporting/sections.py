@@ -14,7 +14,7 @@ from analysis.comparison import Comparison, compare
 from analysis.conditions import differing, row_conditions
 from analysis.curves import mean_curves
 from analysis.labels import row_labels
-from analysis.layout import Layout, in_blocks, lay_out
+from analysis.layouts.layout import Layout, in_blocks, lay_out
 from analysis.published.badges import Badges, badges
 from analysis.reporting.class_section import ClassSection, class_section
 from analysis.reporting.figures import Figure, cells, curve_panels, heat_map

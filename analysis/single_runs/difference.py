@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.layout import Cell, Layout
+from analysis.layouts.layout import Cell, Layout
 from analysis.single_runs.figures import NOTHING, figures_of, percent
 from pipeline.results.keys import title
 from pipeline.results.schema import RUN_COLUMNS

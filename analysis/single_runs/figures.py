@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.layout import number
+from analysis.layouts.layout import number
 from pipeline.results.protocols import PROTOCOLS, choose
 
 NOTHING = "–"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from analysis.conditions import condition
-from analysis.layout import Cell, Layout
+from analysis.layouts.layout import Cell, Layout
 from analysis.selection import Wanted, matching, plain_columns, setting_names
 from analysis.single_runs.figures import last_accuracies, percent
 from pipeline.errors import LabError, quoted, suggest

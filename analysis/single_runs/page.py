@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.layout import Cell, Layout, number
+from analysis.layouts.layout import Cell, Layout, number
 from analysis.single_runs.figures import NOTHING, figures_of, percent
 from pipeline.installation import as_typed
 from pipeline.results.keys import title

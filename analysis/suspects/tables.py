@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.layout import Cell, Layout, spread
+from analysis.layouts.layout import Cell, Layout, spread
 from analysis.suspects.detectors import DETECTORS
 from analysis.suspects.quality import MEASURES
 

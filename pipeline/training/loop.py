@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pipeline.backbones.single_values import normalised_by_running_statistics
 from pipeline.config import RunSettings
 from pipeline.identity import finite_or_none
 from pipeline.training.batches import Labelled, Step, TrainSamples
@@ -30,7 +31,6 @@ from pipeline.training.optimisation.parameter_groups import begin_phase
 from pipeline.training.phases import WHOLE, checked_names
 from pipeline.training.processes import Processes
 from pipeline.training.running import Running
-from pipeline.training.single_values import normalised_by_running_statistics
 from pipeline.training.stopping import StopRequest
 from pipeline.training.streams import PhaseSteps, Place
 

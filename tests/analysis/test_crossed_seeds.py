@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from analysis.comparison import Comparison, compare
-from analysis.components_layout import lay_out_components, row_components
-from analysis.layout import lay_out
+from analysis.layouts.components import lay_out_components, row_components
+from analysis.layouts.layout import lay_out
+from analysis.layouts.two_rows import lay_out_two_rows, two_rows
 from analysis.leaderboard import main
 from analysis.single_runs.difference import difference
 from analysis.single_runs.listing import list_runs
-from analysis.two_rows_layout import lay_out_two_rows, two_rows
 from pipeline.errors import LabError
 from pipeline.results.store import Store
 from pipeline.results.view import Results

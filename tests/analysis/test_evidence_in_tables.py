@@ -13,11 +13,11 @@ import pytest
 from scipy import stats
 
 from analysis.comparison import compare
-from analysis.layout import Layout, lay_out
+from analysis.layouts.layout import Layout, lay_out
+from analysis.layouts.two_rows import lay_out_two_rows, two_rows
 from analysis.leaderboard import main
 from analysis.report import write_report
 from analysis.reporting.rank_section import RankSection, rank_sections
-from analysis.two_rows_layout import lay_out_two_rows, two_rows
 from pipeline.errors import LabError
 from pipeline.results.foreign import UNKNOWN
 from pipeline.results.store import Store

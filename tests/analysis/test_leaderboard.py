@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from analysis.comparison import compare
-from analysis.layout import lay_out
+from analysis.layouts.layout import lay_out
+from analysis.layouts.rendering import latex, markdown
 from analysis.leaderboard import main
-from analysis.rendering import latex, markdown
 from pipeline.errors import LabError
 from pipeline.results.store import Store
 from pipeline.results.view import Results, write_view

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from analysis.comparison import compare
-from analysis.layout import Layout, lay_out
+from analysis.layouts.layout import Layout, lay_out
+from analysis.layouts.rendering import latex, markdown
 from analysis.leaderboard import main
-from analysis.rendering import latex, markdown
 from analysis.report import write_report
 from pipeline.results.store import Store
 from pipeline.results.view import Results, write_view

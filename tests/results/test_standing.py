@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from analysis.comparison import compare
-from analysis.layout import lay_out
+from analysis.layouts.layout import lay_out
 from analysis.report import write_report
 from pipeline.errors import LabError
 from pipeline.results.claims import claim

@@ -12,7 +12,7 @@ from analysis.comparison import Comparison
 from analysis.evidence.components import Component, Levels, components
 from analysis.evidence.paired_test import LEVEL
 from analysis.evidence.pairs import STREAMS
-from analysis.layout import Cell, Layout, meaning, number
+from analysis.layouts.layout import Cell, Layout, meaning, number
 from pipeline.errors import LabError
 
 LABELS, SEED = "labels", "seed"

@@ -13,7 +13,7 @@ from analysis.evidence.bootstrap import FEWEST, FEWEST_BCA
 from analysis.evidence.paired_test import LEVEL
 from analysis.evidence.power import MOST_SEEDS
 from analysis.evidence.two_rows import Overall, TwoRows, compare_rows
-from analysis.layout import KNOWING, Cell, Layout, meaning, number, on_crossed
+from analysis.layouts.layout import KNOWING, Cell, Layout, meaning, number, on_crossed
 
 _NOTHING = "–"
 

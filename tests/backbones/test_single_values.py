@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from pipeline.backbones import make_backbone
-from pipeline.training.single_values import normalised_by_running_statistics
+from pipeline.backbones.single_values import normalised_by_running_statistics
 from tests.support.lab import PARAMS, write_params
 from tests.support.runs import row, run
 

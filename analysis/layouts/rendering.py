@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.layout import Cell, Layout
+from analysis.layouts.layout import Cell, Layout
 
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|$~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 # A bracket or star that begins a row would be read as an argument of the line break before it.

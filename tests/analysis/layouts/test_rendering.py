@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.layout import Cell, Layout
-from analysis.rendering import write
+from analysis.layouts.layout import Cell, Layout
+from analysis.layouts.rendering import write
 
 
 def test_a_narrow_terminal_cuts_nothing_off(

@@ -1,0 +1,1 @@
+"""Tables as arrangements of cells, and as text: on a terminal, in Markdown and LaTeX."""
