@@ -2,6 +2,7 @@
 
     uv run python analysis/label_errors.py --grid digits
     uv run python analysis/label_errors.py --grid digits --detector margin aum --metric auprc
+    uv run python analysis/label_errors.py --grid digits --compare margin confident
     uv run python analysis/label_errors.py --grid digits --noise symmetric-40 --where loss=ce \
         --detector margin --suspects suspects.parquet --gallery suspects.html --csv suspects.csv
 
@@ -13,10 +14,15 @@ one detector and for runs that differ in nothing but the seed.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import polars as pl
+
+from analysis.evidence.two_rows import TwoRows
+from analysis.layouts.paired import pairs_csv
 from analysis.layouts.rendering import Form, write
 from analysis.selection import Filters
 from analysis.suspects import tables
@@ -25,7 +31,8 @@ from analysis.suspects.neighbours import Features, features_for
 from analysis.suspects.quality import MEASURES
 from analysis.suspects.ranking import Ranking, listed, rank
 from analysis.suspects.rates import read_hoc
-from analysis.suspects.scoring import Scored, chosen, runs_to_rank, score_runs
+from analysis.suspects.scoring import chosen, runs_to_rank, score_runs
+from analysis.suspects.two_detectors import PLACE, lay_out_two_detectors, two_detectors
 from pipeline.command_line import Many, joined, read_flags
 from pipeline.errors import LabError, program, quoted, suggest
 from pipeline.files import replacing
@@ -42,8 +49,12 @@ class Flags(Filters):
     """Detectors: margin, wrong-events, aum, mean-loss, last-loss, average-loss, confident; with
     features also knn-vote and encoder-knn. All of them unless given."""
     metric: str = "auroc"
-    """Measure of the table of detectors beside methods: auroc, auprc, precision_at_true,
-    fnr_at_true, precision_at_estimated, recall_at_estimated, precision_at_1, precision_at_5."""
+    """Measure of the table of detectors beside methods, and of `--compare`: auroc, auprc,
+    precision_at_true, fnr_at_true, precision_at_estimated, recall_at_estimated, precision_at_1,
+    precision_at_5."""
+    compare: tuple[str, str] | None = None
+    """Two detectors to set against each other on the same runs, by `--metric`: difference,
+    interval, p-value, seeds needed."""
     hoc: Many[Path] = ()
     """Estimates that `pipeline.noise estimate --out` wrote: the estimated rate of their label
     tables is theirs; confident learning estimates that of others."""
@@ -61,6 +72,16 @@ class Flags(Filters):
     """Pictures of each given class at most."""
     suspects: Path | None = None
     """Write the ranking into this file, from which labels of kind `cleaned` are made."""
+
+    @property
+    def detectors(self) -> Sequence[str]:
+        """Those that are asked for by either flag."""
+        named = joined(self.detector)
+        if self.compare is None:
+            return named
+        if named:
+            raise LabError("--detector with --compare", "one of them", "--compare alone")
+        return self.compare
 
     @property
     def writes_ranking(self) -> bool:
@@ -81,7 +102,7 @@ def main() -> None:
     features = None
     if flags.features is not None:
         features = _features_of_one(runs["dataset"].unique().to_list(), flags.features, flags.k)
-    detectors, hoc = chosen(joined(flags.detector), features), read_hoc(joined(flags.hoc))
+    detectors, hoc = chosen(flags.detectors, features), read_hoc(joined(flags.hoc))
     if flags.writes_ranking:
         if len(detectors) > 1:
             raise LabError(
@@ -89,7 +110,13 @@ def main() -> None:
             )
         (detector,) = detectors
         _write(rank(store, runs, detector, hoc, features), flags)
-    _print(score_runs(store, runs, detectors, hoc, features), flags)
+    scored = score_runs(store, runs, detectors, hoc, features)
+    for remark in scored.remarks:
+        print(remark, file=sys.stderr)
+    if flags.compare is not None:
+        _print_two(two_detectors(scored.rows, runs, flags.metric, flags.compare), flags)
+    else:
+        _print(scored.rows, flags)
 
 
 def _features_of_one(datasets: list[str], file: Path, k: int) -> Features:
@@ -116,18 +143,21 @@ def _write(ranking: Ranking, flags: Flags) -> None:
         print(f"written: {flags.gallery}, {n} pictures", file=sys.stderr)
 
 
-def _print(scored: Scored, flags: Flags) -> None:
-    """Print the tables in the form that is asked for; what is missing goes to the errors."""
-    for remark in scored.remarks:
-        print(remark, file=sys.stderr)
+def _print_two(rows: TwoRows, flags: Flags) -> None:
+    """Print two detectors against each other in the form that is asked for."""
     if flags.format == "csv":
-        sys.stdout.write(scored.rows.write_csv())
-        return
-    if scored.rows.is_empty():
-        return
-    cells = tables.averaged(scored.rows)
-    for layout in (tables.details(cells), tables.joined(cells, flags.metric)):
-        write(layout, flags.format)
+        sys.stdout.write(pairs_csv(rows, tuple(PLACE), metric=flags.metric))
+    else:
+        write(lay_out_two_detectors(rows, flags.metric), flags.format)
+
+
+def _print(rows: pl.DataFrame, flags: Flags) -> None:
+    """Print the tables in the form that is asked for."""
+    if flags.format == "csv":
+        sys.stdout.write(rows.write_csv())
+    elif not rows.is_empty():
+        for layout in (tables.details(rows), tables.joined(rows, flags.metric)):
+            write(layout, flags.format)
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def _caption(comparison: Comparison, shown: Sequence[str], told: int, untold: in
         f"{datasets}: {meaning(comparison)}",
         "Mean ± sample standard deviation over seeds (number of runs)",
         *on_crossed(comparison.values, ("dataset", "noise", "label", *comparison.by)),
-        *_on_marks(told, untold),
+        *on_marks(told, untold),
     ]
     if shown:
         sentences.append(
@@ -175,8 +175,13 @@ def on_crossed(values: pl.DataFrame, row: Sequence[str]) -> list[str]:
     ]
 
 
-def _on_marks(told: int, untold: int) -> list[str]:
-    """What bold says, of so many values that were tested and so many that could not be."""
+def on_marks(told: int, untold: int) -> list[str]:
+    """What bold says, in words.
+
+    Args:
+        told: values that were tested against the best of their column.
+        untold: values that could not be.
+    """
     it_takes = "it takes two shared seeds, and differences that vary"
     if not told:
         only = f"Bold: the best mean only; what is not separable from it cannot be told: {it_takes}"

@@ -37,7 +37,9 @@ MEASURES: dict[str, Measure] = {
     "precision_at_1": Measure("P, first 1 %", "precision among the most suspect 1 %"),
     "precision_at_5": Measure("P, first 5 %", "precision among the most suspect 5 %"),
 }
-"""Fractions; of all but `fnr_at_true` the larger is the better."""
+"""Fractions."""
+LOWER_IS_BETTER = {"fnr_at_true"}
+"""Measures of which the smaller is the better; of all others it is the larger."""
 
 
 def ranked(score: Floats) -> Labels:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from analysis.layouts.layout import Cell, Layout, spread
+from analysis.evidence.marks import mark
+from analysis.layouts.layout import Cell, Layout, on_marks, spread
 from analysis.suspects.detectors import DETECTORS
-from analysis.suspects.quality import MEASURES
+from analysis.suspects.quality import LOWER_IS_BETTER, MEASURES
 
 _PLACE = ("dataset", "noise", "label")
 
@@ -39,82 +39,110 @@ def averaged(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def details(cells: pl.DataFrame) -> Layout:
-    """A row per method and detector, a column per measure; the best of a method is marked.
+def details(rows: pl.DataFrame) -> Layout:
+    """A row per method and detector, a column per measure.
+
+    Of the detectors of a method the best is marked, and what is not separable from it.
 
     Args:
-        cells: from `averaged`.
+        rows: columns `scoring.ROW`.
     """
-    blocks = [
-        _marked(list(own.iter_rows(named=True)))
-        for _, own in cells.group_by(_PLACE, maintain_order=True)
-    ]
+    shown = [_shown(own, tuple(MEASURES)) for own in _by_place(rows)]
     titles = [measure.title for measure in MEASURES.values()]
     header = ["data set", "noise", "method", "detector", "runs", "true rate", "estimated"]
-    return Layout([*header, *titles], blocks, _caption(cells))
-
-
-def _marked(rows: Sequence[dict[str, Any]]) -> list[list[Cell]]:
-    """One method's rows; the best value of each column is marked."""
-    best: dict[str, float] = {}
-    for name in MEASURES:
-        means = [row[name] for row in rows if row[name] is not None]
-        if len(means) > 1:
-            best[name] = min(means) if name == "fnr_at_true" else max(means)
-    return [
+    blocks = [
         [
-            *(Cell(str(row[name])) for name in (*_PLACE, "detector", "runs")),
-            *(Cell(_text(row, name)) for name in ("true_rate", "estimated_rate")),
-            *(
-                Cell(_text(row, name), name in best and row[name] == best[name])
-                for name in MEASURES
-            ),
+            [
+                *(Cell(str(cell[name])) for name in (*_PLACE, "detector", "runs")),
+                *(Cell(_text(cell, name)) for name in ("true_rate", "estimated_rate")),
+                *(texts[name] for name in MEASURES),
+            ]
+            for cell, texts in zip(own.cells, own.texts, strict=True)
         ]
-        for row in rows
+        for own in shown
     ]
+    return Layout([*header, *titles], blocks, _caption(rows, shown))
 
 
-def joined(cells: pl.DataFrame, measure: str) -> Layout:
-    """A row per method, a column per detector; the best detector of a method is marked.
+def joined(rows: pl.DataFrame, measure: str) -> Layout:
+    """A row per method, a column per detector.
+
+    Of the detectors of a method the best is marked, and what is not separable from it.
 
     Args:
-        cells: from `averaged`.
+        rows: columns `scoring.ROW`.
         measure: which of `MEASURES`.
     """
-    names = [name for name in DETECTORS if name in set(cells["detector"])]
-    blocks = []
-    for _, place in cells.group_by("dataset", "noise", maintain_order=True):
-        block = []
-        for key, own in place.group_by(_PLACE, maintain_order=True):
-            found = {row["detector"]: row for row in own.iter_rows(named=True)}
-            texts = [Cell(str(part)) for part in key]
-            marked = dict(zip(found, _marked(list(found.values())), strict=True))
-            at = -len(MEASURES) + list(MEASURES).index(measure)
-            block.append([*texts, *(marked[n][at] if n in marked else Cell("") for n in names)])
-        blocks.append(block)
+    names = [name for name in DETECTORS if name in set(rows["detector"])]
+    places: dict[tuple[str, str], list[list[Cell]]] = {}
+    shown = [_shown(own, (measure,)) for own in _by_place(rows)]
+    for own in shown:
+        found = {
+            cell["detector"]: texts[measure]
+            for cell, texts in zip(own.cells, own.texts, strict=True)
+        }
+        key = [own.cells[0][name] for name in _PLACE]
+        line = [*map(Cell, key), *(found.get(name, Cell("")) for name in names)]
+        places.setdefault((key[0], key[1]), []).append(line)
     title = MEASURES[measure]
-    caption = f"{title.title}: {title.meaning}. {_spread_of(cells)}."
-    return Layout(["data set", "noise", "method", *names], blocks, caption)
+    sentences = [f"{title.title}: {title.meaning}", _spread_of(rows), *_on_marked(shown)]
+    header = ["data set", "noise", "method", *names]
+    return Layout(header, list(places.values()), ". ".join(sentences) + ".")
+
+
+class _Shown(NamedTuple):
+    """The detectors on the runs of one method."""
+
+    cells: list[dict[str, Any]]
+    """Of each detector, from `averaged`."""
+    texts: list[dict[str, Cell]]
+    """Of each detector, by measure."""
+    told: int
+    untold: int
+
+
+def _by_place(rows: pl.DataFrame) -> list[pl.DataFrame]:
+    return rows.sort(_PLACE).partition_by(_PLACE, maintain_order=True)
+
+
+def _shown(own: pl.DataFrame, measures: tuple[str, ...]) -> _Shown:
+    """The detectors of one method, marked by the runs that they have ranked alike."""
+    cells = list(averaged(own).iter_rows(named=True))
+    texts: list[dict[str, Cell]] = [{} for _ in cells]
+    told = untold = 0
+    for name in measures:
+        by_run = own.pivot(on="key", index="detector", values=name).fill_null(float("nan"))
+        order = {detector: row for row, detector in enumerate(by_run["detector"])}
+        values = by_run.drop("detector").to_numpy()[[order[cell["detector"]] for cell in cells]]
+        marks = mark(values, [cell[name] for cell in cells], name in LOWER_IS_BETTER)
+        told, untold = told + marks.told, untold + marks.untold
+        for cell, text, marked in zip(cells, texts, marks.marked, strict=True):
+            text[name] = Cell(_text(cell, name), marked)
+    return _Shown(cells, texts, told, untold)
 
 
 def _text(row: dict[str, Any], name: str) -> str:
     return spread(row[name], row[f"{name}_std"], name)
 
 
-def _caption(cells: pl.DataFrame) -> str:
+def _caption(rows: pl.DataFrame, shown: list[_Shown]) -> str:
     by = {
         "confident": "confident learning on the run's averaged probabilities",
         "hoc": "high-order consensus (HOC)",
     }
-    words = {word for text in cells["estimate"] for word in text.split(", ") if word}
-    estimates = " or ".join(by[word] for word in sorted(words))
-    sentences = [_spread_of(cells)]
+    estimates = " or ".join(by[word] for word in rows["estimate"].drop_nulls().unique().sort())
+    sentences = [_spread_of(rows), *_on_marked(shown)]
     if estimates:
         sentences.append(f"Rates estimated by {estimates}")
     return ". ".join(sentences) + "."
 
 
-def _spread_of(cells: pl.DataFrame) -> str:
-    fewest, most = min(cells["runs"]), max(cells["runs"])
+def _on_marked(shown: list[_Shown]) -> list[str]:
+    return on_marks(sum(own.told for own in shown), sum(own.untold for own in shown))
+
+
+def _spread_of(rows: pl.DataFrame) -> str:
+    counts = rows.group_by(*_PLACE, "detector").len()["len"].to_list()
+    fewest, most = min(counts), max(counts)
     runs = f"{most}" if fewest == most else f"{fewest} to {most}"
     return f"Fractions, mean ± sample standard deviation over seeds ({runs} runs)"
