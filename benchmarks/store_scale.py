@@ -89,8 +89,9 @@ def rows_inside(
         if dtype.is_numeric()
     }
     texts = {name: pl.lit("{}") for name, dtype in schema.items() if dtype == pl.String}
+    lists = {name: pl.lit(None) for name, dtype in schema.items() if dtype.is_nested()}
     return rows.with_columns(
-        **numbers | texts | {count: pl.int_range(pl.len()) % n, "key": pl.col("key")}
+        **numbers | texts | lists | {count: pl.int_range(pl.len()) % n, "key": pl.col("key")}
     ).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 

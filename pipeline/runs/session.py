@@ -16,7 +16,7 @@ from pipeline.runs.inputs.splits import Splits
 from pipeline.runs.planned import PlannedRun
 from pipeline.training.batches import check_batch_size
 from pipeline.training.context import Context
-from pipeline.training.evaluation import BATCH, predictions
+from pipeline.training.evaluation import BATCH, predictions, sizes_at_once
 from pipeline.training.loop import Progress, Session
 from pipeline.training.method import Method, Problem
 from pipeline.training.observers import Ledger
@@ -60,7 +60,7 @@ def open_session(
         method = method.to(memory_format=torch.channels_last)
     processes.uses_graphs = execution.compile != "off" and compile_networks(
         method, execution.compile, len(processes.share(settings.batch_size)),
-        _evaluated(splits, processes), processes.device,
+        _evaluated(splits, processes, problem.image_shape), processes.device,
     )  # fmt: skip
     trained = processes.connect(method)
     method.train()
@@ -97,11 +97,12 @@ def open_session(
     return session
 
 
-def _evaluated(splits: Splits, processes: Processes) -> set[int]:
-    """Samples of the batches in which this process evaluates, but for the last ones."""
+def _evaluated(splits: Splits, processes: Processes, image_shape: tuple[int, int, int]) -> set[int]:
+    """How many images this process evaluates at once, but for the last ones."""
     others = [splits.test, *splits.other_tests.values(), splits.validation]
     shares = [len(processes.share(len(split.index))) for split in others if split is not None]
-    return {BATCH, *(min(BATCH, n) for n in shares)}
+    batches = {BATCH, *(min(BATCH, n) for n in shares)}
+    return {size for n in batches for size in sizes_at_once(n, image_shape[:2], processes.device)}
 
 
 def _predict_train(

@@ -6,7 +6,6 @@ import statistics
 from functools import cache
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.backbones import Backbone, make_backbone
 from pipeline.training.loop import Session
@@ -35,6 +34,9 @@ def training_operations(network: str, n_classes: int, shape: tuple[int, int, int
         n_classes: K.
         shape: of the image, [C, H, W].
     """
+    # A tenth of a second, which devices without a known peak do without.
+    from torch.utils.flop_counter import FlopCounterMode
+
     with torch.device("meta"):
         module, images = make_backbone(network, n_classes, shape[0]), torch.empty(2, *shape)
     with FlopCounterMode(display=False) as counter:

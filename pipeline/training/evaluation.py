@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,12 @@ from pipeline.training.processes import Processes
 
 BATCH = 512
 """Images of a batch of evaluation, on each process."""
+_PIXELS = 2**16
+"""Pixels that a CPU predicts at once, 64 images of 32 x 32: of many more, what passes from layer to
+layer does not fit in the cache."""
+_MULTIPLE = 32
+"""Of images that a CPU predicts at once. Few may be multiplied by other kernels, which round
+otherwise."""
 CALIBRATION_BINS = 15
 """Of equal width, by the largest probability: as many as Guo et al. (ICML 2017) take."""
 
@@ -78,7 +85,7 @@ def predictions(
     for (part, n), batch in zip(parts, made, strict=True):
         processes.batch_begins()
         with processes.autocast():
-            p = (function or method.predict)(*batch).float()
+            p = in_parts(function or method.predict, batch, whole=training).float()
         if joined is None:
             joined = p.new_zeros(len(index), p.shape[1])
         joined[part[:n]] = p[:n]
@@ -86,6 +93,39 @@ def predictions(
     if joined is None:
         raise ValueError(f"{len(index)} images for {processes.n_processes} processes to predict")
     return processes.sum(joined)
+
+
+def sizes_at_once(n: int, image: Sequence[int], device: torch.device) -> list[int]:
+    """How many images of a batch are predicted at once: all, or some of them after others on a CPU.
+
+    Args:
+        n: images of the batch.
+        image: height and width in pixels.
+        device: that predicts.
+
+    Returns:
+        Numbers whose sum is `n`. The last one takes what the others leave, so that none is small:
+        predictions are bit for bit those of the whole batch.
+    """
+    size = max(_PIXELS // math.prod(image) // _MULTIPLE, 1) * _MULTIPLE
+    if device.type != "cpu" or n < 2 * size:
+        return [n]
+    others = [size] * (n // size - 1)
+    return [*others, n - sum(others)]
+
+
+def in_parts(
+    function: Callable[..., Tensor], batch: tuple[Tensor, ...], whole: bool = False
+) -> Tensor:
+    """What a function makes of the views of a batch, row by row; all at once where `whole`."""
+    first = batch[0]
+    if whole or first.ndim != 4:
+        return function(*batch)
+    sizes = sizes_at_once(len(first), first.shape[2:], first.device)
+    if len(sizes) == 1:
+        return function(*batch)
+    parts = zip(*(view.split(sizes) for view in batch), strict=True)
+    return torch.cat([function(*views) for views in parts])
 
 
 def _seeds(seed: int, views: tuple[str, ...]) -> list[int]:
@@ -150,7 +190,7 @@ def probabilities(
     for part, batch in zip(parts, made, strict=True):
         processes.batch_begins()
         with processes.autocast():
-            p = (function or method.predict)(*batch)
+            p = in_parts(function or method.predict, batch)
         # Not less precise than it is: rounding could make two classes equal.
         yield part, p.to(torch.promote_types(p.dtype, torch.float32))
     method.train()

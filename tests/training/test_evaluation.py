@@ -1,18 +1,26 @@
 """Evaluation and prediction passes: one pass for all labels, the run's precision, equal shares."""
 
+import numpy as np
 import pytest
 import torch
 from torch import distributed
 
+from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
-from pipeline.training.evaluation import evaluate, predictions
+from pipeline.data.views import DeviceImages
+from pipeline.training import evaluation
+from pipeline.training.evaluation import evaluate, predictions, sizes_at_once
 from pipeline.training.method import Problem
 from pipeline.training.processes import Processes
+from tests.support import small_session
+from tests.support.crossings import Watch
+from tests.support.every_method import METHODS
 from tests.support.tiny_session import Images, Tiny, images_of
 from tests.support.toy_methods import Plain, ToyImages
 from tests.support.two_processes import on_processes
 
 EVERYONE = torch.arange(12)
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 def counting(method):
@@ -137,3 +145,78 @@ def test_a_pass_leaves_the_method_in_training_mode():
     for training in (False, True):
         predictions(method, Images(), EVERYONE, Processes(), training=training)
         assert method.training
+
+
+@pytest.mark.parametrize(
+    ("n", "side", "device", "expected"),
+    [
+        (512, 32, CPU, [64] * 8),
+        (272, 32, CPU, [64, 64, 64, 80]),
+        (127, 32, CPU, [127]),
+        (512, 8, CPU, [512]),
+        (100, 224, CPU, [32, 32, 36]),
+        (512, 32, CUDA, [512]),
+    ],
+)
+def test_a_cpu_takes_as_many_images_at_once_as_its_cache_holds(n, side, device, expected):
+    assert sizes_at_once(n, (side, side), device) == expected
+
+
+def pass_over_many(training=False):
+    """What a network sees in a pass over 600 images of 32 x 32, as one number of each."""
+    seen, n = [], 600
+    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] + np.zeros((n, 32, 32, 1), np.uint8)
+    images = DeviceImages(pixels, (0.0,), (1.0,), CPU)
+
+    def first(x):
+        seen.append(len(x))
+        return x[:, 0, :1, 0]
+
+    rows = predictions(
+        Tiny(), images, torch.arange(n), Processes(), function=first, training=training
+    )
+    assert (255 * rows[:, 0]).round().equal(torch.arange(n) % 256.0)
+    return seen
+
+
+def test_every_image_is_predicted_once_and_in_its_place():
+    assert pass_over_many() == [64] * 8 + [88]
+
+
+def test_a_batch_in_training_mode_stays_whole():
+    assert pass_over_many(training=True) == [512, 88]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("name", "n"),
+    [("small-cnn", 512), ("small-cnn", 189), ("lenet", 189), ("cnn8", 129), ("resnet18", 143)],
+)
+def test_a_network_has_the_same_bits_in_parts_of_a_batch(name, n, precision):
+    torch.manual_seed(0)
+    network = make_backbone(name, 10, 3).eval().to(memory_format=torch.channels_last)
+    x = torch.randn(n, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    sizes = sizes_at_once(n, (32, 32), CPU)
+    assert len(sizes) > 1
+    with torch.no_grad(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        parts = torch.cat([network(part) for part in x.split(sizes)])
+        assert parts.equal(network(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_has_the_same_bits_in_parts_of_a_batch(name, monkeypatch):
+    monkeypatch.setattr(small_session, "N", 150)
+    session = small_session.small_session(name, {})
+    Watch(session).epoch(0)
+    tested, found = session.test, []
+    for pixels in (2**16, 64):
+        monkeypatch.setattr(evaluation, "_PIXELS", pixels)
+        passed = evaluation.probabilities(
+            session.method, tested.images, tested.index, session.processes
+        )
+        found.append(torch.cat([p for _, p in passed]))
+    whole, parts = found
+    assert len(whole) == 150
+    assert parts.equal(whole)
