@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis.comparison import compare
-from analysis.layout import lay_out
+from analysis.layouts.layout import lay_out
 from analysis.report import write_report
 from analysis.single_runs.listing import list_runs
 from pipeline.results.keys import title

@@ -1,0 +1,127 @@
+"""The search: proposals are computed as cells of a grid, judged, and told to what proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from pipeline.config import Params, Tune, grid_of
+from pipeline.errors import LabError, quoted
+from pipeline.grids.cells import Cell, places
+from pipeline.results.store import Store
+from pipeline.runs.planning import Planner
+from pipeline.runs.settings.methods import load_method
+from pipeline.runs.settings.recipes import found_recipes, recipes_of
+from pipeline.tuning.proposals import proposer
+from pipeline.tuning.space import axes_of, extremes, fixed_of
+from pipeline.tuning.trial import Place, Trial, judged, planned_trial
+
+Compute = Callable[[Sequence[Cell]], None]
+"""Computes cells that are not stored, and waits for them."""
+
+
+class Search(NamedTuple):
+    """A search: one block of settings on one data set with one label table."""
+
+    block: dict[str, Any]
+    place: Place
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return f"{self.block['method']} on {self.place.dataset}/{self.place.noise}"
+
+
+class Found(NamedTuple):
+    """What a search has tried."""
+
+    search: Search
+    trials: list[Trial]
+    """In the order of the proposals, each of its settings once."""
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the largest accuracy, the first of equal ones.
+
+        Raises:
+            LabError: where none has ended well.
+        """
+        ended = [trial for trial in self.trials if trial.accuracy is not None]
+        if not ended:
+            raise LabError(
+                f"{self.search.title}: none of {len(self.trials)} trials has ended well",
+                "settings with which a run ends",
+                "uv run python analysis/runs.py list, which says why; then other ranges",
+                exit_code=1,
+            )
+        return max(ended, key=lambda trial: trial.value)
+
+
+def tune_of(params: Params) -> Tune:
+    """The `tune` block of params.yaml.
+
+    Raises:
+        LabError: when there is none, or its name is that of a recipe that no search found.
+    """
+    if params.tune is None:
+        raise LabError(
+            "params.yaml has no tune block",
+            "settings to search for",
+            "tune: {name: ..., trials: 20, seeds: [10], runs: [{method: ..., lr: [...]}]}",
+        )
+    for block in params.tune.runs:
+        method, name = block["method"], params.tune.name
+        load_method(method)
+        if name in recipes_of(method) and name not in found_recipes(method):
+            raise LabError(
+                f"tune.name = {quoted(name)}, which is a recipe of {method} already",
+                "a name of its own for what is found",
+                f"name: {name}-tuned",
+            )
+    return params.tune
+
+
+def searches(params: Params, planner: Planner) -> list[Search]:
+    """The searches that the `tune` block asks for: each of its blocks at each place of the grid.
+
+    Args:
+        params: with tune and grid.
+        planner: of these params.
+    """
+    found = places(grid_of(params), params, planner)
+    return [Search(block, Place(*place)) for block in tune_of(params).runs for place in found]
+
+
+def carried_out(search: Search, params: Params, planner: Planner, compute: Compute) -> Found:
+    """Carry out a search; trials that are stored are taken, so one that was stopped goes on.
+
+    Args:
+        search: what, and where.
+        params: with tune and grid.
+        planner: of these params.
+        compute: computes cells.
+
+    Returns:
+        All trials.
+
+    Raises:
+        LabError: for settings that are none, and where no noisy validation labels are held out.
+        Interrupted: when a stop was asked for.
+    """
+    tune = tune_of(params)
+    fixed, axes = fixed_of(search.block), axes_of(search.block, load_method(search.block["method"]))
+    for settings in extremes(axes):  # what is faulty is told before anything is computed
+        planned_trial(tune, search.place, fixed, settings, params, planner)
+    proposing = proposer(axes, tune)
+    tried: dict[str, Trial] = {}
+    while proposed := proposing.ask():
+        trials = [
+            planned_trial(tune, search.place, fixed, settings, params, planner)
+            for settings in proposed
+        ]
+        new = {trial.cells[0].key: trial for trial in trials if trial.cells[0].key not in tried}
+        compute([cell for trial in new.values() for cell in trial.cells])
+        for trial in judged(list(new.values()), tune, Store()):
+            tried[trial.cells[0].key] = trial
+        proposing.tell([tried[trial.cells[0].key].value for trial in trials])
+    return Found(search, list(tried.values()))

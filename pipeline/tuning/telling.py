@@ -1,0 +1,52 @@
+"""What is said of a search: what it would try, and what it chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.config import Tune, n_combinations
+from pipeline.results.protocols import PROTOCOLS
+from pipeline.tuning.search import Found, Search
+from pipeline.tuning.space import Values
+from pipeline.tuning.trial import METRIC, Trial
+
+_SHOWN = 5
+
+
+def plan_line(search: Search, tune: Tune) -> str:
+    """What a search would try."""
+    size = n_combinations(search.block)
+    crossed = "a continuous space" if size == float("inf") else f"{size:.0f} combinations"
+    n_trials = f"{size:.0f}" if tune.search == "exhaustive" else f"{tune.trials}"
+    seeds = f", {len(tune.seeds)} seeds each" if len(tune.seeds) > 1 else ""
+    return f"{search.title}: {n_trials} trials of {crossed} ({tune.search}){seeds}"
+
+
+def choice_lines(found: Found, tune: Tune, path: Path) -> Iterator[str]:
+    """What a search chose, and the trials that came next.
+
+    Args:
+        found: all trials.
+        tune: how they were proposed and judged.
+        path: file of the recipe that was written.
+    """
+    rule = PROTOCOLS[tune.protocol]
+    method = found.search.block["method"]
+    ended = [trial for trial in found.trials if trial.accuracy is not None]
+    others = len(found.trials) - len(ended)
+    left_out = f", {others} of them diverged or failed" if others else ""
+    n_trials = f"{len(found.trials)} different trials{left_out}"
+    yield f"{found.search.title}: {n_trials}; judged by {METRIC}, {rule.meaning}"
+    # Stable: of equal ones the first.
+    for trial in sorted(ended, key=_worse)[:_SHOWN]:
+        yield f"  {100 * trial.value:.2f} %  {_words(trial.settings)}"
+    yield f"recipe {tune.name} of {method} in {path}: --recipe {tune.name}"
+
+
+def _worse(trial: Trial) -> float:
+    return -trial.value
+
+
+def _words(settings: Values) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
