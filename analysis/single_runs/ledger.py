@@ -10,9 +10,8 @@ import polars as pl
 
 from analysis.file_names import file_names, with_files
 from pipeline.errors import LabError
-from pipeline.files import replacing
+from pipeline.written_frame import write_frame
 
-_ENDINGS = (".csv", ".parquet")
 _NAMED = ("y_noisy", "y_clean", "prediction", "corrected_label")
 """Columns of labels, which get a column with the name of the class beside them."""
 
@@ -23,8 +22,7 @@ def write_ledger(row: Mapping[str, Any], samples: pl.DataFrame, path: Path) -> i
     Args:
         row: of the run.
         samples: its rows of the samples table.
-        path: file to make or to replace; its ending, .csv or .parquet, picks the form. A CSV file
-            has the averaged probabilities as words separated by blanks.
+        path: .csv or .parquet file to make or to replace.
 
     Returns:
         Number of samples.
@@ -32,10 +30,6 @@ def write_ledger(row: Mapping[str, Any], samples: pl.DataFrame, path: Path) -> i
     Raises:
         LabError: for another ending, and a run that stored no samples.
     """
-    if path.suffix not in _ENDINGS:
-        raise LabError(
-            f"ledger {path.name}", f"a name that ends in {' or '.join(_ENDINGS)}", "ledger.csv"
-        )
     if samples.is_empty():
         raise LabError(
             f"run {row['key']} has no samples", "a run that has ended", "a run of status done"
@@ -48,10 +42,5 @@ def write_ledger(row: Mapping[str, Any], samples: pl.DataFrame, path: Path) -> i
         at = ledger.columns.index(name) + 1
         ledger.insert_column(at, classes.gather(named).alias(f"{name}_name"))
     ledger = with_files(ledger, file_names(row["dataset"], row["data_digest"]))
-    with replacing(path) as temporary:
-        if path.suffix == ".parquet":
-            ledger.write_parquet(temporary, compression="zstd")
-        else:
-            vectors = pl.col("mean_probabilities").cast(pl.List(pl.String)).list.join(" ")
-            ledger.with_columns(vectors).write_csv(temporary)
+    write_frame(ledger, path)
     return len(ledger)

@@ -16,7 +16,7 @@ from pipeline.config.key_facts import key_facts
 from pipeline.config.params import Grid, Params, grid_of, params_path, read_params
 from pipeline.config.run_settings import Compile, Execution, RunSettings, named
 from pipeline.config.seeds import NOT_IN_KEY, Seed, Seeds, StreamName
-from pipeline.config.tune import Range, Tune, n_combinations, searched
+from pipeline.config.tune import Range, Tune, searched
 from pipeline.config.yaml_files import read_yaml
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "engine_settings",
     "grid_of",
     "key_facts",
-    "n_combinations",
     "named",
     "params_path",
     "read_params",

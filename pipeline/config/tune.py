@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -110,13 +109,3 @@ def _check_block(block: dict[str, Any], where: str, search: str) -> None:
                     "a list, or a range with steps",
                     "steps: 5, or search: optuna",
                 )
-
-
-def n_combinations(block: dict[str, Any]) -> float:
-    """How many combinations a block has; infinite where a range has no steps."""
-    sizes = [
-        len(value) if isinstance(value, list) else value.get("steps") or math.inf
-        for value in block.values()
-        if isinstance(value, list | dict)
-    ]
-    return math.prod(sizes)

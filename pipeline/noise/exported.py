@@ -7,11 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.data.dataset import load_dataset
-from pipeline.errors import LabError, quoted
-from pipeline.files import replacing
 from pipeline.noise.label_table import load_table
-
-_ENDINGS = (".csv", ".parquet")
+from pipeline.written_frame import write_frame
 
 
 def export_table(dataset: str, noise: str, path: Path) -> int:
@@ -20,9 +17,9 @@ def export_table(dataset: str, noise: str, path: Path) -> int:
     Args:
         dataset: name of the prepared data set.
         noise: name of the table.
-        path: file to make or to replace; its ending, .csv or .parquet, picks the form. It gets the
-            columns index, file (where images have names), noisy, noisy_name, and clean and
-            clean_name where these are known. `import` reads it.
+        path: .csv or .parquet file to make or to replace. It gets the columns index, file (where
+            images have names), noisy, noisy_name, and clean and clean_name where these are known.
+            `import` reads it.
 
     Returns:
         Number of labels.
@@ -30,12 +27,6 @@ def export_table(dataset: str, noise: str, path: Path) -> int:
     Raises:
         LabError: for another ending, and a table that is missing, damaged or of other images.
     """
-    if path.suffix not in _ENDINGS:
-        raise LabError(
-            f"labels into {quoted(path.name)}",
-            f"a name that ends in {' or '.join(_ENDINGS)}",
-            "labels.csv",
-        )
     table, images = load_table(dataset, noise), load_dataset(dataset)
     classes = pl.Series(images.card.class_names, dtype=pl.String)
     columns: dict[str, pl.Series] = {"index": pl.Series(table.index)}
@@ -45,9 +36,5 @@ def export_table(dataset: str, noise: str, path: Path) -> int:
         if labels is not None:
             columns |= {name: pl.Series(labels), f"{name}_name": classes.gather(labels)}
     frame = pl.DataFrame(columns)
-    with replacing(path) as temporary:
-        if path.suffix == ".parquet":
-            frame.write_parquet(temporary, compression="zstd")
-        else:
-            frame.write_csv(temporary)
+    write_frame(frame, path)
     return len(frame)

@@ -1,7 +1,7 @@
 """Search for settings by noisy validation, as the `tune` block of params.yaml asks.
 
     uv run --extra tune python -m pipeline.stages.tune          # search; stop and continue
-    uv run --extra tune python -m pipeline.stages.tune --plan   # which searches, and what is stored
+    uv run --extra tune python -m pipeline.stages.tune --plan   # which searches, of how many trials
 
 Every trial is a stored run, planned and computed as the cells of the grid are. The best settings
 become a recipe of this project, recipes/METHOD.yaml.

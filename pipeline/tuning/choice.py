@@ -33,7 +33,7 @@ def keep_choice(found: Found, tune: Tune) -> Path:
     for one in best.cells:
         one.row["n_trials"] = len(found.trials)
     note_trials(best.cells)
-    return write_found(found.search.block["method"], tune.name, cell, _rows(found, tune, cell))
+    return write_found(found.search.method, tune.name, cell, _rows(found, tune, cell))
 
 
 def _rows(found: Found, tune: Tune, cell: dict[str, str]) -> list[Row]:

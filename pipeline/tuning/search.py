@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline.config import Params, Tune, grid_of
 from pipeline.errors import LabError, quoted
@@ -13,7 +13,7 @@ from pipeline.runs.planning import Planner
 from pipeline.runs.settings.methods import load_method
 from pipeline.runs.settings.recipes import found_recipes, recipes_of
 from pipeline.tuning.proposals import proposer
-from pipeline.tuning.space import axes_of, extremes, fixed_of
+from pipeline.tuning.space import Axis, Values, axes_of, extremes, fixed_of
 from pipeline.tuning.trial import Place, Trial, judged, planned_trial
 
 Compute = Callable[[Sequence[Cell]], None]
@@ -23,13 +23,21 @@ Compute = Callable[[Sequence[Cell]], None]
 class Search(NamedTuple):
     """A search: one block of settings on one data set with one label table."""
 
-    block: dict[str, Any]
+    fixed: Values
+    """Settings that are the same in all trials, and the method."""
+    axes: tuple[Axis, ...]
+    """Those that are searched."""
     place: Place
+
+    @property
+    def method(self) -> str:
+        """File name of the method without ending."""
+        return str(self.fixed["method"])
 
     @property
     def title(self) -> str:
         """What it is called."""
-        return f"{self.block['method']} on {self.place.dataset}/{self.place.noise}"
+        return f"{self.method} on {self.place.dataset}/{self.place.noise}"
 
 
 class Found(NamedTuple):
@@ -84,19 +92,34 @@ def tune_of(params: Params) -> Tune:
 def searches(params: Params, planner: Planner) -> list[Search]:
     """The searches that the `tune` block asks for: each of its blocks at each place of the grid.
 
+    What is faulty in any of them is told here, before anything is computed.
+
     Args:
         params: with tune and grid.
         planner: of these params.
+
+    Raises:
+        LabError: for settings that are none, where no noisy validation labels are held out, and as
+            `proposer` does.
     """
-    found = places(grid_of(params), params, planner)
-    return [Search(block, Place(*place)) for block in tune_of(params).runs for place in found]
+    tune, where = tune_of(params), places(grid_of(params), params, planner)
+    found = [
+        Search(fixed_of(block), axes_of(block, load_method(block["method"])), Place(*place))
+        for block in tune.runs
+        for place in where
+    ]
+    for search in found:
+        proposer(search.axes, tune)
+        for settings in extremes(search.axes):
+            planned_trial(tune, search.place, search.fixed, settings, params, planner)
+    return found
 
 
 def carried_out(search: Search, params: Params, planner: Planner, compute: Compute) -> Found:
     """Carry out a search; trials that are stored are taken, so one that was stopped goes on.
 
     Args:
-        search: what, and where.
+        search: one of `searches`.
         params: with tune and grid.
         planner: of these params.
         compute: computes cells.
@@ -105,18 +128,15 @@ def carried_out(search: Search, params: Params, planner: Planner, compute: Compu
         All trials.
 
     Raises:
-        LabError: for settings that are none, and where no noisy validation labels are held out.
+        LabError: for a finished run without noisy validation labels.
         Interrupted: when a stop was asked for.
     """
     tune = tune_of(params)
-    fixed, axes = fixed_of(search.block), axes_of(search.block, load_method(search.block["method"]))
-    for settings in extremes(axes):  # what is faulty is told before anything is computed
-        planned_trial(tune, search.place, fixed, settings, params, planner)
-    proposing = proposer(axes, tune)
+    proposing = proposer(search.axes, tune)
     tried: dict[str, Trial] = {}
     while proposed := proposing.ask():
         trials = [
-            planned_trial(tune, search.place, fixed, settings, params, planner)
+            planned_trial(tune, search.place, search.fixed, settings, params, planner)
             for settings in proposed
         ]
         new = {trial.cells[0].key: trial for trial in trials if trial.cells[0].key not in tried}

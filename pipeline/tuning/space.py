@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -27,12 +28,28 @@ class Axis(NamedTuple):
     is_whole: bool = False
     """Whether the numbers of the range are whole."""
 
+    @property
+    def size(self) -> float:
+        """How many values there are; infinite for numbers in between without steps."""
+        if self.range is None or self.choices:
+            return len(self.choices)
+        return self.range.high - self.range.low + 1 if self.is_whole else math.inf
+
     def rounded(self, value: float) -> float | int:
         """A number of the range as it is proposed: with few digits, within the bounds."""
         assert self.range is not None  # lists are taken as they are
         if self.is_whole:
             return round(value)
         return min(max(float(f"{value:.{_DIGITS}g}"), self.range.low), self.range.high)
+
+
+def n_combinations(axes: Sequence[Axis]) -> float:
+    """How many combinations of values there are.
+
+    Args:
+        axes: settings that are searched.
+    """
+    return math.prod(axis.size for axis in axes)
 
 
 def extremes(axes: Sequence[Axis]) -> Iterator[Values]:
@@ -54,14 +71,14 @@ def _bounds(axis: Axis) -> tuple[Any, ...]:
     return axis.range.low, axis.range.high
 
 
-def axes_of(block: Values, method: type[Method]) -> list[Axis]:
+def axes_of(block: Values, method: type[Method]) -> tuple[Axis, ...]:
     """The settings of a block that are searched.
 
     Args:
         block: of the `tune` block of params.yaml.
         method: whose settings.
     """
-    return [_axis(name, block[name], method) for name in searched(block)]
+    return tuple(_axis(name, block[name], method) for name in searched(block))
 
 
 def fixed_of(block: Values) -> Values:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.config import Tune, n_combinations
+from pipeline.config import Tune
 from pipeline.results.protocols import PROTOCOLS
 from pipeline.tuning.search import Found, Search
-from pipeline.tuning.space import Values
+from pipeline.tuning.space import Values, n_combinations
 from pipeline.tuning.trial import METRIC, Trial
 
 _SHOWN = 5
@@ -16,8 +17,8 @@ _SHOWN = 5
 
 def plan_line(search: Search, tune: Tune) -> str:
     """What a search would try."""
-    size = n_combinations(search.block)
-    crossed = "a continuous space" if size == float("inf") else f"{size:.0f} combinations"
+    size = n_combinations(search.axes)
+    crossed = "a continuous space" if size == math.inf else f"{size:.0f} combinations"
     n_trials = f"{size:.0f}" if tune.search == "exhaustive" else f"{tune.trials}"
     seeds = f", {len(tune.seeds)} seeds each" if len(tune.seeds) > 1 else ""
     return f"{search.title}: {n_trials} trials of {crossed} ({tune.search}){seeds}"
@@ -32,7 +33,6 @@ def choice_lines(found: Found, tune: Tune, path: Path) -> Iterator[str]:
         path: file of the recipe that was written.
     """
     rule = PROTOCOLS[tune.protocol]
-    method = found.search.block["method"]
     ended = [trial for trial in found.trials if trial.accuracy is not None]
     others = len(found.trials) - len(ended)
     left_out = f", {others} of them diverged or failed" if others else ""
@@ -41,7 +41,7 @@ def choice_lines(found: Found, tune: Tune, path: Path) -> Iterator[str]:
     # Stable: of equal ones the first.
     for trial in sorted(ended, key=_worse)[:_SHOWN]:
         yield f"  {100 * trial.value:.2f} %  {_words(trial.settings)}"
-    yield f"recipe {tune.name} of {method} in {path}: --recipe {tune.name}"
+    yield f"recipe {tune.name} of {found.search.method} in {path}: --recipe {tune.name}"
 
 
 def _worse(trial: Trial) -> float:

@@ -26,7 +26,7 @@ def tune(**values: Any) -> Tune:
     return validated(Tune, usual | values, "tune")
 
 
-def axes(block: dict[str, Any] = BLOCK) -> list[Axis]:
+def axes(block: dict[str, Any] = BLOCK) -> tuple[Axis, ...]:
     return axes_of(block, load_method("elr"))
 
 

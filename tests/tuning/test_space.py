@@ -1,9 +1,11 @@
 """What a search may propose: values of lists, numbers of ranges that a flag can repeat."""
 
+import math
+
 import pytest
 
 from pipeline.runs.settings.methods import load_method
-from pipeline.tuning.space import axes_of, fixed_of
+from pipeline.tuning.space import axes_of, fixed_of, n_combinations
 
 BLOCK = {
     "method": "elr",
@@ -27,6 +29,10 @@ def test_lists_and_ranges_are_axes_and_the_rest_is_fixed() -> None:
     assert axes["weight"].choices == (1, 2, 3, 4)
     assert not axes["weight"].is_whole
     assert axes["momentum"].choices == ()
+    assert n_combinations(list(axes.values())) == math.inf
+    assert n_combinations([axes["beta"], axes["lr"], axes["epochs"]]) == 2 * 5 * 4
+    (whole,) = axes_of({"epochs": {"low": 1, "high": 10}}, load_method("elr"))
+    assert n_combinations([whole]) == 10
 
 
 def test_proposed_numbers_have_few_digits_and_stay_within_the_bounds() -> None:
