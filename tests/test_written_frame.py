@@ -1,4 +1,4 @@
-"""Tables are written in the form that the ending of their file picks; another ending is one line."""
+"""Tables are written in the form that the ending of their file picks; others are refused."""
 
 from __future__ import annotations
 
