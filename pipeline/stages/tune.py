@@ -60,7 +60,7 @@ def main() -> None:
     workers = grid.workers if flags.workers is None else flags.workers
     engine = choose_engine(flags.engine or grid.engine, params, workers)
     engine.check()
-    execution = Execution(tracking=flags.tracking, group=tune.name)
+    execution = Execution(tracking=flags.tracking, grid=tune.name)
     keys: set[str] = set()
     for search in found:
         done = carried_out(
