@@ -31,15 +31,6 @@ class Range(BaseModel):
     steps: int | None = Field(None, ge=2, le=1000)
     """Only so many values, evenly spread, the bounds among them; None for any in between."""
 
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            bounds = "low above 0 and below high" if self.log else "low below high"
-            raise LabError(
-                f"range from {self.low} to {self.high}", bounds, "low: 0.001, high: 0.1, log: true"
-            )
-        return self
-
 
 class Tune(BaseModel):
     """Searches for settings, one for each method, data set and label table of the grid."""
@@ -102,10 +93,19 @@ def _check_block(block: dict[str, Any], where: str, search: str) -> None:
         if value == []:
             raise LabError(f"{where}.{name} = []", "at least one value", f"leave {name} out")
         if isinstance(value, dict):
-            found = validated(Range, value, f"{where}.{name}")
-            if search == "exhaustive" and found.steps is None:
-                raise LabError(
-                    f"{where}.{name} is a range without steps, in an exhaustive search",
-                    "a list, or a range with steps",
-                    "steps: 5, or search: optuna",
-                )
+            _check_range(validated(Range, value, f"{where}.{name}"), f"{where}.{name}", search)
+
+
+def _check_range(found: Range, where: str, search: str) -> None:
+    if not found.low < found.high or (found.log and found.low <= 0):
+        raise LabError(
+            f"{where} goes from {found.low} to {found.high}",
+            "low above 0 and below high" if found.log else "low below high",
+            "low: 0.001, high: 0.1, log: true",
+        )
+    if search == "exhaustive" and found.steps is None:
+        raise LabError(
+            f"{where} is a range without steps, in an exhaustive search",
+            "a list, or a range with steps",
+            "steps: 5, or search: optuna",
+        )

@@ -11,21 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipeline.command_line import read_flags
 from pipeline.config import Execution, Params, grid_of, params_path, read_params
 from pipeline.errors import program
 from pipeline.files import results_folder
-from pipeline.grids.cells import Cell
 from pipeline.grids.engines.choice import choose_engine
 from pipeline.grids.engines.engine import Engine
 from pipeline.grids.run import frozen_for, missing_cells, run_batch
 from pipeline.results.view import write_view
 from pipeline.runs.planning import Planner
 from pipeline.tuning.choice import keep_choice
-from pipeline.tuning.search import carried_out, searches, tune_of
-from pipeline.tuning.telling import choice_lines, plan_line
+from pipeline.tuning.search import Search, carried_out, searches, tune_of
+from pipeline.tuning.telling import choice_lines, plan_line, trial_line
+from pipeline.tuning.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,10 @@ def main() -> None:
     engine = choose_engine(flags.engine or grid.engine, params, workers)
     engine.check()
     execution = Execution(tracking=flags.tracking, grid=tune.name)
-    keys: set[str] = set()
+    file, keys = params_path(flags.params), set[str]()
+    compute = partial(_compute, engine=engine, params=params, file=file, execution=execution)
     for search in found:
-        done = carried_out(
-            search, params, planner,
-            lambda cells: _compute(cells, engine, params, params_path(flags.params), execution),
-        )  # fmt: skip
+        done = carried_out(search, params, planner, compute)
         path = keep_choice(done, tune)
         keys |= {cell.key for trial in done.trials for cell in trial.cells}
         for line in choice_lines(done, tune, path):
@@ -77,12 +76,21 @@ def main() -> None:
 
 
 def _compute(
-    cells: Sequence[Cell], engine: Engine, params: Params, file: Path, execution: Execution
+    search: Search,
+    trials: Sequence[Trial],
+    engine: Engine,
+    params: Params,
+    file: Path,
+    execution: Execution,
 ) -> None:
-    """Compute the cells of a round that are not stored, and wait for them."""
+    """Compute the runs of a round that are not stored, and wait for them."""
+    cells = [cell for trial in trials for cell in trial.cells]
     missing = missing_cells(cells)
-    if missing:
-        run_batch(frozen_for(engine, missing, len(cells), params, file, execution), engine)
+    if not missing:
+        return
+    for trial in trials:
+        print(trial_line(search, trial, tune_of(params)), flush=True)
+    run_batch(frozen_for(engine, missing, len(cells), params, file, execution), engine)
 
 
 if __name__ == "__main__":

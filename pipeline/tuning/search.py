@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pipeline.config import Params, Tune, grid_of
 from pipeline.errors import LabError, quoted
-from pipeline.grids.cells import Cell, places
+from pipeline.grids.cells import places
 from pipeline.results.store import Store
 from pipeline.runs.planning import Planner
 from pipeline.runs.settings.methods import load_method
 from pipeline.runs.settings.recipes import found_recipes, recipes_of
 from pipeline.tuning.proposals import proposer
 from pipeline.tuning.space import Axis, Values, axes_of, extremes, fixed_of
-from pipeline.tuning.trial import Place, Trial, judged, planned_trial
-
-Compute = Callable[[Sequence[Cell]], None]
-"""Computes cells that are not stored, and waits for them."""
+from pipeline.tuning.trial import Place, Trial, judged, planned_runs
 
 
 class Search(NamedTuple):
@@ -38,6 +36,10 @@ class Search(NamedTuple):
     def title(self) -> str:
         """What it is called."""
         return f"{self.method} on {self.place.dataset}/{self.place.noise}"
+
+
+Compute = Callable[[Search, Sequence[Trial]], None]
+"""Computes the runs of trials that are not stored, and waits for them."""
 
 
 class Found(NamedTuple):
@@ -111,7 +113,7 @@ def searches(params: Params, planner: Planner) -> list[Search]:
     for search in found:
         proposer(search.axes, tune)
         for settings in extremes(search.axes):
-            planned_trial(tune, search.place, search.fixed, settings, params, planner)
+            planned_runs(tune, search.place, search.fixed, settings, params, planner)
     return found
 
 
@@ -122,7 +124,7 @@ def carried_out(search: Search, params: Params, planner: Planner, compute: Compu
         search: one of `searches`.
         params: with tune and grid.
         planner: of these params.
-        compute: computes cells.
+        compute: computes trials.
 
     Returns:
         All trials.
@@ -133,14 +135,19 @@ def carried_out(search: Search, params: Params, planner: Planner, compute: Compu
     """
     tune = tune_of(params)
     proposing = proposer(search.axes, tune)
+    numbers = itertools.count(1)
     tried: dict[str, Trial] = {}
     while proposed := proposing.ask():
         trials = [
-            planned_trial(tune, search.place, search.fixed, settings, params, planner)
+            Trial(
+                next(numbers),
+                settings,
+                planned_runs(tune, search.place, search.fixed, settings, params, planner),
+            )
             for settings in proposed
         ]
         new = {trial.cells[0].key: trial for trial in trials if trial.cells[0].key not in tried}
-        compute([cell for trial in new.values() for cell in trial.cells])
+        compute(search, list(new.values()))
         for trial in judged(list(new.values()), tune, Store()):
             tried[trial.cells[0].key] = trial
         proposing.tell([tried[trial.cells[0].key].value for trial in trials])

@@ -19,9 +19,15 @@ def plan_line(search: Search, tune: Tune) -> str:
     """What a search would try."""
     size = n_combinations(search.axes)
     crossed = "a continuous space" if size == math.inf else f"{size:.0f} combinations"
-    n_trials = f"{size:.0f}" if tune.search == "exhaustive" else f"{tune.trials}"
     seeds = f", {len(tune.seeds)} seeds each" if len(tune.seeds) > 1 else ""
-    return f"{search.title}: {n_trials} trials of {crossed} ({tune.search}){seeds}"
+    n = _n_trials(search, tune)
+    return f"{search.title}: {n} trials of {crossed} ({tune.search}){seeds}"
+
+
+def trial_line(search: Search, trial: Trial, tune: Tune) -> str:
+    """Which trial is computed next."""
+    n = _n_trials(search, tune)
+    return f"{search.title}: trial {trial.number} of {n}, {_words(trial.settings)}"
 
 
 def choice_lines(found: Found, tune: Tune, path: Path) -> Iterator[str]:
@@ -42,6 +48,11 @@ def choice_lines(found: Found, tune: Tune, path: Path) -> Iterator[str]:
     for trial in sorted(ended, key=_worse)[:_SHOWN]:
         yield f"  {100 * trial.value:.2f} %  {_words(trial.settings)}"
     yield f"recipe {tune.name} of {found.search.method} in {path}: --recipe {tune.name}"
+
+
+def _n_trials(search: Search, tune: Tune) -> str:
+    n = n_combinations(search.axes) if tune.search == "exhaustive" else tune.trials
+    return f"{n:.0f}"
 
 
 def _worse(trial: Trial) -> float:

@@ -29,6 +29,8 @@ class Place(NamedTuple):
 class Trial(NamedTuple):
     """Settings that were tried."""
 
+    number: int
+    """From 1, in the order of the proposals."""
     settings: Values
     """Those that are searched."""
     cells: list[Cell]
@@ -42,10 +44,10 @@ class Trial(NamedTuple):
         return WORST if self.accuracy is None else self.accuracy
 
 
-def planned_trial(
+def planned_runs(
     tune: Tune, place: Place, block: Values, settings: Values, params: Params, planner: Planner
-) -> Trial:
-    """The runs of a trial, planned as those of a grid are.
+) -> list[Cell]:
+    """The runs of a trial, one for a seed, planned as those of a grid are.
 
     Args:
         tune: name and seeds.
@@ -77,7 +79,7 @@ def planned_trial(
             "held-out samples with noisy labels, by which trials are judged",
             "val_rate: 0.1 in the block",
         )
-    return Trial(settings, found)
+    return found
 
 
 def judged(trials: Sequence[Trial], tune: Tune, store: Store) -> list[Trial]:

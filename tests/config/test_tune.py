@@ -28,7 +28,10 @@ def test_a_block_has_values_fixed_and_searched() -> None:
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        ({"lr": {"low": 0.1, "high": 0.01}}, "range from 0.1 to 0.01; expected: low below high"),
+        (
+            {"lr": {"low": 0.1, "high": 0.01}},
+            "tune.runs.0.lr goes from 0.1 to 0.01; .*low below high",
+        ),
         ({"lr": {"low": 0, "high": 1, "log": True}}, "low above 0 and below high"),
         ({"lr": {"low": 0.1, "hi": 1}}, "unknown key 'hi' in tune.runs.0.lr"),
         ({"lr": {"low": 0.1, "high": "1"}}, "tune.runs.0.lr: high = '1'; expected: a whole number"),

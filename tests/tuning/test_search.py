@@ -14,14 +14,15 @@ import yaml
 
 from pipeline.config import Params, read_params
 from pipeline.errors import LabError
-from pipeline.grids.cells import Cell
 from pipeline.grids.run import missing_cells
 from pipeline.results.store import Store
+from pipeline.results.view import read_views
 from pipeline.runs.planning import Planner
 from pipeline.runs.settings.recipes import found_file
 from pipeline.stages import tune as stage
 from pipeline.tuning.choice import keep_choice
-from pipeline.tuning.search import Found, carried_out, searches, tune_of
+from pipeline.tuning.search import Found, Search, carried_out, searches, tune_of
+from pipeline.tuning.trial import Trial
 from tests.support.lab import PARAMS, write_params
 from tests.support.results_builder import epoch_rows, sample_rows
 from tests.support.runs import planned, row
@@ -47,9 +48,9 @@ class StandIn:
     def __init__(self, good: Any) -> None:
         self._good, self.computed = good, list[str]()
 
-    def __call__(self, cells: Sequence[Cell]) -> None:
+    def __call__(self, search: Search, trials: Sequence[Trial], **how: Any) -> None:
         """Store what is missing; on the test split the order is the other way round."""
-        for cell in missing_cells(cells):
+        for cell in missing_cells([cell for trial in trials for cell in trial.cells]):
             value = self._good(cell.settings)
             known = {"n_train": 4, "n_val": 2, "n_test": 6}
             status = "diverged" if value is None else "done"
@@ -81,7 +82,8 @@ def test_trials_are_the_runs_of_flags_and_the_best_by_noisy_validation_is_chosen
     assert found.best.accuracy == pytest.approx(0.8 - 0.01 + 0.055)
     # What is stored is not computed again.
     again = StandIn(lambda s: 1 / 0)
-    assert search(params, again).best[::2] == found.best[::2]
+    repeated = search(params, again).best
+    assert (repeated.settings, repeated.accuracy) == (found.best.settings, found.best.accuracy)
     assert again.computed == []
 
 
@@ -186,6 +188,26 @@ def test_the_bounds_of_a_range_are_checked_before_optuna_proposes_anything(lab: 
     assert compute.computed == []
 
 
+def test_the_stage_tells_its_choice_and_leaves_a_view_of_all_trials(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search(params_with(lab, seeds=[5]), StandIn(lambda s: s.q - s.lr))
+    for words in (["--plan"], []):
+        monkeypatch.setattr(sys, "argv", ["tune", *words])
+        stage.main()
+    planned, judged, *ranked, recipe, hint = capsys.readouterr().out.splitlines()
+    title = "robust_loss on digits/symmetric-40"
+    assert planned == f"{title}: 4 trials of 4 combinations (exhaustive)"
+    assert judged.startswith(f"{title}: 4 different trials; judged by val_noisy_accuracy, ")
+    assert ranked[0] == "  69.00 %  lr 0.01, q 0.7"
+    assert len(ranked) == 4
+    assert recipe.startswith("recipe found of robust_loss in ")
+    assert recipe.endswith(": --recipe found")
+    assert "--grid found" in hint
+    view = lab / "results" / "views" / "found.parquet"
+    assert len(read_views([view]).runs.collect()) == 4
+
+
 @pytest.mark.slow
 def test_a_stopped_search_goes_on_with_equal_proposals_and_the_grid_takes_its_recipe(
     lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -220,7 +242,7 @@ def test_a_stopped_search_goes_on_with_equal_proposals_and_the_grid_takes_its_re
     found = Store().runs().collect()
     assert first < set(found["key"])
     assert len(found) == 3
-    assert told.count(" begins, ") == 1
+    assert told.count(" begins, ") == told.count(": trial ") == told.count("trial 3 of 3, ") == 1
     assert set(found["grid"]) == {"found"}
     chosen = found.filter(n_trials=3)
     assert len(chosen) == 1

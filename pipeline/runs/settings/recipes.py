@@ -155,7 +155,7 @@ def read_recipes(path: Path) -> dict[str, Recipe]:
     """
     content = read_yaml(path, what="recipes by name", remedy=f"git checkout {path}")
     return {
-        checked_name(name, f"{path.name}: recipe"): validated(Recipe, one, f"{path.name}: {name}")
+        checked_name(name, f"{path}: recipe"): validated(Recipe, one, f"{path}: {name}")
         for name, one in content.items()
     }
 
