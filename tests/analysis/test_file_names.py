@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import lnl
 from analysis import label_errors, runs
 from pipeline.data.data_spec import DataSpec
 from pipeline.data.dataset import load_dataset, prepare_dataset
@@ -73,6 +74,7 @@ def test_a_ranking_names_the_files_and_calls_the_labels_given(
     listed = pl.read_csv("s.csv")
     assert listed.columns[:4] == ["rank", "index", "file", "given"]
     assert listed["file"].to_list() == [files[index] for index in listed["index"]]
+    assert lnl.label_errors(dataset="mine")["file"].to_list() == listed["file"].to_list()
     written = pl.read_parquet("s.parquet")
     assert written["file"].to_list() == [files[index] for index in written["index"]]
     assert (read_suspects(lab / "s.parquet", "s").index == written["index"].to_numpy()).all()
