@@ -14,6 +14,7 @@ from analysis.labels import FACTS, row_labels
 from analysis.selection import Wanted, matching, plain_columns
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.results.foreign import UNKNOWN
+from pipeline.results.given import noise_as_shown
 from pipeline.results.protocols import PROTOCOLS, Name, Protocol, choose
 from pipeline.results.schema import AVERAGED, CURVES
 from pipeline.results.standing import STOPPED
@@ -189,11 +190,14 @@ def averaged_label() -> pl.Expr:
 def _runs(results: Results, where: Wanted, by: Sequence[str]) -> pl.DataFrame:
     """Rows of the runs that are asked for, with the columns that a comparison needs."""
     asked = {*where, *CONDITIONS} & set(plain_columns(results.runs))
-    needed = {"key", "status", "knows", *PAIRED_ON, *FACTS, *by, *asked}
+    called_by = {"noise_kind", "realised_rate"}
+    needed = {"key", "status", "knows", *called_by, *PAIRED_ON, *FACTS, *by, *asked}
     runs = results.runs.select(sorted(needed)).collect()
     if runs.is_empty():
         raise LabError("no runs yet", "results of at least one run", "uv run dvc repro")
-    found = matching(runs, where)
+    # Runs of one group have equal settings: what a search chose, it chose for all its seeds.
+    n_trials = pl.col("n_trials").max().over("group")
+    found = matching(runs, where).with_columns(noise_as_shown(), n_trials)
     # Runs of one group differ in nothing but the seed: their settings are read once.
     identity = ["group", "recipe", "n_train"]
     told = found.unique(identity).with_columns(settings_as_texts("averaging"))

@@ -15,10 +15,11 @@ from pipeline.results.schema import RUN_COLUMNS
 
 CONDITIONS = (
     "epochs", "batch_size", "n_train", "backbone", "start_from", "encoder", "recipe", "precision",
-    "validation", "crop_padding", "flip", "transform", "n_networks",
+    "validation", "crop_padding", "flip", "transform", "n_networks", "n_trials",
 )  # fmt: skip
 """Columns of the runs table, or common settings of a run."""
-_NONE = "–"
+NONE = "–"
+"""Stands for a condition that a run has not."""
 _UNTOLD = {"n_networks": "1"}
 """What a condition was in runs that were stored before it was a column."""
 
@@ -52,7 +53,7 @@ def settings_as_texts(*others: str) -> pl.Expr:
 
 
 def _told(name: str, own: pl.Expr) -> pl.Expr:
-    return own.cast(pl.String).fill_null(_UNTOLD.get(name, _NONE)).alias(name)
+    return own.cast(pl.String).fill_null(_UNTOLD.get(name, NONE)).alias(name)
 
 
 def differing(cells: pl.DataFrame, place: Sequence[str]) -> tuple[str, ...]:

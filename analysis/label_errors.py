@@ -22,6 +22,7 @@ from typing import Literal
 import polars as pl
 
 from analysis.evidence.two_rows import TwoRows
+from analysis.file_names import file_names
 from analysis.layouts.paired import pairs_csv
 from analysis.layouts.rendering import Form, write
 from analysis.selection import Filters
@@ -131,12 +132,14 @@ def _features_of_one(datasets: list[str], file: Path, k: int) -> Features:
 
 def _write(ranking: Ranking, flags: Flags) -> None:
     """Write the ranking in the forms that are asked for."""
+    lineage = ranking.suspects.lineage
+    files = file_names(lineage.dataset, lineage.data_digest)
     if flags.csv is not None:
         with replacing(flags.csv.expanduser()) as temporary:
-            listed(ranking).write_csv(temporary)
+            listed(ranking, files).write_csv(temporary)
         print(f"written: {flags.csv}", file=sys.stderr)
     if flags.suspects is not None:
-        save_suspects(ranking.suspects, flags.suspects.expanduser())
+        save_suspects(ranking.suspects, flags.suspects.expanduser(), files)
         print(f"written: {flags.suspects}", file=sys.stderr)
     if flags.gallery is not None:
         n = write_gallery(ranking, flags.gallery.expanduser(), flags.top)

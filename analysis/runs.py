@@ -1,9 +1,10 @@
-"""Runs by themselves: a list, all that is known of one, two side by side.
+"""Runs by themselves: a list, all that is known of one, its samples, two side by side.
 
 uv run python analysis/runs.py list                                 # the newest runs of the store
 uv run python analysis/runs.py list --where status=stopped --by lr  # by any column or setting
 uv run python analysis/runs.py show KEY                             # settings, lineage, epochs
 uv run python analysis/runs.py diff KEY KEY                         # differences, figures
+uv run python analysis/runs.py samples KEY ledger.csv               # what it told of each sample
 
 KEY is that of a run, or as much of its beginning as no other run has. `uv run python -m
 pipeline.results rm KEY` removes runs.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import polars as pl
@@ -21,6 +23,7 @@ import tyro
 from analysis.layouts.rendering import Form, show, write
 from analysis.selection import Filters, views_of
 from analysis.single_runs.difference import difference
+from analysis.single_runs.ledger import write_ledger
 from analysis.single_runs.listing import list_runs
 from analysis.single_runs.page import epochs_table, facts_of, lines_of
 from pipeline.command_line import Many, joined, run_subcommand
@@ -80,6 +83,24 @@ def show_one(key: tyro.conf.Positional[str], every: bool = False, store: str | N
         print("\nIts epochs are shown once it has ended.")
 
 
+def samples(
+    key: tyro.conf.Positional[str], file: tyro.conf.Positional[Path], store: str | None = None
+) -> None:
+    """Write the ledger of a run: a row per training sample, with file and class names.
+
+    Args:
+        key: of the run, or the beginning of it.
+        file: .csv or .parquet file to make or to replace.
+        store: folder or s3://bucket/prefix; LNL_STORE or results/store unless given.
+    """
+    chosen = Store(store)
+    chosen.require()
+    (found,) = resolved(chosen, [key])
+    (row,) = _rows(chosen, [found])
+    n = write_ledger(row, chosen.samples([found]).collect(), file.expanduser())
+    print(f"written: {file}, {n} samples")
+
+
 def diff(
     first: tyro.conf.Positional[str],
     second: tyro.conf.Positional[str],
@@ -113,7 +134,9 @@ def _rows(store: Store, keys: list[str]) -> list[dict[str, object]]:
 @program
 def main() -> None:
     """Run the subcommand of the command line."""
-    commands: dict[str, Callable[..., None]] = {"list": list_them, "show": show_one, "diff": diff}
+    commands: dict[str, Callable[..., None]] = {
+        "list": list_them, "show": show_one, "diff": diff, "samples": samples,
+    }  # fmt: skip
     run_subcommand(commands, __doc__)
 
 

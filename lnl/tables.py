@@ -107,8 +107,9 @@ def label_errors(
         where: as in `results`; the runs may differ in nothing but the seed.
 
     Returns:
-        rank from 1, index of the training sample, given and suggested label, score, flagged (at the
-        estimated rate), true (null where nobody knows it), and the names of the classes.
+        rank from 1, index of the training sample, its file where images have names, given and
+        suggested label, score, flagged (at the estimated rate), true (null where nobody knows it),
+        and the names of the classes.
 
     Raises:
         LabError: for an unknown name, if no run matches, and for runs of several methods, settings
@@ -116,6 +117,7 @@ def label_errors(
     """
     from pathlib import Path
 
+    from analysis.file_names import file_names
     from analysis.suspects.neighbours import features_for
     from analysis.suspects.ranking import listed, rank
     from analysis.suspects.scoring import chosen, runs_to_rank
@@ -124,7 +126,9 @@ def label_errors(
     runs = runs_to_rank(_read(grid, store), _wanted(where))
     given = None if features is None else features_for(Path(features), runs["dataset"][0], k)
     (name,) = chosen([detector], given)
-    return listed(rank(Store(store), runs, name, {}, given))
+    ranking = rank(Store(store), runs, name, {}, given)
+    lineage = ranking.suspects.lineage
+    return listed(ranking, file_names(lineage.dataset, lineage.data_digest))
 
 
 def _read(grid: str | Sequence[str], store: str | None) -> Results:

@@ -20,8 +20,8 @@ def make_labels(dataset: str, noise: str) -> LabelTable:
 
     Args:
         dataset: name of the data set.
-        noise: name of the table: an entry of the noise block of params.yaml, an imported table, or
-            `clean`.
+        noise: name of the table: an entry of the noise block of params.yaml, an imported table,
+            KIND:RATE such as symmetric:0.5, or `clean`, the labels as they are given.
 
     Returns:
         The table: index, y_clean (None where nobody knows them) and y_noisy, int64 [N]; card says
@@ -32,10 +32,11 @@ def make_labels(dataset: str, noise: str) -> LabelTable:
     """
     from pipeline.config import read_params
     from pipeline.runs.inputs.shelf import Shelf
-    from pipeline.runs.settings.specs import noise_spec
+    from pipeline.runs.settings.specs import noise_name, noise_spec
 
     params = read_params()
-    return Shelf(params).table(dataset, noise, noise_spec(dataset, noise, params))
+    name = noise_name(noise, params)
+    return Shelf(params).table(dataset, name, noise_spec(dataset, name, params))
 
 
 def run(method: str, **settings: Any) -> Outcome:

@@ -29,6 +29,7 @@ PROGRAMS = {
     "encoder": Program("pipeline.stages.encoder", "Make an encoder, or bring it in."),
     "run": Program("lnl.one_run", "Train a method on a data set and its labels: one run."),
     "grid": Program("pipeline.stages.runs", "Compute what is missing of the grid of params.yaml."),
+    "tune": Program("pipeline.stages.tune", "Search for settings by noisy validation."),
     "predict": Program("pipeline.predict", "Ask the model of a run about new images."),
     "export": Program("pipeline.export", "Write the model of a run as an ONNX file."),
     "leaderboard": Program("analysis.leaderboard", "Compare methods under a named protocol."),

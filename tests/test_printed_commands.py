@@ -22,6 +22,7 @@ from pipeline.runs.settings.flags import parse_flags
 from pipeline.runs.settings.methods import load_method
 from tests.support.paths import PROJECT
 from tests.support.printed import PAGES, PRINTING, TUTORIALS, commands_of, params_of
+from tests.support.programs import run_here
 
 SCRIPTS = sorted(
     path for folder in ("methods", "benchmarks") for path in (PROJECT / folder).glob("[!_]*.py")
@@ -162,15 +163,11 @@ def _in_image(words: list[str]) -> list[str]:
 
 def _read_by_program(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a program read its command line, and stop it there."""
-    is_module = words[0] == "-m"
-    name, *arguments = words[1:] if is_module else words
-    source = _source_of_module(name) if is_module else PROJECT / name
+    source = _source_of_module(words[1]) if words[0] == "-m" else PROJECT / words[0]
     assert _reads_flags(source), f"no program that reads flags: {words}"
     _stop_after_reading(monkeypatch)
-    monkeypatch.setattr(sys, "argv", [name, *arguments])
-    run = functools.partial(runpy.run_module, alter_sys=True) if is_module else runpy.run_path
     with pytest.raises(Read):
-        run(name if is_module else str(PROJECT / name), run_name="__main__")
+        run_here(words, monkeypatch)
 
 
 def _read_by_lnl(path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

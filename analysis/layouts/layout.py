@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from analysis.comparison import LOWER_IS_BETTER, Comparison
-from analysis.conditions import differing, row_conditions
+from analysis.conditions import NONE, differing, row_conditions
 from analysis.evidence.marks import mark
 from analysis.evidence.paired_test import LEVEL
 from analysis.evidence.pairs import are_crossed, by_draw
@@ -147,6 +147,7 @@ def _caption(comparison: Comparison, shown: Sequence[str], told: int, untold: in
             f"Rows differ in {', '.join(shown)}: only rows alike in these stand in one block, and "
             "are compared"
         )
+    sentences += _on_trials(cells)
     if cells["diverged"].sum():
         sentences.append("Diverged runs are counted, not averaged")
     if cells["not_found"].sum():
@@ -173,6 +174,14 @@ def on_crossed(values: pl.DataFrame, row: Sequence[str]) -> list[str]:
         "Seeds are crossed: runs share draws, which tests and spreads take for independent; "
         "--components tells them apart"
     ]
+
+
+def _on_trials(cells: pl.DataFrame) -> list[str]:
+    """Which rows a search chose the settings of, and from how many trials."""
+    told = cells.select("label", pl.col("n_trials").cast(pl.String).fill_null(NONE)).unique()
+    tuned = told.filter(pl.col("n_trials") != NONE).sort("label", "n_trials").rows()
+    rows = ", ".join(f"{label} ({n} trials)" for label, n in tuned)
+    return [f"Settings chosen by a search, by noisy validation: {rows}"] if tuned else []
 
 
 def on_marks(told: int, untold: int) -> list[str]:

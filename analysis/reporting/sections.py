@@ -19,6 +19,7 @@ from analysis.published.badges import Badges, badges
 from analysis.reporting.class_section import ClassSection, class_section
 from analysis.reporting.figures import Figure, cells, curve_panels, heat_map
 from analysis.reporting.run_section import RunSection, run_section
+from pipeline.results.given import AS_GIVEN, noise_as_shown
 from pipeline.results.keys import seeds_in_words
 from pipeline.results.protocols import PROTOCOLS, Name
 from pipeline.results.schema import SEED_COLUMNS
@@ -87,7 +88,8 @@ def dataset_section(
     Returns:
         The section, and the table of mean curves it draws from.
     """
-    own = Results(results.runs.filter(dataset=dataset), results.epochs)
+    told = results.runs.filter(dataset=dataset).with_columns(noise_as_shown())
+    own = Results(told, results.epochs)
     comparisons = {name: compare(own, name, optimism=name != "oracle") for name in PROTOCOLS}
     last_epochs = {name: compare(own, metric=metric) for name, metric in _OF_LAST_EPOCH.items()}
     curves = mean_curves(own)
@@ -171,7 +173,10 @@ def _says(cell: dict[str, Any]) -> bool:
 def _card(runs: pl.DataFrame) -> dict[str, Any]:
     """How the label table came about; of the runs of one noise the first draw speaks for all."""
     columns = ("noise_kind", "nominal_rate", "realised_rate", "n_train", "n_val", "n_test")
-    return runs.sort("seed_noise", "key").select(*columns, "labels_digest").row(0, named=True)
+    told = runs.sort("seed_noise", "key").select(*columns, "noise", "labels_digest")
+    row = told.row(0, named=True)
+    is_given = row["noise"] == AS_GIVEN
+    return row | {"kind": "labels as given" if is_given else f"{row['noise_kind']} noise"}
 
 
 def _transition(runs: pl.DataFrame) -> Figure | None:

@@ -12,6 +12,7 @@ from analysis.selection import Wanted, matching, plain_columns, setting_names
 from analysis.single_runs.figures import last_accuracies, percent
 from pipeline.errors import LabError, quoted, suggest
 from pipeline.installation import as_typed
+from pipeline.results.given import noise_as_shown
 from pipeline.results.keys import seeds_in_words
 from pipeline.results.view import Results
 
@@ -47,9 +48,11 @@ def list_runs(source: Results, wanted: Wanted, further: Sequence[str], most: int
     newest = chosen.sort(order, nulls_last=False).tail(most or len(chosen))
     accuracies = last_accuracies(source.epochs.filter(pl.col("key").is_in(newest["key"].to_list())))
     seeds = [seeds_in_words(row).removeprefix("seed ") for row in newest.iter_rows(named=True)]
-    texts = newest.select(
-        *_SHOWN[:1], *(condition(name) for name in (*_SHOWN[1:], *further))
-    ).with_columns(seed=pl.Series(seeds, dtype=pl.String))
+    texts = (
+        newest.with_columns(noise_as_shown())
+        .select(*_SHOWN[:1], *(condition(name) for name in (*_SHOWN[1:], *further)))
+        .with_columns(seed=pl.Series(seeds, dtype=pl.String))
+    )
     when = newest[_WHEN].to_list() if _WHEN in newest.columns else None
     rows = []
     for number, row in enumerate(texts.iter_rows()):

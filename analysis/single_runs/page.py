@@ -12,6 +12,7 @@ import polars as pl
 from analysis.layouts.layout import Cell, Layout, number
 from analysis.single_runs.figures import NOTHING, figures_of, percent
 from pipeline.installation import as_typed
+from pipeline.results.given import AS_GIVEN, shown_noise
 from pipeline.results.keys import title
 from pipeline.storage.belongings import Belongings
 
@@ -58,12 +59,13 @@ def facts_of(
         }),
         "where it comes from": _without_nothing({
             "data": _joined(row["dataset"], f"digest {row['data_digest']}", *_counts(row)),
-            "labels": f"{row['noise']} ({_noise(row)}), digest {row['labels_digest']}",
+            "labels": f"{shown_noise(row)} ({_noise(row)}), digest {row['labels_digest']}",
             "encoders": row["encoders"] and f"{', '.join(row['encoders'])}, digest "
             f"{row['encoder_digest']}",
             "knows": ", ".join(row["knows"]),
             "method": f"{row['method']}, version {row['version']}",
             "recipe": row["recipe"] and f"{row['recipe']} ({row['recipe_status']})",
+            "settings chosen from": _counted(row["n_trials"], "trial", "trials"),
             "code": _joined(row["git_commit"] and f"commit {row['git_commit']}",
                             "differs from it" if row["git_dirty"] else None,
                             row["code_digest"] and f"digest {row['code_digest']}"),
@@ -128,7 +130,8 @@ def _counts(row: Mapping[str, Any]) -> list[str]:
 
 def _noise(row: Mapping[str, Any]) -> str:
     rates = {"asked for": row["nominal_rate"], "realised": row["realised_rate"]}
-    return ", ".join([row["noise_kind"], *(f"{name} {percent(r)}" for name, r in rates.items()
+    kind = "table clean" if shown_noise(row) == AS_GIVEN else row["noise_kind"]
+    return ", ".join([kind, *(f"{name} {percent(r)}" for name, r in rates.items()
                                            if r is not None)])  # fmt: skip
 
 

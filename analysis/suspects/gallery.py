@@ -16,6 +16,7 @@ from pipeline.data.images.thumbnails import thumbnail
 from pipeline.errors import LabError, quoted
 from pipeline.files import replacing
 from pipeline.noise.suspects import NO_SUGGESTION
+from pipeline.results.given import shown_noise
 
 
 class Picture(NamedTuple):
@@ -23,6 +24,8 @@ class Picture(NamedTuple):
 
     uri: str
     sample: int
+    file: str
+    """Path of the image below its root; empty where it has none."""
     rank: int
     suggested: str
     score: str
@@ -67,10 +70,13 @@ def write_gallery(ranking: Ranking, path: Path, top: int) -> int:
         _section(ranking, dataset, number, top) for number in range(len(ranking.class_names))
     ]
     shown = [section for section in sections if section.pictures]
+    rate = None if ranking.wrong is None else float(ranking.wrong.mean())
+    facts = {"noise": lineage.noise, "noise_kind": lineage.noise_kind, "realised_rate": rate}
     html = page(
         "suspects/gallery.html",
         sections=shown,
         lineage=asdict(lineage),
+        labels=shown_noise(facts),
         meaning=DETECTORS[lineage.detector].meaning,
         n=len(ranking.suspects.index),
         n_flagged=ranking.n_flagged,
@@ -96,9 +102,11 @@ def _section(ranking: Ranking, dataset: Dataset, number: int, top: int) -> Secti
 def _shown(ranking: Ranking, dataset: Dataset, place: int) -> dict[str, Any]:
     suspects, names = ranking.suspects, ranking.class_names
     suggested, wrong = int(suspects.suggested[place]), ranking.wrong
+    sample, files = int(suspects.index[place]), dataset.train_files
     return {
-        "uri": data_uri(thumbnail(dataset.train, int(suspects.index[place]))),
-        "sample": int(suspects.index[place]),
+        "uri": data_uri(thumbnail(dataset.train, sample)),
+        "sample": sample,
+        "file": "" if files is None else files[sample],
         "rank": place + 1,
         "suggested": "–" if suggested == NO_SUGGESTION else names[suggested],
         "score": f"{suspects.score[place]:.3f}",

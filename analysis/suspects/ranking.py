@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 import polars as pl
 
+from analysis.file_names import with_files
 from analysis.suspects.detectors import DETECTORS, beliefs, suggestions
 from analysis.suspects.evidence import Floats, Labels
 from analysis.suspects.neighbours import Features
@@ -111,15 +112,16 @@ def rank(
     return Ranking(suspects, tuple(first["class_names"]), true)
 
 
-def listed(ranking: Ranking) -> pl.DataFrame:
+def listed(ranking: Ranking, files: tuple[str, ...] | None = None) -> pl.DataFrame:
     """A ranking as a table, the most suspect label first.
 
     Args:
         ranking: of all labels of a table.
+        files: paths of all training images, where they have some.
 
     Returns:
-        rank from 1, index, given and suggested label with the names of the classes, score, flagged
-        (at the estimated rate), true (null where nobody knows it).
+        rank from 1, index, file where there are paths, given and suggested label with the names of
+        the classes, score, flagged (at the estimated rate), true (null where nobody knows it).
     """
     suspects, names = ranking.suspects, pl.Series(ranking.class_names)
     n = len(suspects.index)
@@ -134,7 +136,7 @@ def listed(ranking: Ranking) -> pl.DataFrame:
             "true": pl.Series([None] * n if ranking.true is None else ranking.true, dtype=pl.Int64),
         }
     )
-    return found.with_columns(
+    return with_files(found, files).with_columns(
         given_name=names.gather(found["given"]), suggested_name=names.gather(found["suggested"])
     )
 

@@ -18,6 +18,7 @@ from analysis.suspects.neighbours import Features
 from analysis.suspects.quality import MEASURES, measured
 from analysis.suspects.rates import Estimated, confident_rate
 from pipeline.errors import LabError, quoted, suggest
+from pipeline.results.given import shown_noise
 from pipeline.results.store import Store
 from pipeline.results.view import Results
 
@@ -138,7 +139,7 @@ def score_runs(
     rows: list[dict[str, Any]] = []
     gaps: dict[tuple[str, str], list[str]] = defaultdict(list)
     for run in runs.iter_rows(named=True):
-        name = f"{run['dataset']} {run['noise']} {run['label']}"
+        name = f"{run['dataset']} {shown_noise(run)} {run['label']}"
         found = evidence_of(store, run, features)
         if found.unseen.all():
             gaps[name, "saw no training sample"].append(run["key"])
@@ -160,7 +161,7 @@ def _row(
     score = detector.score(found)
     known, wrong = np.isfinite(score), found.wrong
     row = {column: run[column] for column in ("dataset", "noise", "label", "seed", "key")}
-    row |= {"detector": name, "n": int(known.sum())}
+    row |= {"noise": shown_noise(run), "detector": name, "n": int(known.sum())}
     if rate is not None:
         row |= {"estimate": rate.by, "estimated_rate": rate.rate}
     if wrong is None:

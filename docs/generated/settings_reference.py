@@ -14,7 +14,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config import Execution, Grid, Params, RunSettings
+from pipeline.config import Execution, Grid, Params, Range, RunSettings, Tune
 from pipeline.config.engines import EngineSettings
 from pipeline.data.data_spec import DataSpec
 from pipeline.encoders.encoder_spec import EncoderSpec
@@ -51,6 +51,8 @@ def settings_page() -> str:
         _section("How a run is carried out", [Execution], "Flags of every method script."),
         _section("Blocks of params.yaml", [Params], ""),
         _section("The grid", [Grid], "The block `grid`; [grids](../grids.md) tells how it runs."),
+        _section("Searches", [Tune], "The block `tune`; see [tuning](../tuning.md)."),
+        _section("Ranges", [Range], "What a search takes numbers from."),
         _section("Engines", _branches(EngineSettings), "Entries of `engines`."),
         _section("Data sets", [DataSpec],
                  "Entries of `datasets`; see [data sets](../datasets.md)."),

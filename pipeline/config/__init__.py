@@ -16,6 +16,7 @@ from pipeline.config.key_facts import key_facts
 from pipeline.config.params import Grid, Params, grid_of, params_path, read_params
 from pipeline.config.run_settings import Compile, Execution, RunSettings, named
 from pipeline.config.seeds import NOT_IN_KEY, Seed, Seeds, StreamName
+from pipeline.config.tune import Range, Tune, searched
 from pipeline.config.yaml_files import read_yaml
 
 __all__ = [
@@ -27,12 +28,14 @@ __all__ = [
     "Grid",
     "LocalEngine",
     "Params",
+    "Range",
     "RayEngine",
     "RunSettings",
     "Seed",
     "Seeds",
     "SlurmEngine",
     "StreamName",
+    "Tune",
     "engine_settings",
     "grid_of",
     "key_facts",
@@ -40,6 +43,7 @@ __all__ = [
     "params_path",
     "read_params",
     "read_yaml",
+    "searched",
     "validated",
     "validated_kind",
 ]

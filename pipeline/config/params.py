@@ -23,6 +23,7 @@ from pipeline.config.checking import STRICT, validated
 from pipeline.config.engines import MAX_GPUS, engine_settings
 from pipeline.config.run_settings import MAX_WORKERS, named
 from pipeline.config.seeds import Crossed, Seed
+from pipeline.config.tune import Tune
 from pipeline.config.yaml_files import read_yaml
 from pipeline.errors import LabError, quoted
 from pipeline.files import absolute, project_root
@@ -141,6 +142,8 @@ class Params(BaseModel):
     """Settings of one method script each, by its file name."""
     grid: Grid | None = None
     """The grid of runs that `dvc repro` computes."""
+    tune: Tune | None = None
+    """Settings that are searched for on the data sets and label tables of the grid."""
     engines: dict[str, dict[str, Any]] = {}
     """Where cells are computed, by name: kind and what the kind needs. Execution only."""
 
@@ -158,6 +161,18 @@ class Params(BaseModel):
         if self.grid is not None:
             engine_settings(self.grid.engine, self.engines)
         return self
+
+    @model_validator(mode="after")
+    def _tune_has_places(self) -> Self:
+        if self.tune is None or (self.grid is not None and self.grid.name != self.tune.name):
+            return self
+        if self.grid is None:
+            raise LabError("a tune block without a grid", "a grid, which names its places", "grid:")
+        raise LabError(
+            f"tune and grid are both called {self.tune.name}",
+            "names of their own, as each has a view",
+            f"name: {self.tune.name}-tuned",
+        )
 
 
 @lru_cache(maxsize=8)

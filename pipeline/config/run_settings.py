@@ -32,7 +32,8 @@ class RunSettings(BaseModel):
     dataset: Annotated[str, named("data set")] = Field("digits", json_schema_extra=NOT_IN_KEY)
     """Name of the data set: digits, cifar10, cifar100 or one named in params.yaml."""
     noise: Annotated[str, named("noise")] = Field("clean", json_schema_extra=NOT_IN_KEY)
-    """Name of the label table: one of the `noise` block of params.yaml, or `clean`."""
+    """Label table: one of the `noise` block of params.yaml, an imported one, KIND:RATE such as
+    symmetric:0.4, or `clean`, the labels as they are given."""
     seed: Seed = 0
     """Root seed; all random streams of the run derive from it by name."""
     seeds: Seeds = Field(

@@ -1,11 +1,17 @@
-"""Care of prepared data sets: `uv run python -m pipeline.data check`."""
+"""Prepared data sets, and an example to prepare.
 
+uv run python -m pipeline.data check               # is every file as it was prepared?
+uv run python -m pipeline.data example my-images   # a folder of images with wrong labels to try
+"""
+
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from pipeline.command_line import run_subcommand
 from pipeline.data.dataset import load_dataset, prepared_names
+from pipeline.data.example_folder import write_example
 from pipeline.errors import program
 
 
@@ -20,10 +26,20 @@ def check(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
         print(f"{name}: as it was prepared, digest {card.digest}")
 
 
+def example(folder: Annotated[Path, tyro.conf.Positional]) -> None:
+    """Write a small folder of images, some of which lie in the folder of a wrong class.
+
+    Args:
+        folder: to make.
+    """
+    n_wrong = write_example(folder.expanduser())
+    print(f"{folder}: handwritten digits, {n_wrong} of them in a wrong class of train")
+
+
 @program
 def main() -> None:
     """Run the subcommand of the command line."""
-    run_subcommand({"check": check}, __doc__)
+    run_subcommand({"check": check, "example": example}, __doc__)
 
 
 if __name__ == "__main__":

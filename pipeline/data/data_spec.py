@@ -24,7 +24,7 @@ _SETTINGS_OF: dict[str, set[str]] = {
     "digits": {"test_rate"},
     "cifar10": {"root"},
     "cifar100": {"root"},
-    "imagefolder": _FOLDER_SETTINGS,
+    "imagefolder": _FOLDER_SETTINGS | {"label_file", "label_column", "clean_column"},
     "parquet": _FOLDER_SETTINGS | {"image_column", "label_column", "clean_column"},
     "clothing1m": _LIST_SETTINGS | {"selection"},
     "food101n": _LIST_SETTINGS,
@@ -52,9 +52,11 @@ class DataSpec(BaseModel):
             have their own.
         labels: "clean" where the labels count as the truth, "given" where they may be wrong.
             Default: "clean" for `digits`, `cifar10` and `cifar100`, else "given".
+        label_file: file with the labels of an `imagefolder` whose images are not sorted into
+            folders of their classes: it names each image by path or by index.
         image_column: column of a Parquet file with the encoded images.
-        label_column: column of a Parquet file with the labels to learn from.
-        clean_column: column of a Parquet file with the true labels, if it has one.
+        label_column: column of a Parquet or label file with the labels to learn from.
+        clean_column: column of a Parquet or label file with the true labels, if it has one.
         test_rate: fraction of every class, above 0 and below 1, held out for testing (always the
             same images) where the source has no test part.
         test_part: name of the part of an `imagefolder` or a `parquet` folder to test on, such as
@@ -81,6 +83,7 @@ class DataSpec(BaseModel):
     root: Place | None = None
     image_size: int | None = Field(default=None, ge=1, le=2048)
     labels: LabelKind = Field(default_factory=_usual_labels)
+    label_file: Place | None = None
     image_column: str = "image"
     label_column: str = "label"
     clean_column: str | None = None
@@ -104,6 +107,9 @@ class DataSpec(BaseModel):
                 raise ValueError(f"{name} means nothing to kind {self.kind}; it takes: {allowed}")
         if "image_size" in _SETTINGS_OF[self.kind] and self.image_size is None:
             raise ValueError(f"kind {self.kind} needs image_size, the side in pixels")
+        columns = (self.label_column, self.clean_column)
+        if self.kind == "imagefolder" and not self.label_file and columns != ("label", None):
+            raise ValueError("label_column and clean_column of an imagefolder go with label_file")
         if self.clean_column is not None and self.labels == "clean":
             raise ValueError("clean_column goes with labels: given, the labels to learn from")
         return self

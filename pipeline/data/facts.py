@@ -44,7 +44,7 @@ def data_facts(spec: DataSpec) -> dict[str, JsonValue]:
         (`exist`), or the names, sizes and times of all of them (`decode`).
     """
     settings = spec.model_dump(mode="json", exclude_defaults=True)
-    for name in ("root", "ilsvrc_root"):
+    for name in ("root", "label_file", "ilsvrc_root"):
         if (given := getattr(spec, name)) is not None:
             settings[name] = str(located(given))
     return {"spec": settings, "version": VERSION.get(spec.kind, 1), "source": _fingerprint(spec)}
@@ -95,6 +95,8 @@ def _fingerprint(spec: DataSpec) -> str | None:
         case "clothing1m" | "food101n" | "webvision":
             lists, images = _listed_places(spec, root)
             return digest([*map(listing_digest, lists), *(_look(spec, place) for place in images)])
+        case _ if spec.label_file is not None:
+            return digest([listing_digest(root), listing_digest(located(spec.label_file))])
         case _:
             return listing_digest(root)
 

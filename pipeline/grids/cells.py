@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config import Grid, Params, grid_of
 from pipeline.errors import LabError, quoted
+from pipeline.results.given import shown_noise
 from pipeline.results.keys import seeds_in_words
 from pipeline.runs.planned import PlannedRun
 from pipeline.runs.planning import Planner
@@ -19,7 +20,7 @@ from pipeline.runs.settings.specs import noise_spec
 
 _NO_SETTINGS = ("method", "gpus")
 """What a run block may hold besides settings."""
-_NEEDS_NO_TRUTH = ("clean", "file")
+_NEEDS_NO_TRUTH = ("clean", "file", "cleaned")
 """Kinds of label tables that data without clean labels can have."""
 
 
@@ -34,11 +35,12 @@ class Cell(PlannedRun):
     gpus: int | None = None
 
 
-def cells(params: Params) -> list[Cell]:
+def cells(params: Params, planner: Planner | None = None) -> list[Cell]:
     """All cells of the grid, in a fixed order, without repeats; missing inputs are made.
 
     Args:
         params: with a grid.
+        planner: made of the same data sets, label tables and encoders; a new one by default.
 
     Returns:
         The cells.
@@ -46,9 +48,9 @@ def cells(params: Params) -> list[Cell]:
     Raises:
         LabError: for faulty settings or inputs that cannot be made, naming the block.
     """
-    grid, planner = grid_of(params), Planner(params)
+    grid, planner = grid_of(params), planner or Planner(params)
     found: dict[str, Cell] = {}
-    for dataset, noise in _places(grid, params, planner):
+    for dataset, noise in places(grid, params, planner):
         for block, seeds in itertools.product(_blocks(grid), grid.draws):
             method = load_method(block["method"])
             explicit = {name: value for name, value in block.items() if name not in _NO_SETTINGS}
@@ -63,8 +65,12 @@ def cells(params: Params) -> list[Cell]:
     return list(found.values())
 
 
-def _places(grid: Grid, params: Params, planner: Planner) -> list[tuple[str, str]]:
-    """Data sets crossed with label tables; noise is not drawn over labels that may be wrong."""
+def places(grid: Grid, params: Params, planner: Planner) -> list[tuple[str, str]]:
+    """Data sets crossed with label tables; noise is not drawn over labels that may be wrong.
+
+    Raises:
+        LabError: when nothing is left.
+    """
     unknown = {
         name for name in grid.datasets if planner.shelf.dataset(name).train_clean_labels is None
     }
@@ -103,7 +109,7 @@ def cell_texts(cells: Sequence[PlannedRun]) -> dict[str, str]:
     alike: dict[str, list[PlannedRun]] = {}
     for cell in cells:
         row = cell.row
-        place = [row["method"], row["variant"], row["dataset"], row["noise"]]
+        place = [row["method"], row["variant"], row["dataset"], shown_noise(row)]
         words = [*place, seeds_in_words(row)]
         alike.setdefault(" ".join(words), []).append(cell)
     return {

@@ -32,6 +32,7 @@ CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
     "gpus": pl.Int64,
     "precision": pl.String,
     "seconds": pl.Float64,
+    "n_trials": pl.Int64,
 }
 """Columns of cells.parquet: the fields of `FrozenCell`."""
 
@@ -60,6 +61,8 @@ class FrozenCell(NamedTuple):
     precision: str
     seconds: float | None
     """What it should take by past runs; None while none resembles it."""
+    n_trials: int | None = None
+    """Of the search that chose its settings."""
 
     def planned(self, planner: Planner) -> PlannedRun:
         """The run, from these very settings.
@@ -73,7 +76,8 @@ class FrozenCell(NamedTuple):
         method = load_method(self.method)
         settings = validated(method.Settings, json.loads(self.settings), f"cell {self.key}")
         noise = parse(json.loads(self.noise), f"cell {self.key}")
-        resolved = Resolved(settings, self.recipe_status, noise, frozenset(self.by_noise))
+        by_noise = frozenset(self.by_noise)
+        resolved = Resolved(settings, self.recipe_status, noise, by_noise, self.n_trials)
         run = planner.run(method, resolved)
         if run.key != self.key:
             raise LabError(
@@ -109,4 +113,5 @@ def freeze_cell(cell: Cell, text: str, gpus: int, seconds: float | None) -> Froz
         gpus=gpus,
         precision=cell.settings.precision,
         seconds=seconds,
+        n_trials=cell.resolved.n_trials,
     )

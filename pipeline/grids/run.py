@@ -162,3 +162,13 @@ def note_names(all_cells: Sequence[Cell]) -> None:
         known = (row or {}).get("also_named") or ()
         if row is not None and not set(asked) <= set(known):
             store.write_run(row | {"also_named": sorted({*asked, *known})})
+
+
+def note_trials(all_cells: Sequence[Cell]) -> None:
+    """Note with stored runs how many trials a search compared before it chose their settings."""
+    store = Store()
+    for cell in all_cells:
+        n_trials = cell.row["n_trials"]
+        row = store.run(cell.key) if n_trials else None
+        if row is not None and (row.get("n_trials") or 0) < n_trials:
+            store.write_run(row | {"n_trials": n_trials})

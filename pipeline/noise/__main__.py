@@ -1,4 +1,4 @@
-"""Label tables: `uv run python -m pipeline.noise list`, show, import, clean, verify, estimate."""
+"""Label tables: `uv run python -m pipeline.noise list`, show, import, export, clean and others."""
 
 import sys
 from pathlib import Path
@@ -13,8 +13,10 @@ from pipeline.errors import LabError, program, quoted, suggest
 from pipeline.files import absolute, labels_folder, replacing
 from pipeline.names import checked_name
 from pipeline.noise.card_text import describe_card, draw_card
+from pipeline.noise.exported import export_table
 from pipeline.noise.label_table import CARD, load_table, open_table, save_table, table_remedy
 from pipeline.noise.noise_spec import NoiseSpec, Repair, parse
+from pipeline.noise.rate_names import spec_of_name
 
 Word = Annotated[str, tyro.conf.Positional]
 GivenFile = Annotated[Path, tyro.conf.Positional]
@@ -40,6 +42,29 @@ def show(name: Word, /, dataset: str | None = None, figure: Path | None = None) 
         dataset: name of the data set; needed where several have a table of that name.
         figure: also draw the card into this file (.png, .svg or .pdf).
     """
+    card = open_table(_folder(name, dataset)).card
+    print(describe_card(card))
+    if figure is not None:
+        drawn = figure.expanduser()
+        draw_card(card, load_dataset(card.dataset).card.class_names, drawn)
+        print(f"figure: {drawn}")
+
+
+def export_file(name: Word, file: GivenFile, /, dataset: str | None = None) -> None:
+    """Write a label table into a file: index, file and class names, labels; `import` reads it.
+
+    Args:
+        name: name of the table.
+        file: .csv or .parquet file to make or to replace.
+        dataset: name of the data set; needed where several have a table of that name.
+    """
+    folder = _folder(name, dataset)
+    n = export_table(folder.parent.name, name, file.expanduser())
+    print(f"written: {file}, {n} labels")
+
+
+def _folder(name: str, dataset: str | None) -> Path:
+    """The folder of the one table of that name."""
     checked_name(name, "noise")
     if dataset is not None:
         checked_name(dataset, "data set")
@@ -57,12 +82,7 @@ def show(name: Word, /, dataset: str | None = None, figure: Path | None = None) 
             f"one of the data sets {owners}",
             f"--dataset {found[0].parent.name}",
         )
-    card = open_table(found[0]).card
-    print(describe_card(card))
-    if figure is not None:
-        drawn = figure.expanduser()
-        draw_card(card, load_dataset(card.dataset).card.class_names, drawn)
-        print(f"figure: {drawn}")
+    return found[0]
 
 
 def import_file(
@@ -138,6 +158,12 @@ def _make(dataset: str, name: str, spec: NoiseSpec) -> None:
 def _refuse_defined(name: str, spec: NoiseSpec) -> None:
     """Refuse a name that params.yaml gives to other labels: a run would make those anew."""
     defined = read_params().noise if params_path().exists() else {}
+    if spec_of_name(name) is not None and name not in defined:
+        raise LabError(
+            f"labels named {quoted(name)}, which stands for noise of that kind and rate",
+            "a name that says what they are",
+            "mine",
+        )
     if name != "clean" and name not in defined:
         return
     if name in defined and _resolved(parse(defined[name], f"params.yaml: noise.{name}")) == spec:
@@ -249,6 +275,7 @@ def main() -> None:
             "list": list_tables,
             "show": show,
             "import": import_file,
+            "export": export_file,
             "clean": clean,
             "verify": verify_folder,
             "estimate": estimate_matrix,

@@ -14,6 +14,7 @@ FORMATS = (".png", ".svg", ".pdf")
 _MOST_ROWS = 10
 _MOST_WRITTEN_CLASSES = 20
 _LONGEST_NAME = 24
+_CONVENTIONS = {"given": "given: labels as they are, of which nobody says that they are clean"}
 
 
 def describe_card(card: NoiseCard) -> str:
@@ -28,7 +29,7 @@ def describe_card(card: NoiseCard) -> str:
     facts = {
         "table": f"{card.dataset} / {card.name}",
         "generator": f"{card.generator}, version {card.version}, seed {_or_none(card.seed)}",
-        "convention": card.convention,
+        "convention": _CONVENTIONS.get(card.convention, card.convention),
         "nominal rate": _or_none(card.nominal_rate),
         "realised rate": _or_none(card.realised_rate),
         "per class": _spread(card),

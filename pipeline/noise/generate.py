@@ -16,7 +16,7 @@ from pipeline.noise import alignment
 from pipeline.noise import noise_spec as kinds
 from pipeline.noise.arrays import Floats, Labels
 from pipeline.noise.detect import check_stated, detect
-from pipeline.noise.label_files.labels import Target, read_labels
+from pipeline.noise.file_labels import Target, read_labels
 from pipeline.noise.label_table import LabelTable, sealed
 from pipeline.noise.made_from import noise_facts
 from pipeline.noise.models import from_posterior as posterior
@@ -220,6 +220,8 @@ def _file(spec: kinds.File, dataset: Dataset) -> Drawn:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     details: dict[str, Any] = {"file": path.name, "sha256": sha256, "order": order}
+    if n_without := card.n_train - len(read.index):
+        details["without a label"] = f"{n_without} of {card.n_train} images, not trained on"
     if read.left_out:
         details["left out"] = f"{read.left_out} rows about other images"
     convention = spec.convention or "given"

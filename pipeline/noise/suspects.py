@@ -89,18 +89,21 @@ def n_flagged(rate: float, n: int) -> int:
     return round(rate * n)
 
 
-def save_suspects(suspects: Suspects, path: Path) -> None:
+def save_suspects(suspects: Suspects, path: Path, files: tuple[str, ...] | None = None) -> None:
     """Write a ranking; the file appears complete or not at all, and the same bytes each time.
 
     Args:
         suspects: the ranking.
         path: Parquet file to make or to replace: index, given, suggested and score (null where
-            there is none), with the lineage as metadata.
+            there is none), and file where there are paths, with the lineage as metadata.
+        files: paths of all training images, where they have some.
     """
     columns = {name: getattr(suspects, name) for name in _SCHEMA}
     frame = pl.DataFrame(columns, schema=_SCHEMA).with_columns(
         pl.col("suggested").replace(NO_SUGGESTION, None), pl.col("score").fill_nan(None)
     )
+    if files is not None:
+        frame = frame.with_columns(file=pl.Series(files, dtype=pl.String).gather(frame["index"]))
     lineage = TypeAdapter(Lineage).dump_json(suspects.lineage).decode()
     with replacing(path) as temporary:
         frame.write_parquet(temporary, compression="zstd", metadata={_LINEAGE: lineage})

@@ -50,7 +50,7 @@ def circumstances(params: Params, cards: Iterable[Path]) -> Circumstances:
 
 
 def _deciding(params: Params) -> dict[str, object]:
-    content: dict[str, object] = params.model_dump(mode="json", exclude={"engines"})
+    content: dict[str, object] = params.model_dump(mode="json", exclude={"engines", "tune"})
     if params.grid is not None:
         content["grid"] = params.grid.model_dump(mode="json", exclude={"engine", "workers"})
     return content

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import LabError, quoted, suggest
+from pipeline.results.given import shown_noise
 from pipeline.results.schema import SEED_COLUMNS
 from pipeline.results.store import Store
 
@@ -42,7 +43,7 @@ def title(row: Mapping[str, Any]) -> str:
         row: of the runs table.
     """
     method = " ".join(filter(None, (row["method"], row["variant"])))
-    return f"{method}, {row['dataset']}, {row['noise']}, {seeds_in_words(row)}"
+    return f"{method}, {row['dataset']}, {shown_noise(row)}, {seeds_in_words(row)}"
 
 
 def seeds_in_words(row: Mapping[str, Any]) -> str:

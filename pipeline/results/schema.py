@@ -80,6 +80,12 @@ RUN_COLUMNS: dict[str, Column] = {
     **{name: Column(_COUNT, meaning, True, tag=True) for name, meaning in SEED_COLUMNS.items()},
     "recipe": Column(_TEXT, "named set of settings the run started from", True, tag=True),
     "recipe_status": Column(_TEXT, "published, unchecked, own or extrapolated", True, tag=True),
+    "n_trials": Column(
+        _COUNT,
+        "settings that a search compared by noisy validation before it chose those of the run; "
+        "null where none did",
+        True,
+    ),
     "backbone": Column(_TEXT, "name of the network"),
     "epochs": Column(_COUNT, "number of epochs asked for"),
     "batch_size": Column(_COUNT, "global batch size over all processes", True),

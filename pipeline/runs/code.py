@@ -17,7 +17,7 @@ from pipeline.files import methods_folder
 from pipeline.installation import code_folder
 from pipeline.results.code_digest import sources_digest
 
-_NO_NUMBERS = frozenset({"grids", "results", "stages", "storage"})
+_NO_NUMBERS = frozenset({"grids", "results", "stages", "storage", "tuning"})
 """Parts of `pipeline` that carry numbers about and change none."""
 
 

@@ -1,1 +1,1 @@
-"""One thin script per DVC stage; the logic lies in the packages they call."""
+"""One thin script per DVC stage, and the search; the logic lies in the packages they call."""

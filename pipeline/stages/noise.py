@@ -2,6 +2,7 @@
 
 uv run python -m pipeline.stages.noise digits symmetric-40
 uv run python -m pipeline.stages.noise digits symmetric-40 --draws 1 2
+uv run python -m pipeline.stages.noise digits symmetric:0.5
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pipeline.config import Seeds, read_params, validated
 from pipeline.errors import program
 from pipeline.noise.draws import redrawn, seed_of
 from pipeline.runs.inputs.shelf import Shelf
-from pipeline.runs.settings.specs import noise_spec
+from pipeline.runs.settings.specs import noise_name, noise_spec
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Flags:
     dataset: Annotated[str, tyro.conf.Positional]
     """Name of the data set."""
     noise: Annotated[str, tyro.conf.Positional]
-    """Name of the table in the noise block of params.yaml."""
+    """Name of the table in the noise block of params.yaml, or KIND:RATE."""
     draws: tuple[int, ...] | None = None
     """Seeds of further draws to make; default: those that the grid asks for."""
 
@@ -39,7 +40,8 @@ def main() -> None:
     """Make the tables and print what was realised."""
     flags = read_flags(Flags, __doc__)
     params = read_params()
-    shelf, spec = Shelf(params), noise_spec(flags.dataset, flags.noise, params)
+    name = noise_name(flags.noise, params)
+    shelf, spec = Shelf(params), noise_spec(flags.dataset, name, params)
     asked = flags.draws
     if asked is None:
         asked = () if params.grid is None else params.grid.label_draws
@@ -47,9 +49,11 @@ def main() -> None:
     draws = [] if usual is None else [draw for draw in map(_checked, asked) if draw != usual]
     for draw in (None, *draws):
         drawn = spec if draw is None else redrawn(spec, draw)
-        card = shelf.make_table(flags.dataset, flags.noise, drawn, draw).card
+        card = shelf.make_table(flags.dataset, name, drawn, draw).card
         rate = "unknown" if card.realised_rate is None else f"{card.realised_rate:.4f}"
-        print(f"{flags.dataset} {card.name}: {card.n} labels, realised rate {rate}")
+        is_given = card.generator == "clean" and card.convention == "given"
+        given = ", as they are given" if is_given else ""
+        print(f"{card.dataset} {card.name}: {card.n} labels{given}, realised rate {rate}")
 
 
 if __name__ == "__main__":

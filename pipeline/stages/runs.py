@@ -175,6 +175,7 @@ def _compute(flags: Flags, params: Params, grid: Grid, view: Path, made_from: st
         frozen_for,
         missing_cells,
         note_names,
+        note_trials,
         run_batch,
         submit_batch,
     )
@@ -196,6 +197,7 @@ def _compute(flags: Flags, params: Params, grid: Grid, view: Path, made_from: st
         tracks = batch.execution.tracking
         endings = run_batch(batch, engine)
     note_names(all_cells)
+    note_trials(all_cells)
     if tracks:
         show_seeds([cell.key for cell in missing])
     keys = [cell.key for cell in all_cells]

@@ -18,10 +18,11 @@ from pipeline.data.facts import data_facts
 from pipeline.encoders.encoder_spec import encoder_spec
 from pipeline.errors import program
 from pipeline.files import cache_folder, replacing
-from pipeline.fingerprints import listing_digest
+from pipeline.fingerprints import content_digest, listing_digest
 from pipeline.names import checked_name
 from pipeline.noise.made_from import spec_facts
 from pipeline.noise.noise_spec import OpenSet
+from pipeline.runs.settings.recipes import found_files
 from pipeline.runs.settings.specs import data_spec, noise_spec
 from pipeline.storage.fetched import local_file
 
@@ -42,8 +43,9 @@ def sources(params: Params) -> dict[str, Facts]:
         params: with a grid.
 
     Returns:
-        By path below cache/sources, without ending: what `data_facts` and `spec_facts` say, and of
-        encoders their entry and the fingerprint of their file.
+        By path below cache/sources, without ending: what `data_facts` and `spec_facts` say, of
+        encoders their entry and the fingerprint of their file, and of recipes that searches found
+        the fingerprints of their files.
 
     Raises:
         LabError: for a name that could not be a folder, a DVC stage and a word of a command.
@@ -53,6 +55,7 @@ def sources(params: Params) -> dict[str, Facts]:
     noises = [checked_name(name, "noise") for name in grid.noises]
     encoders = [checked_name(name, "encoder") for name in {*grid.encoders, *params.encoders}]
     draws = {"draws": grid.label_draws} if grid.label_draws else {}
+    recipes = {path.name: content_digest(path) for path in found_files()}
     return {
         **{f"data/{name}": _data(name, params) for name in datasets},
         **{
@@ -60,6 +63,7 @@ def sources(params: Params) -> dict[str, Facts]:
             for on, name in product(datasets, noises)
         },
         **{f"encoders/{name}": _encoder(name, params) for name in encoders},
+        **({"recipes": recipes} if recipes else {}),
     }
 
 

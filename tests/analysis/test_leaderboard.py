@@ -266,7 +266,7 @@ def test_the_grid_of_params_is_compared_unless_something_else_is_asked_for(
 ) -> None:
     store = Store()
     inside = add_run(store, variant="ce", group="a")
-    add_run(store, variant="trial", group="b")
+    add_run(store, variant="pilot", group="b")
     write_view([inside], lab / "results" / "views" / "tiny.parquet")
 
     def printed(*flags: str) -> str:
@@ -274,9 +274,9 @@ def test_the_grid_of_params_is_compared_unless_something_else_is_asked_for(
         main()
         return capsys.readouterr().out
 
-    assert "trial" not in printed()
-    assert "trial" in printed("--grid", "all")
-    assert "trial" in printed("--dataset", "digits")
+    assert "pilot" not in printed()
+    assert "pilot" in printed("--grid", "all")
+    assert "pilot" in printed("--dataset", "digits")
 
 
 def test_runs_in_which_the_rule_finds_no_epoch_are_counted(store: Store) -> None:

@@ -75,6 +75,7 @@ def test_rows_of_equal_conditions_stand_together_and_only_there_one_is_best(stor
         ("flip", {}, {"flip": True}),
         ("transform", {}, {"transform": "webvision"}),
         ("n_networks", {"n_networks": 2}, {}),
+        ("n_trials", {"n_trials": 20}, {}),
     ],
 )
 def test_each_condition_that_differs_has_a_column(lab: Path, name, column, other) -> None:

@@ -18,6 +18,8 @@ from pipeline.data.dataset import load_dataset
 from pipeline.data.readers import cifar
 from pipeline.noise.published.registry import PUBLISHED
 from pipeline.noise.suspects import save_suspects
+from pipeline.runs.settings.found_recipes import write_found
+from pipeline.runs.settings.recipes import Row
 from pipeline.stages import data, runs
 from tests.support.data_files import pictures, write_batch
 from tests.support.paths import PROJECT
@@ -41,7 +43,8 @@ HUMAN = {
 """The files of CIFAR-N -> the keys of their noisy labels."""
 CELLS = {"dal_cifar10_cpu": 4, "lra_cifar10_cpu": 4, "rrr_cifar10_cpu": 16, "sln_cifar10_cpu": 6,
          "losses_digits": 126, "zoo_digits": 144, "zoo_cifar10_cpu": 66,
-         "label_errors_cifar10": 36, "label_errors_digits": 27, "crossed_digits": 27}  # fmt: skip
+         "label_errors_cifar10": 36, "label_errors_digits": 27, "crossed_digits": 27,
+         "tuned_digits": 12}  # fmt: skip
 PUBLISHED_CELLS = {"apl_cifar10": 459, "apl_cifar100": 459, "cifar_n_cifar10": 210,
                    "cifar_n_cifar100": 42, "co_teaching_cifar10": 27, "co_teaching_cifar100": 27,
                    "dal_cifar10": 168, "dal_cifar100": 168, "dividemix_cifar10": 75,
@@ -128,6 +131,10 @@ def test_an_experiment_plans_its_grid(
             rate = len(Path(entry["suspects"]).stem) / 100
             ranking = suspects_of(load_dataset(dataset), estimated_rate=rate)
             save_suspects(ranking, lab / entry["suspects"])
+    for block in params.get("tune", {"runs": []})["runs"]:
+        # What a search would find, here without its settings.
+        row = Row(set={"lr": 0.005}, status="own", source="a search", trials=12)
+        write_found(block["method"], params["tune"]["name"], {"dataset": dataset}, [row])
     grid = params["grid"] | {"noises": list(params["noise"])}
     copy = lab / path.name
     copy.write_text(yaml.safe_dump(params | {"grid": grid}))

@@ -7,7 +7,7 @@ from pipeline.config import Execution, LocalEngine, Params, params_path, read_pa
 from pipeline.grids.cells import Cell
 from pipeline.grids.engines.engine import Engine
 from pipeline.grids.engines.local import Local
-from pipeline.grids.run import frozen_for, missing_cells, note_names, run_batch
+from pipeline.grids.run import frozen_for, missing_cells, note_names, note_trials, run_batch
 
 QUIET = Execution(tracking=False)
 
@@ -27,4 +27,5 @@ def compute(
         batch = frozen_for(used, missing, len(all_cells), known, params_path(), QUIET)
         ended = run_batch(batch, used)
     note_names(all_cells)
+    note_trials(all_cells)
     return ended

@@ -46,7 +46,7 @@ _STEP = re.compile(
     r"^(Write|Change) `([\w./-]+)`:\n\n```\w+\n(.*?)^```$|^    (\S[^\n]*)$",
     re.MULTILINE | re.DOTALL,
 )
-_IMPORTED = re.compile(r"pipeline\.noise import \S+ (\w\S*) (\w\S*)")
+_IMPORTED = re.compile(r"pipeline\.noise (?:import|clean) \S+ (\w\S*) (\w\S*)")
 
 
 def text_of(path: Path) -> str:
@@ -118,7 +118,7 @@ def written_by(path: Path) -> set[str]:
 
 
 def params_of(path: Path) -> Params:
-    """params.yaml with the entries that a page shows, and with the labels that it imports."""
+    """params.yaml with the entries that a page shows, and with the labels that it makes."""
     params = read_params(PROJECT / "params.yaml")
     named = {"noise": dict(params.noise), "encoders": dict(params.encoders)}
     for shown in map(yaml.safe_load, snippets_of(path, "yaml")):

@@ -1,12 +1,17 @@
-"""The commands that a user types, started as programs."""
+"""The commands that a user types, started as programs, or here."""
 
+import functools
 import os
+import runpy
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipeline.files import methods_folder
+from tests.support.paths import PROJECT
 
 PYTHON = sys.executable
 SCRIPT = str(methods_folder() / "robust_loss.py")
@@ -28,6 +33,15 @@ def finish(*words: str, lab: Path, cwd: Path | None = None) -> tuple[int, str, s
     program = start(*words, lab=lab, cwd=cwd)
     out, err = program.communicate(timeout=180)
     return program.returncode, out, err
+
+
+def run_here(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a script of the project, or `-m MODULE`, with its arguments in this process."""
+    is_module = words[0] == "-m"
+    name, *arguments = words[1:] if is_module else words
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    run = functools.partial(runpy.run_module, alter_sys=True) if is_module else runpy.run_path
+    run(name if is_module else str(PROJECT / name), run_name="__main__")
 
 
 def launch(n_processes: int, *flags: str, method: str = "robust_loss") -> list[str]:

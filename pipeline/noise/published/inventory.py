@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.data.dataset import load_dataset
+from pipeline.data.label_files.formats import ENDINGS
 from pipeline.errors import LabError, quoted
 from pipeline.noise.arrays import Labels
-from pipeline.noise.label_files.formats import ENDINGS
-from pipeline.noise.label_files.labels import whole_columns
+from pipeline.noise.file_labels import whole_columns
 from pipeline.noise.published.registry import PUBLISHED, Published, content_of
 
 MANIFEST = "manifest.csv"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.results.given import shown_noise
 from pipeline.results.keys import seeds_in_words
 
 _FACTS = ("key", "grid", "recipe", "recipe_status", "backbone", "epochs", "batch_size", "encoders",
@@ -59,7 +60,7 @@ def description_of_seeds(
 
 def _subject(row: Mapping[str, Any]) -> str:
     variant = f" {_code(row['variant'])}" if row.get("variant") else ""
-    data = f"data set {_code(row['dataset'])} with labels {_code(row['noise'])}"
+    data = f"data set {_code(row['dataset'])} with labels {_code(shown_noise(row))}"
     return f"Method {_code(row['method'])}{variant} on {data}"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from pipeline.results.given import shown_noise
 from pipeline.results.keys import seeds_in_words
 from pipeline.results.protocols import PROTOCOLS, choose
 from pipeline.results.schema import AVERAGED, CURVES, EPOCHS, METRICS, TAGS, Status
@@ -94,7 +95,7 @@ def _tags(row: dict[str, Any]) -> dict[str, str]:
 
 def what(row: dict[str, Any]) -> str:
     """What runs of equal settings are called, whatever their seed."""
-    return f"{row.get('variant') or row['method']} {row['noise']}"
+    return f"{row.get('variant') or row['method']} {shown_noise(row)}"
 
 
 def params(row: dict[str, Any], leave_out: Collection[str] = ()) -> list[Param]:
@@ -173,7 +174,7 @@ def complete(
 
     from pipeline.results.tracking import figures
 
-    title = f"{row.get('variant') or row['method']}, {row['dataset']}, {row['noise']}"
+    title = f"{row.get('variant') or row['method']}, {row['dataset']}, {shown_noise(row)}"
     with figures.quick_style():
         if epochs:
             client.log_figure(run_id, figures.curves(title, epochs), "curves.svg")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
 from pipeline.config import STRICT, read_yaml, validated
 from pipeline.errors import LabError, quoted, suggest
-from pipeline.files import methods_folder
+from pipeline.files import methods_folder, project_root
 from pipeline.names import checked_name
 
 Status = Literal["published", "unchecked", "own", "extrapolated"]
@@ -31,6 +33,8 @@ class Row(BaseModel):
     """published: read in the authors' code or paper; unchecked: common belief; own: found here."""
     source: str
     """Where the numbers come from."""
+    trials: int | None = Field(None, ge=1)
+    """Settings that a search compared before it chose these; None where none did."""
 
 
 class Recipe(BaseModel):
@@ -51,6 +55,10 @@ class Choice(NamedTuple):
     status: Status
     by_noise: frozenset[str] = frozenset()
     """Settings that it chose by the kind or the rate of the label noise."""
+    n_trials: int | None = None
+    """Settings that a search compared before it chose `searched`; None where none did."""
+    searched: Mapping[str, Any] = MappingProxyType({})
+    """Those that a search chose."""
 
 
 def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
@@ -71,7 +79,10 @@ def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
     recipes = recipes_of(method)
     checked_name(recipe, "recipe")
     if recipe not in recipes:
-        otherwise = f"write it into methods/recipes/{method}.yaml"
+        otherwise = (
+            f"write it into methods/recipes/{method}.yaml, or let a search find it: "
+            "uv run python -m pipeline.stages.tune"
+        )
         raise LabError(
             f"unknown recipe {quoted(recipe)} of {method}", *suggest(recipe, recipes, otherwise)
         )
@@ -80,12 +91,52 @@ def choose(method: str, recipe: str, cell: dict[str, Any]) -> Choice:
     merged = {name: value for row in rows for name, value in row.set.items()}
     sources = {name: row for row in rows for name in row.set}
     by_noise = {name for name, row in sources.items() if _NOISE & set(row.where)}
-    return Choice(merged, _status(chosen, rows, cell), frozenset(by_noise))
+    found = {name: merged[name] for name, row in sources.items() if row.trials is not None}
+    n_trials = max((row.trials for row in sources.values() if row.trials is not None), default=None)
+    return Choice(merged, _status(chosen, rows, cell), frozenset(by_noise), n_trials, found)
+
+
+def recipes_of(method: str) -> dict[str, Recipe]:
+    """The recipes of a method by name: those of its own file, and those that searches found here.
+
+    Raises:
+        LabError: for a name that both have.
+    """
+    shipped, found = _shipped(method), found_recipes(method)
+    if twice := shipped.keys() & found.keys():
+        raise LabError(
+            f"recipe {min(twice)} of {found_file(method)}, which is one of methods/recipes as well",
+            "names of their own",
+            "rename it there",
+        )
+    return shipped | found
+
+
+def found_file(method: str) -> Path:
+    """The file of the recipes that searches found for a method in this project."""
+    return project_root() / "recipes" / f"{method}.yaml"
+
+
+def found_files() -> list[Path]:
+    """The files of all recipes that searches found in this project."""
+    return sorted((project_root() / "recipes").glob("*.yaml"))
+
+
+def found_recipes(method: str) -> dict[str, Recipe]:
+    """The recipes of that file by name; none where there is no file."""
+    path = found_file(method)
+    return _read_at(path, path.stat().st_mtime_ns) if path.exists() else {}
 
 
 @lru_cache
-def recipes_of(method: str) -> dict[str, Recipe]:
-    """The recipes of a method by name.
+def _read_at(path: Path, modified_ns: int) -> dict[str, Recipe]:
+    del modified_ns  # part of the cache key only
+    return read_recipes(path)
+
+
+@lru_cache
+def _shipped(method: str) -> dict[str, Recipe]:
+    """The recipes that come with a method.
 
     A method without a file of recipes runs with the defaults of its settings class: they are its
     recipe `pocket`, which was made for no cell.
@@ -104,7 +155,7 @@ def read_recipes(path: Path) -> dict[str, Recipe]:
     """
     content = read_yaml(path, what="recipes by name", remedy=f"git checkout {path}")
     return {
-        checked_name(name, f"{path.name}: recipe"): validated(Recipe, one, f"{path.name}: {name}")
+        checked_name(name, f"{path}: recipe"): validated(Recipe, one, f"{path}: {name}")
         for name, one in content.items()
     }
 

@@ -9,7 +9,7 @@ from pipeline.config import Params, RunSettings, validated
 from pipeline.noise.draws import redrawn, seed_of
 from pipeline.noise.noise_spec import NoiseSpec
 from pipeline.runs.settings.recipes import choose
-from pipeline.runs.settings.specs import noise_spec
+from pipeline.runs.settings.specs import noise_name, noise_spec
 from pipeline.training.method import Method
 
 
@@ -22,6 +22,8 @@ class Resolved(NamedTuple):
     """What its label table is made from: the entry of that name, or another draw of it."""
     by_noise: frozenset[str]
     """Settings that the recipe chose by the kind or the rate of the label noise."""
+    n_trials: int | None = None
+    """Settings that a search compared before it chose these; None where none did."""
 
 
 def pinned(method: type[Method], params: Params) -> dict[str, Any]:
@@ -75,14 +77,24 @@ def resolve(method: type[Method], values: dict[str, Any], params: Params) -> Res
     """
     name, fields = method.name(), method.Settings.model_fields
     cell = {field: known.default for field, known in fields.items()} | values
+    if isinstance(cell["noise"], str):
+        values = values | {"noise": noise_name(cell["noise"], params)}
+        cell |= values
     spec = noise_spec(cell["dataset"], cell["noise"], params)
-    facts = {"noise_kind": _kind_of_labels(spec), "rate": getattr(spec, "rate", None)}
+    facts = {"noise_kind": kind_of_labels(spec), "rate": getattr(spec, "rate", None)}
     choice = choose(name, cell["recipe"], cell | facts)
     given = validated(method.Settings, choice.settings | values, f"settings of {name}")
     settings = _without_idle_seeds(given, spec)
     draw = settings.seeds.noise
     drawn = spec if draw is None else redrawn(spec, draw)
-    return Resolved(settings, choice.status, drawn, choice.by_noise - set(values))
+    is_chosen = all(
+        _plain(values[field]) == _plain(value)
+        for field, value in choice.searched.items()
+        if field in values
+    )
+    by_noise = choice.by_noise - set(values)
+    n_trials = choice.n_trials if is_chosen else None
+    return Resolved(settings, choice.status, drawn, by_noise, n_trials)
 
 
 def _without_idle_seeds(settings: RunSettings, spec: NoiseSpec) -> RunSettings:
@@ -99,7 +111,12 @@ def _without_idle_seeds(settings: RunSettings, spec: NoiseSpec) -> RunSettings:
     return settings.model_copy(update={"seeds": seeds}) if idle else settings
 
 
-def _kind_of_labels(spec: NoiseSpec) -> str:
+def _plain(value: Any) -> Any:
+    """A value as YAML has it: flags give tuples."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def kind_of_labels(spec: NoiseSpec) -> str:
     """The kind of noise; of published labels the one they are said to follow, if it has a name."""
     stated: str | None = getattr(spec, "convention", None)
     return spec.kind if stated is None or "+" in stated else stated.partition("/")[0]

@@ -11,6 +11,7 @@ from pipeline.files import labels_folder
 from pipeline.names import checked_name
 from pipeline.noise.label_table import open_table
 from pipeline.noise.noise_spec import NoiseSpec, parse
+from pipeline.noise.rate_names import name_of_rate, spec_of_name
 
 
 def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
@@ -47,12 +48,44 @@ def data_spec(name: str, params: Params, root: str | None = None) -> DataSpec:
     return validated(DataSpec, spec.model_dump() | {"root": root}, f"--root of data set {name}")
 
 
+def noise_name(given: str, params: Params) -> str:
+    """The name of a label table, which may be given by kind and rate, as in `symmetric:0.4`.
+
+    Args:
+        given: a name, or KIND:RATE.
+        params: names the label noises.
+
+    Returns:
+        The name itself; of KIND:RATE that of the entry that says the same, or one of its own.
+
+    Raises:
+        LabError: for a kind or a rate that is none, and where params.yaml gives that name to
+            other labels.
+    """
+    if ":" not in given:
+        return given
+    name = name_of_rate(given)
+    asked = spec_of_name(name)
+    known = {
+        entry: parse(values, f"params.yaml: noise.{entry}")
+        for entry, values in params.noise.items()
+    }
+    same = [entry for entry, spec in known.items() if spec == asked]
+    if name in known and not same:
+        raise LabError(
+            f"noise {quoted(given)}, whose name {name} params.yaml gives to other labels",
+            f"an entry {name} that says the same, or none",
+            "rename the entry",
+        )
+    return same[0] if same else name
+
+
 def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
     """What a label table is made from: its entry in params.yaml, or what was imported.
 
     Args:
         dataset: name of the data set.
-        noise: name of the table; `clean` needs no entry.
+        noise: name of the table; `clean`, and names such as `symmetric-0_4`, need no entry.
         params: names the label noises.
 
     Returns:
@@ -65,6 +98,8 @@ def noise_spec(dataset: str, noise: str, params: Params) -> NoiseSpec:
         return parse(params.noise[noise], f"params.yaml: noise.{noise}")
     if noise == "clean":
         return parse({"kind": "clean"}, "noise clean")
+    if (described := spec_of_name(noise)) is not None:
+        return described
     imported = _imported_spec(dataset, noise)
     if imported is not None:
         return parse(imported, f"card of label table {noise}")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.label_files.class_ids import loose_name
+from pipeline.data.label_files.table import FileTable
 from pipeline.errors import LabError, quoted
-from pipeline.noise.label_files.class_ids import loose_name
-from pipeline.noise.label_files.table import FileTable
 
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
 _DELIMITERS = (",", ";", "\t")
+_TRUTH = ("true", "false")
 
 Row = list[str]
 
@@ -49,7 +50,7 @@ def columns_of_text(path: Path, class_names: tuple[str, ...]) -> FileTable:
                 f"{width} as in the first line, one row per image",
                 "mend or remove that line",
             )
-    header = _is_header(rows[0], class_names)
+    header = _is_header(rows[0], rows[1] if len(rows) > 1 else rows[0], class_names)
     names = rows[0] if header else _names_without_header(path, width)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -97,15 +98,16 @@ def _rows(text: str, ending: str) -> Iterator[tuple[int, Row]]:
         raise ValueError(f"line {reader.line_num}: {error}") from error
 
 
-def _is_header(row: Row, class_names: tuple[str, ...]) -> bool:
+def _is_header(row: Row, below: Row, class_names: tuple[str, ...]) -> bool:
     if not row[0] and len(row) > 1:
         return True  # as pandas writes the name of its index
     return not any(
         is_number(cell)
         or loose_name(cell) in map(loose_name, class_names)
         or looks_like_image(cell)
-        or cell.lower() in ("true", "false", "na", "nan", "")
-        for cell in row
+        or cell.lower() in ("na", "nan", "")
+        or (cell.lower() in _TRUTH and under.lower() in _TRUTH)  # `true` alone may be a name
+        for cell, under in zip(row, below, strict=True)
     )
 
 

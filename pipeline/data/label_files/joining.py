@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.data.label_files.class_ids import whole_or_none
+from pipeline.data.label_files.table import FileTable
+from pipeline.data.source import Labels
 from pipeline.errors import LabError, quoted
-from pipeline.noise.arrays import Labels
-from pipeline.noise.label_files.class_ids import whole_or_none
-from pipeline.noise.label_files.table import FileTable
 
 
 def by_index(table: FileTable, column: str, rows: Labels, n_images: int) -> Labels:
@@ -17,7 +17,7 @@ def by_index(table: FileTable, column: str, rows: Labels, n_images: int) -> Labe
         table: the file.
         column: its column of positions, from 0.
         rows: int64 [m], the rows that are wanted.
-        n_images: number of training images.
+        n_images: number of images.
 
     Returns:
         int64 [m].
@@ -50,14 +50,14 @@ def by_index(table: FileTable, column: str, rows: Labels, n_images: int) -> Labe
 def by_path(table: FileTable, column: str, rows: Labels, files: Sequence[str] | None) -> Labels:
     """Positions of images from a column of paths.
 
-    Paths are compared from their end, by as many folders as tell the training images apart: so they
-    may start at the data set, at its training folder, or anywhere above.
+    Paths are compared from their end, by as many folders as tell the images apart: so they may
+    start at the data set, at its training folder, or anywhere above.
 
     Args:
         table: the file.
         column: its column of paths.
         rows: int64 [m], the rows that are wanted.
-        files: paths of the training images in order; None where they have none.
+        files: paths of the images in order; None where they have none.
 
     Returns:
         int64 [m].

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.errors import LabError
-from pipeline.noise.label_files.labels import Target, read_labels
+from pipeline.noise.file_labels import Target, read_labels
 from tests.support.noise_cases import balanced
 
 N = 300

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.label_files.structured import columns_of_json
+from pipeline.data.label_files.table import FileTable
+from pipeline.data.label_files.text import columns_of_text
 from pipeline.data.matrix import check_unpacked
 from pipeline.errors import LabError, quoted
-from pipeline.noise.label_files.structured import columns_of_json
-from pipeline.noise.label_files.table import FileTable
-from pipeline.noise.label_files.text import columns_of_text
 
 _MOST_BYTES = 2**30
 """Of a file, and of what it unpacks to: 64 million labels of eight bytes and an index."""

@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.dataset import Dataset
-from pipeline.errors import LabError, quoted, suggest
+from pipeline.data.label_files import class_ids
+from pipeline.data.label_files.formats import read_table
+from pipeline.data.label_files.joining import by_index, by_path
+from pipeline.data.label_files.label_column import label_column
+from pipeline.data.label_files.roles import roles_of
+from pipeline.errors import LabError
 from pipeline.noise.arrays import Labels
-from pipeline.noise.label_files import class_ids
-from pipeline.noise.label_files.formats import read_table
-from pipeline.noise.label_files.joining import by_index, by_path
-from pipeline.noise.label_files.roles import roles_of
-from pipeline.noise.label_files.table import FileTable
-
-_USUAL_COLUMNS = ("label_noisy", "noisy", "noisy_label", "labels_noisy", "noisy_labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +77,7 @@ def read_labels(path: Path, column: str | None, target: Target) -> FileLabels:
             or rows name images that are not there or the same image twice.
     """
     table = read_table(path, target.class_names)
-    chosen = _chosen(table, column)
+    chosen = label_column(table, column)
     values, roles = table.columns[chosen], roles_of(table, chosen)
     rows = roles.training_rows(table, len(values))
     ids = class_ids.of_values(values, target.class_names, table, rows)
@@ -128,30 +126,3 @@ def whole_columns(path: Path) -> dict[str, Labels]:
             "uv run python -m pipeline.noise import FILE DATASET NAME, which reads names, too",
         )
     return found
-
-
-def _chosen(table: FileTable, column: str | None) -> str:
-    """The column that holds the labels."""
-    if column is not None:
-        if column not in table.columns:
-            raise LabError(
-                f"{table.name} has no column {quoted(column)}",
-                *suggest(column, table.columns, "leave `column` out"),
-            )
-        return column
-    roles = roles_of(table, None)
-    candidates = [name for name in table.columns if name not in roles.names()]
-    usual = [name for name in _USUAL_COLUMNS if name in candidates]
-    if len(candidates) == 1 or usual:
-        return usual[0] if usual else candidates[0]
-    if not candidates:
-        raise LabError(
-            f"{table.name} holds an index or paths, but no labels",
-            "a column of labels beside them",
-            "name the column of labels in `column` (--column)",
-        )
-    raise LabError(
-        f"{table.name} holds several columns",
-        f"one of: {', '.join(candidates[:12])}",
-        f"name it in `column` (--column), as in column: {candidates[-1]}",
-    )

@@ -14,9 +14,9 @@ import polars as pl
 import pytest
 import torch
 
+from pipeline.data.label_files.formats import ENDINGS, read_table
 from pipeline.errors import LabError
-from pipeline.noise.label_files.formats import ENDINGS, read_table
-from pipeline.noise.label_files.labels import Target, read_labels
+from pipeline.noise.file_labels import Target, read_labels
 from pipeline.noise.models import transitions
 from tests.support.data_files import Call
 from tests.support.noise_cases import balanced

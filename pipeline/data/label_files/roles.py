@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.label_files.class_ids import whole_or_none
+from pipeline.data.label_files.table import FileTable
+from pipeline.data.label_files.text import looks_like_image
+from pipeline.data.source import Labels
 from pipeline.errors import LabError, quoted
-from pipeline.noise.arrays import Labels
-from pipeline.noise.label_files.class_ids import whole_or_none
-from pipeline.noise.label_files.table import FileTable
-from pipeline.noise.label_files.text import looks_like_image
+
+Parts = npt.NDArray[Any]
+"""Words [n]."""
 
 _INDEX = {"index", "idx", "ind", "sample_index", "image_index", "position", "", "unnamed: 0"}
 _PATH = {
@@ -44,17 +47,30 @@ class Roles:
         """The columns that hold no labels."""
         return {n for n in (self.index, self.path, self.held_out, self.split) if n is not None}
 
-    def training_rows(self, table: FileTable, n: int) -> Labels:
-        """Rows of n about training images, as far as a column or their paths tell: int64 [m]."""
-        keep = np.ones(n, bool)
+    def parts(self, table: FileTable, n: int) -> Parts | None:
+        """Parts that n rows are about, in lower case [n], as far as a column or their paths tell.
+
+        Returns:
+            Words such as train and test, empty where a path names no part; None where nothing
+            tells.
+        """
         if self.held_out is not None:
-            keep = ~_flags(table, self.held_out)
-        elif self.split is not None:
-            keep = np.array([str(v).lower() in _TRAIN for v in table.columns[self.split]], bool)
-        elif self.path is not None:
+            return np.where(_flags(table, self.held_out), "test", "train").astype(object)
+        if self.split is not None:
+            words = [str(value).strip().lower() for value in table.columns[self.split]]
+            return np.array([word or "none" for word in words], dtype=object)
+        if self.path is not None:
             tops = np.array([_top(str(path)) for path in table.columns[self.path]], dtype=object)
             if any(top in _TRAIN for top in tops):
-                keep = np.array([top not in _HELD_OUT_FOLDERS for top in tops], bool)
+                return tops
+        return None
+
+    def training_rows(self, table: FileTable, n: int) -> Labels:
+        """Rows of n about training images, as far as a column or their paths tell: int64 [m]."""
+        parts = self.parts(table, n)
+        keep = np.ones(n, bool)
+        if parts is not None:
+            keep = np.array([part in _TRAIN or not part for part in parts], bool)
         return np.flatnonzero(keep).astype(np.int64)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.label_files.table import FileTable
+from pipeline.data.source import Labels
 from pipeline.errors import LabError, quoted, suggest
-from pipeline.noise.arrays import Labels
-from pipeline.noise.label_files.table import FileTable
 
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 
@@ -56,6 +56,11 @@ def whole_or_none(values: npt.NDArray[Any]) -> Labels | None:
     return values.astype(np.int64) if whole.all() else None
 
 
+def is_missing(text: str) -> bool:
+    """Whether a cell holds no label, as people write it."""
+    return text.strip().lower() in _MISSING
+
+
 def _of_numbers(
     values: npt.NDArray[Any], class_names: tuple[str, ...], table: FileTable, rows: Labels
 ) -> Labels:
@@ -101,7 +106,7 @@ def _no_label(table: FileTable, row: int, found: object, class_names: tuple[str,
     """The error about a row that holds no label."""
     text = str(found).strip()
     place = f"{table.name} {table.place(row)}"
-    if text.lower() in _MISSING:
+    if is_missing(text):
         return LabError(
             f"{place} holds no label ({quoted(text) if text else 'it is empty'})",
             "a label in every row",

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.label_files.table import FileTable
 from pipeline.errors import quoted
-from pipeline.noise.label_files.table import FileTable
 
 
 def columns_of_json(path: Path) -> FileTable:
