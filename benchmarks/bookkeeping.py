@@ -53,7 +53,7 @@ def skip(cells: int = 1000) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LNL_ROOT"] = folder
-        _write_finished_grid(Path(folder), cells)
+        write_finished_grid(Path(folder), cells)
         command = [sys.executable, "-m", "pipeline.stages.runs", "--no-tracking"]
         for _ in range(2):
             began = time.perf_counter()
@@ -62,7 +62,19 @@ def skip(cells: int = 1000) -> None:
         print(f"{done.stdout.strip().splitlines()[-1]}\nskipped in {seconds:.2f} s")
 
 
-def _write_finished_grid(folder: Path, n: int) -> None:
+def write_finished_grid(folder: Path, n: int) -> None:
+    """Write a grid of `n` cells with a finished run for each, in a folder that LNL_ROOT names."""
+    write_grid(folder, n)
+    store = Store()
+    for cell in cells(read_params()):
+        ending = {"status": "done", "n_train": 1, "n_val": 0, "n_test": 1,
+                  "finished_at": datetime.now(UTC)}  # fmt: skip
+        epochs = [{"key": cell.key, "epoch": e, "test_accuracy": 0.5} for e in range(20)]
+        store.write_finished(cell.row | ending, pl.DataFrame(epochs), pl.DataFrame(schema=SAMPLES))
+
+
+def write_grid(folder: Path, n: int) -> None:
+    """Write the params of a grid of `n` cells."""
     grid = {
         "name": "finished",
         "datasets": ["digits"],
@@ -72,12 +84,6 @@ def _write_finished_grid(folder: Path, n: int) -> None:
     }
     noise = {"symmetric-40": {"kind": "symmetric", "rate": 0.4}}
     (folder / "params.yaml").write_text(yaml.safe_dump({"noise": noise, "grid": grid}))
-    store = Store()
-    for cell in cells(read_params()):
-        ending = {"status": "done", "n_train": 1, "n_val": 0, "n_test": 1,
-                  "finished_at": datetime.now(UTC)}  # fmt: skip
-        epochs = [{"key": cell.key, "epoch": e, "test_accuracy": 0.5} for e in range(20)]
-        store.write_finished(cell.row | ending, pl.DataFrame(epochs), pl.DataFrame(schema=SAMPLES))
 
 
 if __name__ == "__main__":
