@@ -37,6 +37,7 @@ PROGRAMS = {
     "runs": Program("analysis.runs", "List runs, show one, set two side by side."),
     "label-errors": Program("analysis.label_errors", "Say which given labels are suspect."),
     "paper-delta": Program("analysis.paper_delta", "Put runs beside published numbers."),
+    "findings": Program("analysis.findings", "Judge what was stated about a grid before it ran."),
     "noise-report": Program("analysis.noise_report", "Compare the label tables of a data set."),
     "noise": Program("pipeline.noise.__main__", "List, show, import, mend, verify label tables."),
     "data": Program("pipeline.data.__main__", "Verify prepared data sets."),

@@ -44,21 +44,21 @@ def lay_out_pairs(
         texts = [
             *(str(row[name]) for name in place),
             *(_shown(row[name], metric) for name in ("mean_first", "mean_second")),
-            _signed(row["difference"], metric),
-            _interval(row["low"], row["high"], metric) if told else f"not told: {row['untold']}",
-            *([_interval(row["bootstrap_low"], row["bootstrap_high"], metric)] * has_bootstrap),
-            _chance(row["p"]),
-            _chance(row["p_corrected"]),
+            signed(row["difference"], metric),
+            interval(row["low"], row["high"], metric) if told else f"not told: {row['untold']}",
+            *([interval(row["bootstrap_low"], row["bootstrap_high"], metric)] * has_bootstrap),
+            chance(row["p"]),
+            chance(row["p_corrected"]),
             str(row["n"]),
             _needed(row),
         ]
         lines.append([Cell(text) for text in texts])
     blocks = [lines]
     if rows.overall is not None:
-        texts = ["all places", *[""] * (len(place) + 1), _signed(rows.overall.difference, metric)]
+        texts = ["all places", *[""] * (len(place) + 1), signed(rows.overall.difference, metric)]
         low, high, _ = over_places or (None, None, None)
-        texts += ["", *[_interval(low, high, metric)] * has_bootstrap]
-        texts += [_chance(rows.overall.p), "", "", ""]
+        texts += ["", *[interval(low, high, metric)] * has_bootstrap]
+        texts += [chance(rows.overall.p), "", "", ""]
         blocks.append([[Cell(text) for text in texts]])
     sentences = [*what, *_on_tests(rows, has_bootstrap), *left_out]
     return Layout(header, blocks, ". ".join(sentences) + ".")
@@ -93,15 +93,18 @@ def _shown(value: float | None, metric: str) -> str:
     return _NOTHING if value is None else number(value, metric)
 
 
-def _signed(value: float | None, metric: str) -> str:
+def signed(value: float | None, metric: str) -> str:
+    """A difference of values of a metric with its sign; a dash without any."""
     return _NOTHING if value is None else ("+" if value > 0 else "") + number(value, metric)
 
 
-def _interval(low: float | None, high: float | None, metric: str) -> str:
-    return _NOTHING if low is None else f"{_signed(low, metric)} to {_signed(high, metric)}"
+def interval(low: float | None, high: float | None, metric: str) -> str:
+    """The ends of an interval of differences; a dash without any."""
+    return _NOTHING if low is None else f"{signed(low, metric)} to {signed(high, metric)}"
 
 
-def _chance(p: float | None) -> str:
+def chance(p: float | None) -> str:
+    """A p-value with three decimals; a dash without any."""
     if p is None:
         return _NOTHING
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"

@@ -44,7 +44,8 @@ HUMAN = {
 CELLS = {"dal_cifar10_cpu": 4, "lra_cifar10_cpu": 4, "rrr_cifar10_cpu": 16, "sln_cifar10_cpu": 6,
          "losses_digits": 126, "zoo_digits": 144, "zoo_cifar10_cpu": 66,
          "label_errors_cifar10": 36, "label_errors_digits": 27, "crossed_digits": 27,
-         "tuned_digits": 12}  # fmt: skip
+         "findings_dal": 15, "findings_dal_cosine": 15, "findings_sln": 15, "findings_lra": 24,
+         "findings_rrr": 32, "findings_fixed_encoder": 20, "tuned_digits": 12}  # fmt: skip
 PUBLISHED_CELLS = {"apl_cifar10": 459, "apl_cifar100": 459, "cifar_n_cifar10": 210,
                    "cifar_n_cifar100": 42, "co_teaching_cifar10": 27, "co_teaching_cifar100": 27,
                    "dal_cifar10": 168, "dal_cifar100": 168, "dividemix_cifar10": 75,
@@ -135,6 +136,10 @@ def test_an_experiment_plans_its_grid(
         # What a search would find, here without its settings.
         row = Row(set={"lr": 0.005}, status="own", source="a search", trials=12)
         write_found(block["method"], params["tune"]["name"], {"dataset": dataset}, [row])
+    for entry in params.get("encoders", {}).values():
+        for split, file in entry.get("files", {}).items():
+            (lab / file).parent.mkdir(exist_ok=True)
+            np.save(lab / file, np.ones((N if split == "train" else 200, 4), np.float16))
     grid = params["grid"] | {"noises": list(params["noise"])}
     copy = lab / path.name
     copy.write_text(yaml.safe_dump(params | {"grid": grid}))
