@@ -45,7 +45,8 @@ CELLS = {"dal_cifar10_cpu": 4, "lra_cifar10_cpu": 4, "rrr_cifar10_cpu": 16, "sln
          "losses_digits": 126, "zoo_digits": 144, "zoo_cifar10_cpu": 66,
          "label_errors_cifar10": 36, "label_errors_digits": 27, "crossed_digits": 27,
          "findings_dal": 15, "findings_dal_cosine": 15, "findings_sln": 15, "findings_lra": 24,
-         "findings_rrr": 32, "findings_fixed_encoder": 20, "tuned_digits": 12}  # fmt: skip
+         "findings_lra_last": 40, "findings_rrr": 32, "findings_fixed_encoder": 20,
+         "tuned_digits": 12}  # fmt: skip
 PUBLISHED_CELLS = {"apl_cifar10": 459, "apl_cifar100": 459, "cifar_n_cifar10": 210,
                    "cifar_n_cifar100": 42, "co_teaching_cifar10": 27, "co_teaching_cifar100": 27,
                    "dal_cifar10": 168, "dal_cifar100": 168, "dividemix_cifar10": 75,
