@@ -1,5 +1,6 @@
 """A laboratory in a temporary folder, and places of both kinds."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,13 @@ import torch
 from pipeline.storage.place import Place
 from tests.support.buckets import BucketServer
 from tests.support.lab import PARAMS, write_params
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Ctrl-C ends tests and what they start, also where a shell runs them in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
