@@ -36,6 +36,8 @@ def checked_name(name: object, what: str) -> str:
 def _near(name: object) -> str:
     """A name that would pass and resembles the given one."""
     text = name if isinstance(name, str) else quoted(name)
-    text = re.sub(r"[^A-Za-z0-9_-]+", "-", text[:64]).strip("-")
+    # As in the names of noises that are given by their rate.
+    text = re.sub(r"(?<=\d)\.(?=\d)", "_", text[:64])
+    text = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
     text = text if text[:1].isalpha() else f"n{text}"
     return text[:64] if text.lower() not in _YAML_WORDS else f"{text}-1"

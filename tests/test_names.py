@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.errors import LabError
 from pipeline.names import checked_name
+from pipeline.noise.rate_names import name_of_rate
 
 
 @pytest.mark.parametrize("name", ["digits", "symmetric-40", "A_b-9", "r" * 64])
@@ -23,3 +24,9 @@ def test_every_other_name_is_one_line_with_a_name_that_passes(name):
         checked_name(name, "noise")
     assert len(str(refusal.value)) < 600
     assert checked_name(refusal.value.remedy, "noise")
+
+
+def test_noise_by_its_rate_is_told_the_name_of_its_table():
+    with pytest.raises(LabError) as refusal:
+        checked_name("symmetric:0.5", "noise")
+    assert refusal.value.remedy == name_of_rate("symmetric:0.5") == "symmetric-0_5"
