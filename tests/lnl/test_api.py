@@ -28,7 +28,7 @@ def program(main, monkeypatch, capsys, *words: str) -> pl.DataFrame:
 def test_a_laboratory_from_python(lab, monkeypatch, capsys):
     labels = lnl.make_labels("digits", "pair-40")
     assert (labels.y_clean != labels.y_noisy).mean() == labels.card.realised_rate
-    assert lnl.make_labels("digits", "pair:0.4").card == labels.card
+    assert lnl.make_labels("digits", "pair:0.4").card.name == "pair-0_4"
     made = (lab / "labels/digits/pair-40/labels.parquet").stat().st_mtime_ns
 
     keys = {}
