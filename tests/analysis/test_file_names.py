@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import polars as pl
@@ -50,9 +51,9 @@ def key(lab: Path) -> str:
     return str(row["key"])
 
 
-def started(monkeypatch: pytest.MonkeyPatch, module: object, *words: str) -> None:
+def started(monkeypatch: pytest.MonkeyPatch, module: ModuleType, *words: str) -> None:
     monkeypatch.setattr(sys, "argv", ["program", *words])
-    module.main()  # type: ignore[attr-defined]
+    module.main()
 
 
 def files_by_index() -> list[str]:

@@ -113,7 +113,7 @@ def _no_label(table: FileTable, row: int, found: object, class_names: tuple[str,
             "fill it in; or leave the row out and give an index or path column, so that the other "
             "labels stay on their images",
         )
-    if _is_number(text):
+    if is_number(text):
         return LabError(
             f"{place} holds {quoted(text)}",
             "class ids as whole numbers from 0, or class names",
@@ -125,7 +125,8 @@ def _no_label(table: FileTable, row: int, found: object, class_names: tuple[str,
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a number."""
     try:
         float(text)
     except ValueError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.label_files.class_ids import loose_name
+from pipeline.data.label_files.class_ids import is_number, loose_name
 from pipeline.data.label_files.table import FileTable
 from pipeline.errors import LabError, quoted
 
@@ -118,12 +118,3 @@ def _names_without_header(path: Path, width: int) -> Row:
 def looks_like_image(cell: str) -> bool:
     """Whether a cell names an image file."""
     return cell.lower().endswith(_IMAGE_ENDINGS)
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell holds a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
