@@ -121,6 +121,7 @@ def test_few_runs_are_counted(lab, style, monkeypatch, capsys) -> None:
     assert ("0.5" if style == "csv" else "50.0 (1)") in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nothing_in_analysis_loads_torch() -> None:
     names = [path.stem for path in Path("analysis").glob("*.py")]
     assert "leaderboard" in names

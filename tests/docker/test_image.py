@@ -39,10 +39,8 @@ def test_the_exit_code_is_the_command_s(words, code):
     assert first.returncode == code
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_container_waits_until_training_has_saved_its_state(tmp_path, number, code):
     # A launcher that dies at the signal, as Accelerate's does, and a program that needs a second.
     saved, ready = tmp_path / "saved", tmp_path / "ready"

@@ -66,6 +66,7 @@ def test_labels_that_change_while_a_grid_runs_are_noticed(lab):
     assert Store().runs().collect().is_empty()
 
 
+@pytest.mark.slow
 def test_a_cell_that_another_program_computes_is_waited_for(lab):
     write_grid(lab, GOOD)
     all_cells = cells(read_params())

@@ -103,6 +103,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(lab, monkeypatch)
         assert_frame_equal(uninterrupted, resumed, check_exact=True)
 
 
+@pytest.mark.slow
 def test_labels_of_a_part_are_validated_on_the_rest_and_the_row_says_so(lab):
     y = run("feature_classifier", epochs=1, noise="symmetric-40") and given_labels()
     np.save(lab / "part.npy", y[:1200].astype(np.uint8))

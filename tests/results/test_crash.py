@@ -34,6 +34,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
+@pytest.mark.slow
 def test_sigkill_at_any_moment_leaves_no_half_run(tmp_path: Path) -> None:
     lives, announced = random.Random(0), set()
     for attempt in range(KILLS):
@@ -88,6 +89,7 @@ def test_finished_run_killed_between_any_two_files(
         assert store.samples().collect().height == (4 if n == 3 else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early", [False, True])
 def test_compaction_killed_between_any_two_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool

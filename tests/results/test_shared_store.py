@@ -93,6 +93,7 @@ def test_another_kind_of_value_is_no_damage(store: Store) -> None:
         store.runs().collect()
 
 
+@pytest.mark.slow
 def test_readers_never_fail_beside_writers_and_compactions(store: Store) -> None:
     writers = [
         subprocess.Popen(

@@ -107,6 +107,7 @@ def test_the_columns_that_users_of_mlflow_look_at_are_filled(view):
     }
 
 
+@pytest.mark.slow
 def test_every_recorded_column_is_a_curve_and_every_protocol_a_figure(view):
     key = run("sln", averaging=0.99, execution={"tracking": True}).key
     epochs, _ = numbers(key)

@@ -81,6 +81,7 @@ def test_a_run_starts_from_the_weights_of_another(lab):
     assert set(mine.part("classifier")) == {"linear.weight", "linear.bias"}
 
 
+@pytest.mark.slow
 def test_another_encoder_is_another_run(lab):
     entries(lab, one=CLOSED, other=CLOSED | {"seed": 1})
     keys = {run(**ONE).key, run(start_from="one", **ONE).key, run(start_from="other", **ONE).key}
@@ -116,6 +117,7 @@ def test_an_open_entry_learns_from_the_draw_of_labels_that_the_asking_run_has(la
         assert redrawn.identity.group == usual.identity.group
 
 
+@pytest.mark.slow
 def test_an_encoder_may_start_from_another_one(lab):
     entries(lab, base=CLOSED, warm=CE | {"start_from": "base"})
     key = run(start_from="warm", **ONE).key
@@ -161,6 +163,7 @@ def test_knowledge_comes_along_with_the_weights(lab):
     assert knows["clean"] == knows["same"] == set()
 
 
+@pytest.mark.slow
 def test_a_run_whose_weights_are_gone_is_computed_again_when_they_are_asked_for(lab):
     entries(lab, warm=CE)
     warm = run(loss="ce", backbone="small-cnn", **ONE).key
@@ -193,6 +196,7 @@ def test_an_encoder_that_was_pulled_is_not_trained_again(lab, monkeypatch):
     assert Store().runs().collect()["key"].to_list() == [key]
 
 
+@pytest.mark.slow
 def test_a_second_program_waits_for_the_first(lab):
     entries(lab, warm=CE)
     warm = found(start_from="warm")

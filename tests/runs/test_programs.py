@@ -88,6 +88,7 @@ def test_accelerate_launch_without_a_flag_from_another_folder(
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_rows_of_one(lab, monkeypatch, capsys):
     flags = (*FLAGS, "--crop-padding", "1", "--loss", "nlnl")
     run_script(RobustLoss, flags)
@@ -122,10 +123,8 @@ def wait_for_running(program, lab):
     raise AssertionError("the run did not start")
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stop_signal_saves_the_run_for_the_next_start(lab, number, code):
     program = start(PYTHON, SCRIPT, *FLAGS, "--epochs", "400", lab=lab)
     wait_for_running(program, lab)

@@ -175,6 +175,7 @@ def held_by(session):
     return [*session.method.state_dict().values(), *session.average.state()]
 
 
+@pytest.mark.slow
 def test_each_process_gets_its_own_statistics_again(lab):
     found = on_processes(2, saved_and_resumed)
     assert all(all(same) for same, _, _ in found)
@@ -204,6 +205,7 @@ def read_by_one_only(rank, elsewhere):
     return "resumed"
 
 
+@pytest.mark.slow
 def test_processes_fail_together(lab, tmp_path):
     first, second = on_processes(2, read_by_one_only, str(tmp_path / "elsewhere"))
     assert first.startswith("another process of this run failed; expected: ")
