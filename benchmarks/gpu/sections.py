@@ -57,7 +57,7 @@ def sections_of(size: Size) -> list[Section]:
         Section("methods", 170, tuple(methods.methods()), methods.step_of_method,
                 methods.beside_cross_entropy),
         Section("throughput", 70, eager, throughput.throughput),
-        Section("repeat", 70, tuple(whole_runs.REPEATED), whole_runs.repeated),
+        Section("repeat", 130, tuple(whole_runs.REPEATED), whole_runs.repeated),
         Section("real", 80, whole_runs.LOSSES, whole_runs.real_run),
         Section("loader", 40, ("PIL loader", "fp32", "bf16"), throughput.loader,
                 throughput.beside_loader),
