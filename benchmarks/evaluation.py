@@ -19,7 +19,7 @@ import tyro
 from torch import Tensor, nn
 
 from pipeline.backbones import make_backbone
-from pipeline.training.evaluation import BATCH, in_parts
+from pipeline.training.evaluation import BATCH, in_parts, parts_of
 
 _FORMATS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 
@@ -42,7 +42,7 @@ def seconds_of(network: nn.Module, x: Tensor, whole: bool) -> tuple[float, Tenso
     """CPU seconds of one prediction of a batch, and its logits."""
     began = time.process_time()
     with torch.no_grad():
-        logits = in_parts(network, (x,), whole)
+        logits = in_parts(network, parts_of((x,), whole))
     return time.process_time() - began, logits
 
 

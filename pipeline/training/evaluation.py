@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.data.views import ImageSource
 from pipeline.identity import seed_stream
 from pipeline.training.method import Method
+from pipeline.training.peers import asked_once
 from pipeline.training.processes import Processes
 
 BATCH = 512
@@ -85,7 +86,7 @@ def predictions(
     for (part, n), batch in zip(parts, made, strict=True):
         processes.batch_begins()
         with processes.autocast():
-            p = in_parts(function or method.predict, batch, whole=training).float()
+            p = in_parts(function or method.predict, parts_of(batch, whole=training)).float()
         if joined is None:
             joined = p.new_zeros(len(index), p.shape[1])
         joined[part[:n]] = p[:n]
@@ -114,18 +115,21 @@ def sizes_at_once(n: int, image: Sequence[int], device: torch.device) -> list[in
     return [*others, n - sum(others)]
 
 
-def in_parts(
-    function: Callable[..., Tensor], batch: tuple[Tensor, ...], whole: bool = False
-) -> Tensor:
-    """What a function makes of the views of a batch, row by row; all at once where `whole`."""
+def parts_of(batch: tuple[Tensor, ...], whole: bool = False) -> list[tuple[Tensor, ...]]:
+    """The views of a batch, in parts that are predicted at once; one part where `whole`."""
     first = batch[0]
     if whole or first.ndim != 4:
-        return function(*batch)
+        return [batch]
     sizes = sizes_at_once(len(first), first.shape[2:], first.device)
     if len(sizes) == 1:
-        return function(*batch)
-    parts = zip(*(view.split(sizes) for view in batch), strict=True)
-    return torch.cat([function(*views) for views in parts])
+        return [batch]
+    return list(zip(*(view.split(sizes) for view in batch), strict=True))
+
+
+def in_parts(function: Callable[..., Tensor], parts: Sequence[tuple[Tensor, ...]]) -> Tensor:
+    """What a function makes of all parts of a batch, row by row."""
+    made = [function(*views) for views in parts]
+    return made[0] if len(made) == 1 else torch.cat(made)
 
 
 def _seeds(seed: int, views: tuple[str, ...]) -> list[int]:
@@ -141,7 +145,6 @@ def evaluate(
     index: Tensor,
     labels: Mapping[str, Tensor],
     processes: Processes,
-    function: Callable[..., Tensor] | None = None,
 ) -> dict[str, Evaluation]:
     """Evaluate one pass over all images at `index` against one or more sets of labels.
 
@@ -151,25 +154,51 @@ def evaluate(
         index: int64 [N], positions in `images`.
         labels: int64 [N] each, on the device, by name.
         processes: each process evaluates its share; the result is the same on all.
-        function: evaluated instead of `predict`.
 
     Returns:
         The evaluation over all N images against each set of labels.
     """
     totals = {name: _Totals() for name in labels}
-    for part, p in probabilities(method, images, index, processes, function):
+    for part, p in probabilities(method, images, index, processes):
         for name, y in labels.items():
             totals[name].add(p, y[part])
     return {name: total.joined(len(index), processes) for name, total in totals.items()}
 
 
 @torch.no_grad()
+def evaluate_with_members(
+    method: Method, images: ImageSource, index: Tensor, labels: Tensor, processes: Processes
+) -> tuple[Evaluation, dict[str, Evaluation]]:
+    """Evaluate `predict` and each of the method's members in one pass over all images at `index`.
+
+    Each network of `Peers` predicts an image once, for itself and for what joins it with others.
+
+    Args:
+        method: whose `predict` and `members` are used.
+        images: where the images come from.
+        index: int64 [N], positions in `images`.
+        labels: int64 [N], on the device.
+        processes: each process evaluates its share; the result is the same on all.
+
+    Returns:
+        The evaluation of `predict`, and those of the members by name.
+    """
+    members = method.members()
+    whole, totals = _Totals(), {name: _Totals() for name in members}
+    for part, batch in _batches(method, images, index, processes):
+        parts, y = parts_of(batch), labels[part]
+        with asked_once(method):
+            whole.add(_predicted(method.predict, parts, processes), y)
+            for name, function in members.items():
+                totals[name].add(_predicted(function, parts, processes), y)
+    return whole.joined(len(index), processes), {
+        name: total.joined(len(index), processes) for name, total in totals.items()
+    }
+
+
+@torch.no_grad()
 def probabilities(
-    method: Method,
-    images: ImageSource,
-    index: Tensor,
-    processes: Processes,
-    function: Callable[..., Tensor] | None = None,
+    method: Method, images: ImageSource, index: Tensor, processes: Processes
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Class probabilities as evaluation takes them, batch after batch.
 
@@ -178,22 +207,35 @@ def probabilities(
         images: where the images come from.
         index: int64 [N], positions in `images`.
         processes: each process has its share.
-        function: computed instead of `predict`.
 
     Yields:
         Places in `index`, int64 [B], and probabilities [B, K], float32 or float64.
     """
+    for part, batch in _batches(method, images, index, processes):
+        yield part, _predicted(method.predict, parts_of(batch), processes)
+
+
+def _batches(
+    method: Method, images: ImageSource, index: Tensor, processes: Processes
+) -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
+    """Places in `index` and views of the batches of this process, the method in evaluation mode."""
     method.eval()
     parts = processes.share(len(index)).split(BATCH)
     views = method.predict_views
     made = images.batches([index[part] for part in parts], views, [0] * len(views))
     for part, batch in zip(parts, made, strict=True):
         processes.batch_begins()
-        with processes.autocast():
-            p = in_parts(function or method.predict, batch)
-        # Not less precise than it is: rounding could make two classes equal.
-        yield part, p.to(torch.promote_types(p.dtype, torch.float32))
+        yield part, batch
     method.train()
+
+
+def _predicted(
+    function: Callable[..., Tensor], parts: Sequence[tuple[Tensor, ...]], processes: Processes
+) -> Tensor:
+    """Probabilities [B, K], not less precise than they are: rounding could make two equal."""
+    with processes.autocast():
+        p = in_parts(function, parts)
+    return p.to(torch.promote_types(p.dtype, torch.float32))
 
 
 class _Totals:

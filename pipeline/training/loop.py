@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from pipeline.config import RunSettings
 from pipeline.identity import finite_or_none
 from pipeline.training.batches import Labelled, Step, TrainSamples
 from pipeline.training.context import Context
-from pipeline.training.evaluation import Evaluation, evaluate
+from pipeline.training.evaluation import Evaluation, evaluate, evaluate_with_members
 from pipeline.training.method import Batch, Method, StepOutput
 from pipeline.training.observers import Ledger
 from pipeline.training.optimisation import (
@@ -245,7 +245,7 @@ def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict
     if math.isfinite(means["loss"]):
         method.epoch_end(session.context)
     measures = session.ledger.close_epoch(epoch)
-    figures, session.last_test = _evaluate(session)
+    figures, others, session.last_test = _evaluate(session)
     record: dict[str, Any] = {
         "epoch": epoch,
         "train_loss": finite_or_none(means["loss"]),
@@ -254,23 +254,30 @@ def _finish_epoch(session: Session, epoch: int, means: dict[str, float]) -> dict
         "scalars": {name: finite_or_none(v) for name, v in means.items() if name != "loss"},
         "seconds": session.progress.seconds,
     }
-    record["scalars"] |= _evaluate_others(session) | _label_accuracy(session)
+    record["scalars"] |= others | _label_accuracy(session)
     if session.average is not None:
         with session.average.applied():
             processes.average_running_statistics(method)
-            averaged, others = _evaluate(session)[0], _evaluate_others(session)
+            averaged, others, _ = _evaluate(session)
         record |= {f"averaged_{name}": value for name, value in averaged.items()}
         record["scalars"] |= {f"averaged_{name}": value for name, value in others.items()}
     return record
 
 
-def _evaluate(session: Session) -> tuple[dict[str, float | None], Evaluation]:
+def _evaluate(
+    session: Session,
+) -> tuple[dict[str, float | None], dict[str, float | None], Evaluation]:
     """Figures on the test and validation splits, with the weights as they are now.
 
     Returns:
-        Columns of the epochs table, and the whole evaluation on the test split.
+        Columns of the epochs table; figures on the further test splits, and of each network of the
+        method on the test split; and the whole evaluation on the test split.
     """
-    test, data = _evaluate_split(session, session.test)["clean"], session.validation
+    assert session.test.y_clean is not None  # test splits have true labels, whatever they are named
+    test, members = evaluate_with_members(
+        session.method, session.test.images, session.test.index, session.test.y_clean,
+        session.processes,
+    )  # fmt: skip
     figures: dict[str, float | None] = {
         "test_loss": finite_or_none(test.loss),
         "test_accuracy": test.accuracy,
@@ -279,22 +286,15 @@ def _evaluate(session: Session) -> tuple[dict[str, float | None], Evaluation]:
         "val_noisy_accuracy": None,
         "val_clean_accuracy": None,
     }
-    if data is not None:
-        found = _evaluate_split(session, data)
+    if session.validation is not None:
+        found = _evaluate_split(session, session.validation)
         figures |= {f"val_{labels}_accuracy": one.accuracy for labels, one in found.items()}
-    return figures, test
-
-
-def _evaluate_others(session: Session) -> dict[str, float | None]:
-    """Figures on the further test splits, and of each network of the method on the test split."""
-    figures: dict[str, float | None] = {}
+    others: dict[str, float | None] = {}
     for name, data in session.other_tests.items():
-        found = _evaluate_split(session, data)["clean"]
-        figures |= {f"{name}_accuracy": found.accuracy, f"{name}_top5": found.top5}
-    for name, function in session.method.members().items():
-        found = _evaluate_split(session, session.test, function)["clean"]
-        figures[f"test_accuracy_{name}"] = found.accuracy
-    return figures
+        other = _evaluate_split(session, data)["clean"]
+        others |= {f"{name}_accuracy": other.accuracy, f"{name}_top5": other.top5}
+    others |= {f"test_accuracy_{name}": member.accuracy for name, member in members.items()}
+    return figures, others, test
 
 
 def _label_accuracy(session: Session) -> dict[str, float | None]:
@@ -305,10 +305,8 @@ def _label_accuracy(session: Session) -> dict[str, float | None]:
     return {"corrected_label_accuracy": float((labels == y_clean).double().mean())}
 
 
-def _evaluate_split(
-    session: Session, data: Labelled, function: Callable[..., Tensor] | None = None
-) -> dict[str, Evaluation]:
+def _evaluate_split(session: Session, data: Labelled) -> dict[str, Evaluation]:
     """One evaluation per kind of label that is known, of one pass over the images."""
     known = {"noisy": data.y_noisy, "clean": data.y_clean}
     labels = {kind: y for kind, y in known.items() if y is not None}
-    return evaluate(session.method, data.images, data.index, labels, session.processes, function)
+    return evaluate(session.method, data.images, data.index, labels, session.processes)

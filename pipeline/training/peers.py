@@ -31,6 +31,42 @@ def seeded(settings: RunSettings, *names: str | int) -> Iterator[None]:
         torch.random.set_rng_state(state)
 
 
+@contextmanager
+def asked_once(method: nn.Module) -> Iterator[None]:
+    """Within the block a peer that is asked about the same images again answers as before.
+
+    For what asks a pair and then each of its networks. No weight may change within the block.
+
+    Args:
+        method: whose `Peers` remember their answers.
+    """
+    groups = [module for module in method.modules() if isinstance(module, Peers)]
+    # A compiled peer has a `forward` of its own, which it gets back.
+    own = {peer: vars(peer).get("forward") for group in groups for peer in group.values()}
+    for peer in own:
+        vars(peer)["forward"] = _remembering(peer.forward)
+    try:
+        yield
+    finally:
+        for peer, forward in own.items():
+            del vars(peer)["forward"]
+            if forward is not None:
+                vars(peer)["forward"] = forward
+
+
+def _remembering(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A function of images that is computed once for each batch, known by the tensor that it is."""
+    answers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def remembered(images: Tensor) -> Tensor:
+        # The images are kept as well: another tensor could get the place of one that is gone.
+        if id(images) not in answers:
+            answers[id(images)] = images, forward(images)
+        return answers[id(images)][1]
+
+    return remembered
+
+
 class Peers(nn.ModuleDict):
     """Networks by name, alike but for their random start.
 

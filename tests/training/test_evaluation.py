@@ -9,7 +9,12 @@ from pipeline.backbones import make_backbone
 from pipeline.config import RunSettings
 from pipeline.data.views import DeviceImages
 from pipeline.training import evaluation
-from pipeline.training.evaluation import evaluate, predictions, sizes_at_once
+from pipeline.training.evaluation import (
+    evaluate,
+    evaluate_with_members,
+    predictions,
+    sizes_at_once,
+)
 from pipeline.training.method import Problem
 from pipeline.training.processes import Processes
 from tests.support import small_session
@@ -20,6 +25,7 @@ from tests.support.toy_methods import Plain, ToyImages
 from tests.support.two_processes import on_processes
 
 EVERYONE = torch.arange(12)
+PAIRS = ["co_teaching", "dividemix", "elr", "jocor", "promix"]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
@@ -41,6 +47,45 @@ def test_two_sets_of_labels_take_one_pass():
     assert found["clean"].confusion.diagonal().sum() == 12
     loss = torch.nn.functional.nll_loss(p.log(), labels["noisy"])
     assert found["noisy"].loss == pytest.approx(float(loss.detach()), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_each_network_of_a_pair_predicts_an_image_once(name, monkeypatch):
+    monkeypatch.setattr(small_session, "N", 150)
+    monkeypatch.setattr(evaluation, "_PIXELS", 64)
+    session = small_session.small_session(name, {"plus": True} if name == "elr" else {})
+    Watch(session).epoch(0)
+    test, method = session.test, session.method.eval()
+    alone = {member: probabilities_by(session, p) for member, p in method.members().items()}
+    joint = probabilities_by(session, method.predict)
+    seen = {member: [] for member in alone}
+    for member, peer in method.networks.items():
+        first = next(layer for layer in peer.modules() if isinstance(layer, torch.nn.Conv2d))
+        first.register_forward_hook(lambda _, x, __, sizes=seen[member]: sizes.append(len(x[0])))
+    whole, members = evaluate_with_members(
+        method, test.images, test.index, test.y_clean, session.processes
+    )
+    assert {member: sum(sizes) for member, sizes in seen.items()} == dict.fromkeys(alone, 150)
+    assert members.keys() == alone.keys()
+    assert whole.confusion.equal(confusion(joint, test.y_clean))
+    for member, found in members.items():
+        assert found.confusion.equal(confusion(alone[member], test.y_clean))
+    assert all("forward" not in vars(peer) for peer in method.networks.values())
+
+
+def probabilities_by(session, function):
+    """All test images at once, by one function of the method."""
+    test = session.test
+    (batch,) = test.images.batches([test.index], session.method.predict_views, [0])
+    with torch.no_grad():
+        return function(*batch)
+
+
+def confusion(p, y):
+    """Counts [K, K]: row the label, column the prediction."""
+    n_classes = p.shape[1]
+    cells = torch.bincount(y * n_classes + p.argmax(dim=1), minlength=n_classes**2)
+    return cells.view(n_classes, n_classes)
 
 
 class Given(Tiny):

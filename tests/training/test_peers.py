@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from pipeline.config import RunSettings
-from pipeline.training.peers import Peers, seeded
+from pipeline.training.peers import Peers, asked_once, seeded
 
 
 def network():
@@ -67,3 +67,19 @@ def test_a_part_is_made_anew_from_a_stream_of_its_name():
     first, other = renewed("head", 20), renewed("head", 21)
     assert not torch.equal(first, other)
     assert torch.equal(renewed("head", 20), first)
+
+
+def test_a_peer_answers_the_same_images_from_memory_within_the_block_alone():
+    method = nn.ModuleDict({"peers": Peers(("a", "b"), network, RunSettings())})
+    first, compiled, calls = method["peers"]["a"], method["peers"]["b"], []
+    plain = compiled.forward
+    own = vars(compiled)["forward"] = lambda images: (calls.append(images), plain(images))[1]
+    x, same = torch.ones(2, 3), torch.ones(2, 3)
+    with asked_once(method):
+        assert compiled(x) is compiled(x)
+        assert first(x) is first(x)
+        assert first(same) is not first(x)  # another tensor is another question
+    assert len(calls) == 1
+    assert vars(compiled)["forward"] is own
+    assert "forward" not in vars(first)
+    assert first(x) is not first(x)
