@@ -236,6 +236,7 @@ def test_the_view_answers_by_rows_and_passes_others_on():
     assert torch.equal(alone, both[0][0])
 
 
+@pytest.mark.slow
 def test_a_run_on_embeddings_computes_them_once_for_all_seeds(lab):
     base = {"kind": "run", "method": "simclr", "dataset": "digits", "noise": "clean", "seed": 0,
             "epochs": 3}  # fmt: skip

@@ -61,6 +61,7 @@ def test_both_methods_learn_from_the_rows_of_the_files(lab):
     assert not (cache_folder() / "embeddings").exists()  # nothing was computed
 
 
+@pytest.mark.slow
 def test_rows_that_change_places_change_the_run_and_its_numbers(lab):
     files = write(lab)
     name_encoder(lab, files)

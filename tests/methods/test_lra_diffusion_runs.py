@@ -48,7 +48,8 @@ def shared_step(rank, n_rows, n_processes, settings):
     return gather.mean(output.loss.detach().expand(len(mine))), average
 
 
-@pytest.mark.parametrize("n_rows", [pytest.param(16, marks=pytest.mark.slow), 7])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_rows", [16, 7])
 @pytest.mark.parametrize("settings", [{}, {"query": "re-encoded", "f_q": "neighbours"}])
 def test_two_processes_make_the_step_of_one(n_rows, settings):
     loss, gradients = shared_step(0, n_rows, 1, settings)
@@ -88,6 +89,7 @@ def launched(n_processes, flags, lab):
     return key, numbers(key)[0]
 
 
+@pytest.mark.slow
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(lab, monkeypatch):
     settings = SMALL | {"batch_size": 128, "crop_padding": 1, "query": "re-encoded"}
     whole = numbers(run("lra_diffusion", **settings).key)

@@ -152,7 +152,8 @@ def step(rank, values, n_samples, n_processes):
     return value, gradient / n_processes, targets
 
 
-@pytest.mark.parametrize("n_samples", [pytest.param(12, marks=pytest.mark.slow), 7])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_samples", [12, 7])
 @pytest.mark.parametrize(
     "values",
     [

@@ -17,6 +17,7 @@ PAGES = "http://127.0.0.1:5000/#/experiments"
 KIND = "?workflowType=machine_learning"
 
 
+@pytest.mark.slow
 def test_the_address_opens_the_runs_of_a_data_set_as_model_training(
     view: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

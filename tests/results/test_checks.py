@@ -101,6 +101,7 @@ def command(*words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_commands_on_a_sound_store_and_on_none(store: Store, tmp_path: Path) -> None:
     add_run(store)
     place = ("--store", str(store.place.folder))

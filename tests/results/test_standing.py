@@ -44,6 +44,7 @@ def test_only_what_a_program_computes_is_running(store: Store) -> None:
     assert stored((), store).runs.sort("seed").collect()["status"].to_list()[2] == "running"
 
 
+@pytest.mark.slow
 def test_tables_and_the_report_say_so(store: Store, tmp_path: Path) -> None:
     found = results((), store)
     assert lay_out(compare(found)).rows[0][1].text == "50.0 (1, 2 stopped, 1 running)"

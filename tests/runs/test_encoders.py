@@ -63,6 +63,7 @@ def test_a_run_that_names_no_encoder_keeps_its_key_and_one_that_does_has_another
     assert len(keys | {plain.key}) == 5
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_weights_of_another(lab):
     entries(lab, base=CLOSED)
     key = run(start_from="base", lr=1e-9, **ONE).key
@@ -188,6 +189,7 @@ def test_a_stored_run_needs_no_encoder_any_more(lab):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_an_encoder_that_was_pulled_is_not_trained_again(lab, monkeypatch):
     entries(lab, base=CLOSED)
     run(start_from="base", **ONE)
@@ -233,6 +235,7 @@ def test_a_classifier_is_taken_over_on_request_only(lab):
     load_into(network, None, "small-cnn")
 
 
+@pytest.mark.slow
 def test_a_grid_plans_without_training_and_its_cells_share_encoders(lab):
     grid = PARAMS["grid"] | {"runs": [
         {"method": "robust_loss", "loss": ["ce", "gce"], "start_from": "base", **ONE},

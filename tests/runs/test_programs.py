@@ -72,6 +72,7 @@ def test_help_is_shown_and_ends_well(lab):
     assert "Global batch size" in out
 
 
+@pytest.mark.slow
 def test_accelerate_launch_without_a_flag_from_another_folder(
     lab, tmp_path_factory, monkeypatch, capsys
 ):
@@ -160,6 +161,7 @@ def test_a_killed_run_leaves_no_half_row_and_runs_to_its_end_later(lab):
     assert row(key)["resumed"] == 1
 
 
+@pytest.mark.slow
 def test_a_results_folder_that_cannot_be_written_is_one_line(lab):
     (lab / "results").write_text("a file where the folder should be")
     code, _, err = finish(PYTHON, SCRIPT, *FLAGS, lab=lab)
